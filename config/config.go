@@ -1,0 +1,163 @@
+// Package config is lcbq's settings: their names, defaults, ranges and help, read
+// from defaults, then a TOML file, then LCBQ_* variables, then flags. It does not
+// know what a setting does; the commands copy values into each package's Config.
+//
+// One name serves everywhere: the flag --unit-size is the variable LCBQ_UNIT_SIZE
+// and the TOML key unit-size.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// A Sweep says what a run measures and where its results go.
+type Sweep struct {
+	Problems     string `toml:"problems" default:"sample" placeholder:"FILE|sample|v1..v6" help:"problem set: a LiveCodeBench JSONL file, 'sample' (12 built-in problems), or a release such as v6 fetched with 'lcbq dataset fetch'"`
+	Start        int    `toml:"start" default:"0" help:"first question, by its place in the set sorted by question_id"`
+	End          int    `toml:"end" default:"-1" help:"question to stop before; -1 is the end of the set"`
+	N            int    `toml:"n" default:"100" help:"samples per question and temperature; a replay takes what was recorded"`
+	Temperatures string `toml:"temperatures" default:"0.1:1.6:0.1" placeholder:"LIST" help:"comma-separated temperatures; FROM:TO:STEP is a range"`
+	UnitSize     int    `toml:"unit-size" default:"100" help:"samples per message, the slice that is retried as one"`
+	OutputDir    string `toml:"output-dir" short:"o" default:"results" type:"path" help:"results folder"`
+	Run          string `toml:"run" placeholder:"ID" help:"run id; by default derived from what defines the run, so that the same command resumes it"`
+	Compress     string `toml:"compress" default:"none" enum:"none,zstd" help:"compress the cell files"`
+}
+
+// A Model says what generates and how tokens are drawn.
+type Model struct {
+	Engine         string   `toml:"engine" default:"sim" enum:"sim,replay,openai,vllm" help:"what generates: sim (simulated, for the built-in problems), replay (recorded completions), openai (an endpoint), vllm (supervised, one per GPU)"`
+	Model          string   `toml:"model" help:"model name as the engine knows it; Qwen/Qwen3-0.6B for vllm"`
+	Endpoint       []string `toml:"endpoint" env:"LCBQ_ENDPOINT,OPENAI_BASE_URL" placeholder:"URL" help:"base URL of an OpenAI-compatible endpoint, ending in /v1; several share the work"`
+	APIKey         string   `toml:"-" env:"LCBQ_API_KEY,OPENAI_API_KEY" help:"key of the endpoint; better given by OPENAI_API_KEY"`
+	Completions    string   `toml:"completions" type:"path" placeholder:"FILE" help:"recorded completions for --engine replay"`
+	Seed           uint64   `toml:"seed" default:"0" help:"seed of the run; only sim and vllm's own --seed use it"`
+	TopP           float64  `toml:"top-p" default:"1" help:"nucleus sampling; 1 is off"`
+	TopK           int      `toml:"top-k" default:"0" help:"top-k sampling; 0 is off"`
+	MinP           float64  `toml:"min-p" default:"0" help:"min-p sampling; 0 is off"`
+	MaxTokens      int      `toml:"max-tokens" default:"500" help:"completion tokens at most"`
+	Stop           []string `toml:"stop" placeholder:"TEXT" help:"texts that end a completion"`
+	PromptStyle    string   `toml:"prompt-style" default:"chat" help:"chat (LiveCodeBench's generic chat prompt), qwen (its raw ChatML prompt) or template"`
+	PromptTemplate string   `toml:"prompt-template" type:"path" placeholder:"FILE" help:"text/template file of the user's own prompt"`
+	Thinking       string   `toml:"thinking" default:"auto" enum:"auto,on,off" help:"whether a reasoning model thinks first"`
+	Extract        string   `toml:"extract" default:"lcb" help:"how the program is taken from a completion; lcb is between the last two fences"`
+	Requests       int      `toml:"requests" default:"0" help:"units being generated at once by one generator; 0 chooses by engine"`
+	SimUnique      float64  `toml:"sim-unique" default:"0" help:"share of simulated programs made textually unique, 0 to 1"`
+	SimTPS         float64  `toml:"sim-tps" default:"0" help:"pace of one simulated generator in completion tokens per second; 0 is unpaced"`
+}
+
+// A Judge says how programs are judged and by which interpreter.
+type Judge struct {
+	Judge           string  `toml:"judge" default:"lcb" enum:"lcb,script" help:"lcb: the official runner's verdicts; script: a real script on real stdin and stdout"`
+	TimeLimit       float64 `toml:"time-limit" default:"6" help:"CPU seconds per test"`
+	MemoryLimit     Bytes   `toml:"memory-limit" default:"4GiB" help:"memory of one program"`
+	OutputLimit     Bytes   `toml:"output-limit" default:"16MiB" help:"output of one test"`
+	Python          string  `toml:"python" default:"python3" placeholder:"PATH" help:"interpreter that judges, 3.10 or later"`
+	SandboxMinLevel string  `toml:"sandbox-min-level" default:"C" enum:"A,B,C" help:"refuse to judge below this sandbox level"`
+}
+
+// Workers says how many of them a machine runs.
+type Workers struct {
+	Evaluators string `toml:"evaluators" aliases:"num-evaluators" default:"auto" placeholder:"N|auto" help:"programs judged at once; auto is one per core"`
+	Generators int    `toml:"generators" default:"1" help:"simulated or attached generators"`
+}
+
+// A Server says where the queue is.
+type Server struct {
+	NATS     string `toml:"nats" env:"LCBQ_NATS,NATS_URL" placeholder:"URL" help:"NATS server of the run"`
+	Creds    string `toml:"creds" type:"path" placeholder:"FILE" help:"NATS credentials file"`
+	Listen   string `toml:"listen" default:"auto" placeholder:"HOST:PORT" help:"address of the embedded server; auto is 127.0.0.1:4222, or a free port if that is taken"`
+	StoreDir string `toml:"store-dir" type:"path" placeholder:"DIR" help:"where the embedded server keeps its streams; by default .lcbq in the results folder"`
+	StoreMax Bytes  `toml:"store-max" default:"64GiB" help:"disk that the embedded server may use"`
+}
+
+// A Config is all settings of a run, as run.toml holds them.
+type Config struct {
+	Sweep   `embed:""`
+	Model   `embed:""`
+	Judge   `embed:""`
+	Workers `embed:""`
+	Server  `embed:""`
+}
+
+// Validate reports every setting of s that is out of range.
+func (s Sweep) Validate() error {
+	var c checker
+	c.check(s.Start >= 0, "start", s.Start, "0 or more")
+	c.check(s.End == -1 || s.End > s.Start, "end", s.End, "-1, or more than --start")
+	c.check(s.N >= 1 && s.N <= 1_000_000, "n", s.N, "1 to 1000000")
+	c.check(s.UnitSize >= 1 && s.UnitSize <= 10_000, "unit-size", s.UnitSize, "1 to 10000")
+	return errors.Join(c.errs...)
+}
+
+// Validate reports every setting of m that is out of range or lacks its partner.
+func (m Model) Validate() error {
+	var c checker
+	c.check(m.TopP > 0 && m.TopP <= 1, "top-p", m.TopP, "more than 0, at most 1")
+	c.check(m.TopK >= 0, "top-k", m.TopK, "0 or more")
+	c.check(m.MinP >= 0 && m.MinP <= 1, "min-p", m.MinP, "0 to 1")
+	c.check(m.MaxTokens >= 1, "max-tokens", m.MaxTokens, "1 or more")
+	c.check(m.Requests >= 0, "requests", m.Requests, "0 or more")
+	c.check(m.SimUnique >= 0 && m.SimUnique <= 1, "sim-unique", m.SimUnique, "0 to 1")
+	c.check(m.SimTPS >= 0, "sim-tps", m.SimTPS, "0 or more")
+	c.check(m.Engine != "replay" || m.Completions != "", "completions", m.Completions, "a file, for --engine replay")
+	c.check(m.Engine != "openai" || len(m.Endpoint) > 0, "endpoint", m.Endpoint, "a URL, for --engine openai")
+	c.check((m.PromptStyle == "template") == (m.PromptTemplate != ""), "prompt-template", m.PromptTemplate, "a file, with --prompt-style template and only then")
+	return errors.Join(c.errs...)
+}
+
+// Validate reports every setting of j that is out of range.
+func (j Judge) Validate() error {
+	var c checker
+	c.check(j.TimeLimit >= 0.1 && j.TimeLimit <= 3600, "time-limit", j.TimeLimit, "0.1 to 3600 seconds")
+	c.check(j.MemoryLimit >= 64<<20, "memory-limit", j.MemoryLimit, "64MiB or more")
+	c.check(j.OutputLimit >= 1<<10 && j.OutputLimit <= 1<<30, "output-limit", j.OutputLimit, "1KiB to 1GiB")
+	return errors.Join(c.errs...)
+}
+
+// Validate reports every setting of w that is out of range.
+func (w Workers) Validate() error {
+	var c checker
+	n, err := w.Slots(1)
+	c.check(err == nil && n >= 1 && n <= 1024, "evaluators", w.Evaluators, "auto, or 1 to 1024")
+	c.check(w.Generators >= 1 && w.Generators <= 64, "generators", w.Generators, "1 to 64")
+	return errors.Join(c.errs...)
+}
+
+// Validate reports every setting of c that is out of range.
+func (c Config) Validate() error {
+	return errors.Join(c.Sweep.Validate(), c.Model.Validate(), c.Judge.Validate(), c.Workers.Validate())
+}
+
+// Slots returns the number of evaluators on a machine with the given cores.
+func (w Workers) Slots(cores int) (int, error) {
+	if w.Evaluators == "auto" {
+		return max(cores, 1), nil
+	}
+	var n int
+	if _, err := fmt.Sscanf(w.Evaluators, "%d", &n); err != nil || fmt.Sprint(n) != w.Evaluators {
+		return 0, fmt.Errorf("evaluators %q: want auto or a number", w.Evaluators)
+	}
+	return n, nil
+}
+
+// A checker collects what is wrong, so that the user mends it all at once.
+type checker struct{ errs []error }
+
+func (c *checker) check(ok bool, name string, got any, want string) {
+	if ok {
+		return
+	}
+	if s, isText := got.(string); isText {
+		got = fmt.Sprintf("%q", s)
+	}
+	c.errs = append(c.errs, fmt.Errorf("--%s = %v: want %s", name, got, want))
+}
+
+// Names returns the TOML keys of a Config, sorted.
+func Names() []string {
+	names := keysOf(Config{})
+	slices.Sort(names)
+	return names
+}

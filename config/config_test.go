@@ -1,0 +1,106 @@
+package config_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/lcbq/lcbq/config"
+)
+
+func TestReadFileRefuses(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ name, text, want string }{
+		{"unknown key", "n = 5\nunitsize = 3\n", `line 2: unknown key "unitsize"`},
+		{"wrong type", "unit-size = \"many\"\n", "line 1: unit-size"},
+		{"broken text", "n = \n", "line 1"},
+		{"bad size", "memory-limit = \"4 gibberish\"\n", "want a number with a unit"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "lcbq.toml")
+			if err := os.WriteFile(path, []byte(tt.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_, err := config.ReadFile(path)
+			if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), path) {
+				t.Errorf("ReadFile = %v, want an error that names the file and says %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestMarshalIsReadBack(t *testing.T) {
+	t.Parallel()
+	var c config.Config
+	c.N, c.OutputDir, c.MemoryLimit, c.APIKey = 7, "out", 4<<30, "secret"
+	b, err := c.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(b), "secret") {
+		t.Errorf("Marshal wrote the API key:\n%s", b)
+	}
+	path := filepath.Join(t.TempDir(), "run.toml")
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := config.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got["n"] != int64(7) || got["output-dir"] != "out" || got["memory-limit"] != "4GiB" {
+		t.Errorf("ReadFile after Marshal = %v", got)
+	}
+	if len(got) < len(config.Names())-2 {
+		t.Errorf("ReadFile has %d keys of %d: %v", len(got), len(config.Names()), got)
+	}
+}
+
+func TestValidateReportsEverything(t *testing.T) {
+	t.Parallel()
+	c := config.Sweep{Start: -1, End: -2, N: 0, UnitSize: 0}
+	err := c.Validate()
+	for _, want := range []string{"--start = -1", "--end = -2", "--n = 0", "--unit-size = 0"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Validate = %v, want it to say %q", err, want)
+		}
+	}
+	if err := (config.Sweep{End: -1, N: 1, UnitSize: 1}).Validate(); err != nil {
+		t.Errorf("Validate of the smallest sweep = %v, want nil", err)
+	}
+}
+
+func TestBytes(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]config.Bytes{
+		"4GiB": 4 << 30, "500MB": 500e6, "65536": 65536, "1.5K": 1536, "0": 0, " 2 MiB ": 2 << 20,
+	} {
+		var got config.Bytes
+		if err := got.UnmarshalText([]byte(text)); err != nil || got != want {
+			t.Errorf("UnmarshalText(%q) = %d, %v, want %d", text, got, err, want)
+		}
+		var again config.Bytes
+		if err := again.UnmarshalText([]byte(want.String())); err != nil || again != want {
+			t.Errorf("UnmarshalText(%q) = %d, %v, want %d", want.String(), again, err, want)
+		}
+	}
+	for _, text := range []string{"", "-1", "4XB", "GiB", "1e30TB"} {
+		var b config.Bytes
+		if err := b.UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("UnmarshalText(%q) = %d, want an error", text, b)
+		}
+	}
+}
+
+func TestSlots(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]int{"auto": 8, "3": 3, "x": -1, "3x": -1, "": -1} {
+		n, err := config.Workers{Evaluators: text}.Slots(8)
+		if (err != nil) != (want < 0) || err == nil && n != want {
+			t.Errorf("Slots with %q = %d, %v, want %d", text, n, err, want)
+		}
+	}
+}

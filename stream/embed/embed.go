@@ -1,0 +1,162 @@
+// Package embed runs a NATS server with JetStream inside the lcbq process. It
+// knows nothing of runs, units or streams: queue and store declare those.
+package embed
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+)
+
+// readyWait bounds how long Start waits for the listener. It comes after
+// JetStream's recovery, which takes minutes for tens of GiB after a kill.
+const readyWait = 30 * time.Minute
+
+// MaxPayload is the largest message the server takes: a unit of a hundred
+// thinking completions stays under it when compressed. The server warns above
+// 8 MiB.
+const MaxPayload = 8 << 20
+
+// DefaultMaxStore is JetStream's disk budget unless Config says otherwise. The
+// server's own default is three quarters of the free disk at start, so the same
+// store could be refused after a restart on a fuller disk.
+const DefaultMaxStore = 64 << 30
+
+// Errors by which the command chooses its remedy.
+var (
+	// ErrPortInUse: another process listens on the port. A second server needs
+	// another port; the first may be the one the user wants to join.
+	ErrPortInUse = errors.New("port in use")
+	// ErrStoreInUse: another process holds the store directory's lock.
+	ErrStoreInUse = errors.New("store directory in use")
+	// ErrNotReady: the server did not listen in time.
+	ErrNotReady = errors.New("server not ready")
+)
+
+// Config says where the server listens and stores. Dir is required.
+type Config struct {
+	Host     string // to bind; 127.0.0.1 by default
+	Port     int    // 0 picks a free port
+	Dir      string // JetStream store directory; made if missing
+	MaxStore int64  // bytes of disk; DefaultMaxStore if 0
+	Log      *slog.Logger
+}
+
+// A Server is a running embedded NATS server. Close it.
+type Server struct {
+	ns   *server.Server
+	lock *os.File
+}
+
+// Start runs a server and returns when it accepts connections, which is after
+// JetStream has recovered its files. Its error wraps ErrPortInUse or
+// ErrStoreInUse when that is the cause; nothing is left running then.
+func Start(cfg Config) (*Server, error) {
+	if cfg.Dir == "" {
+		return nil, errors.New("start server: no store directory given")
+	}
+	if cfg.Host == "" {
+		cfg.Host = "127.0.0.1"
+	}
+	if cfg.MaxStore == 0 {
+		cfg.MaxStore = DefaultMaxStore
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if err := checkPort(cfg.Host, cfg.Port); err != nil {
+		return nil, err
+	}
+	lock, err := lockDir(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	ns, err := start(cfg)
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return &Server{ns: ns, lock: lock}, nil
+}
+
+func start(cfg Config) (*server.Server, error) {
+	port := cfg.Port
+	if port == 0 {
+		port = server.RANDOM_PORT
+	}
+	ns, err := server.NewServer(&server.Options{
+		ServerName: "lcbq", Host: cfg.Host, Port: port,
+		JetStream: true, StoreDir: cfg.Dir, JetStreamMaxStore: cfg.MaxStore,
+		SyncAlways: true, // an acknowledged unit survives a power loss
+		MaxPayload: MaxPayload,
+		NoSigs:     true, // the process owns its signals, not the library
+
+		DisableJetStreamBanner: true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("start server in %s: %w", cfg.Dir, err)
+	}
+	ns.SetLoggerV2(natsLog{cfg.Log}, false, false, false)
+	ns.Start()
+	if !ns.ReadyForConnections(readyWait) || !ns.JetStreamEnabled() {
+		ns.Shutdown()
+		ns.WaitForShutdown()
+		return nil, fmt.Errorf("start server in %s: %w", cfg.Dir, ErrNotReady)
+	}
+	return ns, nil
+}
+
+// checkPort binds the port once: nats-server reports a taken port only through
+// its logger, after JetStream's recovery.
+func checkPort(host string, port int) error {
+	if port == 0 {
+		return nil
+	}
+	ln, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port))) //nolint:noctx // binds and closes; nothing to cancel
+	if err != nil {
+		return fmt.Errorf("listen on %s:%d: %w: %w", host, port, ErrPortInUse, err)
+	}
+	return ln.Close()
+}
+
+// lockDir makes dir and takes its lock. The kernel drops the lock with the
+// process, so a kill -9 leaves no stale one.
+func lockDir(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make store directory: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "lcbq.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock store directory: %w", err)
+	}
+	if err := flock(f); err != nil {
+		return nil, errors.Join(fmt.Errorf("lock store directory %s: %w", dir, err), f.Close())
+	}
+	return f, nil
+}
+
+// Connect dials the server without going through the network stack.
+func (s *Server) Connect(opts ...nats.Option) (*nats.Conn, error) {
+	nc, err := nats.Connect("", append(opts, nats.InProcessServer(s.ns))...)
+	if err != nil {
+		return nil, fmt.Errorf("connect in process: %w", err)
+	}
+	return nc, nil
+}
+
+// URL returns the address other processes connect to, "nats://127.0.0.1:4222".
+func (s *Server) URL() string { return s.ns.ClientURL() }
+
+// Close stops the server and waits until its files are closed.
+func (s *Server) Close() error {
+	s.ns.Shutdown()
+	s.ns.WaitForShutdown()
+	return s.lock.Close()
+}

@@ -1,0 +1,23 @@
+package embed
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+)
+
+// natsLog hands the server's log lines to slog. The server formats them itself,
+// so they arrive as one attribute under a constant message. Its notices are
+// routine (ports, recovery times): debug to an operator of lcbq.
+type natsLog struct{ log *slog.Logger }
+
+func (l natsLog) line(level slog.Level, format string, v []any) {
+	l.log.Log(context.Background(), level, "nats server", "line", fmt.Sprintf(format, v...))
+}
+
+func (l natsLog) Noticef(format string, v ...any) { l.line(slog.LevelDebug, format, v) }
+func (l natsLog) Warnf(format string, v ...any)   { l.line(slog.LevelWarn, format, v) }
+func (l natsLog) Errorf(format string, v ...any)  { l.line(slog.LevelError, format, v) }
+func (l natsLog) Fatalf(format string, v ...any)  { l.line(slog.LevelError, format, v) }
+func (l natsLog) Debugf(format string, v ...any)  { l.line(slog.LevelDebug, format, v) }
+func (l natsLog) Tracef(format string, v ...any)  { l.line(slog.LevelDebug, format, v) }

@@ -1,0 +1,122 @@
+package stream
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// ErrPoison marks a message that no retry can save: it does not decode, or it
+// names a run or question the store has never held. The worker loop moves such a
+// message to the dead units instead of redelivering it.
+var ErrPoison = errors.New("poison message")
+
+// A Task is what GENERATE carries: which samples of a cell are wanted.
+type Task struct {
+	Unit
+	First int `json:"first"` // index of the unit's first sample in its cell
+	N     int `json:"n"`     // number of samples, at least 1
+}
+
+// A Sample is one generated text and the program extracted from it.
+type Sample struct {
+	Index        int    `json:"index"` // in the cell
+	Completion   string `json:"completion"`
+	Code         string `json:"code"`
+	Tokens       int    `json:"tokens"` // completion tokens
+	FinishReason string `json:"finish_reason"`
+}
+
+// A Batch is what EVALUATE carries: all samples of one unit, from one attempt.
+type Batch struct {
+	Unit
+	Samples   []Sample `json:"samples"`
+	Generator string   `json:"generator"`           // the worker that generated them
+	Engine    string   `json:"engine"`              // vllm, openai, replay or sim
+	Simulated bool     `json:"simulated,omitempty"` // no model was asked
+	Started   int64    `json:"started_ms"`          // Unix milliseconds: when generating began
+	Ended     int64    `json:"ended_ms"`            // and ended
+}
+
+// A Judgement is the judge's decision on one sample and what a person needs to
+// understand it.
+type Judgement struct {
+	Verdict   Verdict `json:"verdict"`
+	ErrorCode *int    `json:"error_code"` // LiveCodeBench's: null, -2, -3, -4 or -5
+	Test      *int    `json:"test"`       // first failing test; null for none, -1 for before the first
+	CPU       float64 `json:"cpu_s"`      // CPU seconds the program spent
+	Detail    string  `json:"detail,omitempty"`
+}
+
+// A Scored is what COMBINE carries: a batch and its judgements, index by index.
+type Scored struct {
+	Batch
+	Judgements  []Judgement `json:"judgements"`
+	Evaluator   string      `json:"evaluator"`   // the worker that judged
+	Fingerprint string      `json:"fingerprint"` // digest of the environment that judged
+}
+
+// A Dead is what DEAD carries: a unit given up, why, and the message to requeue.
+type Dead struct {
+	Subject    string `json:"subject"` // where the message was, and where a requeue puts it back
+	Reason     string `json:"reason"`
+	Worker     string `json:"worker"`
+	Deliveries uint64 `json:"deliveries"`
+	At         int64  `json:"at_ms"` // Unix milliseconds
+	Body       []byte `json:"body"`
+}
+
+// compressFrom is the size from which a message is compressed. Below it zstd's
+// frame costs more than it saves; a batch of a hundred programs shrinks fivefold.
+const compressFrom = 4 << 10
+
+// maxDecoded bounds what one compressed message may expand to: a unit of 10,000
+// thinking completions is well below it, a decompression bomb is not.
+const maxDecoded = 1 << 30
+
+// zstd's coders are safe for concurrent EncodeAll and DecodeAll.
+var (
+	encoder = must(zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1)))
+	decoder = must(zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(maxDecoded)))
+)
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err) // the options are constants: only a change of this file can get here
+	}
+	return v
+}
+
+// zstdMagic starts every zstd frame; no JSON document starts with it.
+var zstdMagic = []byte{0x28, 0xb5, 0x2f, 0xfd}
+
+// Encode returns v as a message body: JSON, compressed with zstd when that pays.
+func Encode(v any) ([]byte, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("encode %T: %w", v, err)
+	}
+	if len(b) < compressFrom {
+		return b, nil
+	}
+	return encoder.EncodeAll(b, make([]byte, 0, len(b)/4)), nil
+}
+
+// Decode reads a message body into v. Its error wraps ErrPoison: the same bytes
+// will not decode the next time either.
+func Decode(body []byte, v any) error {
+	if bytes.HasPrefix(body, zstdMagic) {
+		plain, err := decoder.DecodeAll(body, nil)
+		if err != nil {
+			return fmt.Errorf("decompress %T: %w: %w", v, ErrPoison, err)
+		}
+		body = plain
+	}
+	if err := json.Unmarshal(body, v); err != nil {
+		return fmt.Errorf("decode %T: %w: %w", v, ErrPoison, err)
+	}
+	return nil
+}

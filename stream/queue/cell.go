@@ -1,0 +1,86 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/lcbq/lcbq/stream"
+)
+
+// Units returns the indices of the cell's units that are stored at stage.
+func (q *Queue) Units(ctx context.Context, stage stream.Stage, c stream.Cell) (map[int]bool, error) {
+	units := make(map[int]bool)
+	err := q.each(ctx, stage.Stream(), c.Filter(stage), func(subject string) error {
+		_, u, err := stream.ParseSubject(subject)
+		if err != nil {
+			return err
+		}
+		units[u.Index] = true
+		return nil
+	})
+	return units, err
+}
+
+// each calls f with every subject of the stream that matches filter. The filter
+// must be narrow: the server builds the whole list at once.
+func (q *Queue) each(ctx context.Context, name, filter string, f func(subject string) error) error {
+	s, err := q.stream(ctx, name)
+	if err != nil {
+		return err
+	}
+	info, err := s.Info(ctx, jetstream.WithSubjectFilter(filter))
+	if err != nil {
+		return fmt.Errorf("list subjects %s: %w", filter, err)
+	}
+	for subject := range info.State.Subjects {
+		if err := f(subject); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Purge removes all units of the cell at stage. Call it only when the cell's
+// state says that it is done: the subjects are the ledger until then.
+func (q *Queue) Purge(ctx context.Context, stage stream.Stage, c stream.Cell) error {
+	s, err := q.stream(ctx, stage.Stream())
+	if err != nil {
+		return err
+	}
+	if err := s.Purge(ctx, jetstream.WithPurgeSubject(c.Filter(stage))); err != nil {
+		return fmt.Errorf("purge %s: %w", c.Filter(stage), err)
+	}
+	return nil
+}
+
+// A Lag is what waits in one stage.
+type Lag struct {
+	Waiting     uint64 `json:"waiting"`     // units stored and not handed out
+	InFlight    int    `json:"in_flight"`   // units handed out and not settled
+	Redelivered int    `json:"redelivered"` // units in flight that were handed out before
+	Stored      uint64 `json:"stored"`      // messages in the stream
+	Bytes       uint64 `json:"bytes"`       // on disk
+}
+
+// Lag returns what waits in stage, as `nats consumer report` counts it.
+func (q *Queue) Lag(ctx context.Context, stage stream.Stage) (Lag, error) {
+	s, err := q.stream(ctx, stage.Stream())
+	if err != nil {
+		return Lag{}, err
+	}
+	c, err := s.Consumer(ctx, consumers[stage])
+	if err != nil {
+		return Lag{}, fmt.Errorf("look up consumer %s: %w", consumers[stage], err)
+	}
+	si, err := s.Info(ctx)
+	if err != nil {
+		return Lag{}, fmt.Errorf("read stream %s: %w", stage.Stream(), err)
+	}
+	info := c.CachedInfo() // fresh: the look-up read it
+	return Lag{
+		Waiting: info.NumPending, InFlight: info.NumAckPending, Redelivered: info.NumRedelivered,
+		Stored: si.State.Msgs, Bytes: si.State.Bytes,
+	}, nil
+}

@@ -1,0 +1,234 @@
+// Package queue is the typed face of lcbq's four JetStream streams: it declares
+// them, publishes units so that each is stored at most once, and reads them back.
+// It does not know what a unit's work is; package worker pulls and settles.
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/lcbq/lcbq/stream"
+)
+
+const (
+	// AckWait is how long the server waits for an ack or a progress signal before
+	// it hands a unit to another worker. Workers signal every Beat, so three lost
+	// signals in a row cost one repeated unit.
+	AckWait = 60 * time.Second
+	Beat    = 15 * time.Second
+
+	// MaxDeliver is how often a unit is tried before it is given up. Deliveries
+	// lost to a killed worker or server count too, so it is generous.
+	MaxDeliver = 12
+
+	// maxAckPending bounds units in flight over all workers of a stage: 128 hosts
+	// of 64 slots.
+	maxAckPending = 8192
+
+	// duplicates is the window of the message-id table, which lcbq does not use:
+	// the subject is the identity. A long window slows recovery.
+	duplicates = time.Second
+)
+
+// Errors by which a worker decides what to do with its unit.
+var (
+	// ErrTooLarge: the encoded unit exceeds the server's message limit. No retry
+	// helps; a smaller --unit-size does.
+	ErrTooLarge = errors.New("message exceeds the server's limit")
+	// ErrNotFound: no message is stored under the subject.
+	ErrNotFound = errors.New("unit not found")
+	// ErrNotDeclared: the server holds no lcbq streams.
+	ErrNotDeclared = errors.New("no lcbq streams on this server")
+)
+
+// consumers names each stage's durable consumer.
+var consumers = map[stream.Stage]string{
+	stream.Generate: "generators",
+	stream.Evaluate: "evaluators",
+	stream.Combine:  "combiner",
+}
+
+// A Queue is the set of streams on one server. It is safe for concurrent use.
+type Queue struct {
+	js      jetstream.JetStream
+	streams sync.Map // name -> jetstream.Stream: a handle costs a request, a unit needs several
+}
+
+// New returns the queue on js. It does not touch the server: the one who runs it
+// calls Declare, everybody else Check.
+func New(js jetstream.JetStream) *Queue { return &Queue{js: js} }
+
+// Declare creates the streams and their durable consumers, or updates them to
+// this version's settings. replicas is 1, or 3 on a cluster.
+func (q *Queue) Declare(ctx context.Context, replicas int) error {
+	for _, stage := range stream.Stages {
+		retention := jetstream.WorkQueuePolicy // its messages are the backlog
+		if stage == stream.Combine {
+			retention = jetstream.LimitsPolicy // its subjects are the ledger
+		}
+		cfg := streamConfig(stage.Stream(), string(stage)+".>", retention, replicas)
+		if _, err := q.js.CreateOrUpdateStream(ctx, cfg); err != nil {
+			return fmt.Errorf("declare stream %s: %w", stage.Stream(), err)
+		}
+		if _, err := q.js.CreateOrUpdateConsumer(ctx, stage.Stream(), consumerConfig(stage)); err != nil {
+			return fmt.Errorf("declare consumer %s: %w", consumers[stage], err)
+		}
+	}
+	cfg := streamConfig(stream.DeadStream, "dead.>", jetstream.LimitsPolicy, replicas)
+	if _, err := q.js.CreateOrUpdateStream(ctx, cfg); err != nil {
+		return fmt.Errorf("declare stream %s: %w", stream.DeadStream, err)
+	}
+	return nil
+}
+
+func streamConfig(name, subjects string, retention jetstream.RetentionPolicy, replicas int) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:      name,
+		Subjects:  []string{subjects},
+		Retention: retention,
+		Storage:   jetstream.FileStorage,
+		Replicas:  replicas,
+		// One message a subject, the first one wins: two attempts at a unit
+		// cannot be mixed, whoever publishes and however carelessly.
+		MaxMsgsPerSubject:    1,
+		Discard:              jetstream.DiscardNew,
+		DiscardNewPerSubject: true,
+		AllowDirect:          true,
+		Duplicates:           duplicates,
+	}
+}
+
+func consumerConfig(stage stream.Stage) jetstream.ConsumerConfig {
+	return jetstream.ConsumerConfig{
+		Durable:       consumers[stage],
+		AckPolicy:     jetstream.AckExplicitPolicy,
+		AckWait:       AckWait,
+		MaxDeliver:    MaxDeliver,
+		MaxAckPending: maxAckPending,
+	}
+}
+
+// Check returns ErrNotDeclared if the server does not hold lcbq's streams.
+func (q *Queue) Check(ctx context.Context) error {
+	for _, stage := range stream.Stages {
+		if _, err := q.stream(ctx, stage.Stream()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Restart forgets which units were handed out, so that they are handed out again
+// at once instead of after AckWait. Only the owner of the server may call it, at
+// start, when the workers of its former life are gone; a worker that lives on
+// merely repeats a unit that cannot be stored twice.
+func (q *Queue) Restart(ctx context.Context) error {
+	for _, stage := range stream.Stages {
+		err := q.js.DeleteConsumer(ctx, stage.Stream(), consumers[stage])
+		if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+			return fmt.Errorf("delete consumer %s: %w", consumers[stage], err)
+		}
+		if _, err := q.js.CreateOrUpdateConsumer(ctx, stage.Stream(), consumerConfig(stage)); err != nil {
+			return fmt.Errorf("declare consumer %s: %w", consumers[stage], err)
+		}
+	}
+	return nil
+}
+
+// Consumer returns the stage's durable consumer, to pull from.
+func (q *Queue) Consumer(ctx context.Context, stage stream.Stage) (jetstream.Consumer, error) {
+	c, err := q.js.Consumer(ctx, stage.Stream(), consumers[stage])
+	if err != nil {
+		return nil, fmt.Errorf("look up consumer %s: %w", consumers[stage], err)
+	}
+	return c, nil
+}
+
+// Publish stores v under the unit's subject at stage. It reports false if a
+// message is there already, which is success: the unit's output exists. When it
+// returns without error the message is on disk.
+func (q *Queue) Publish(ctx context.Context, stage stream.Stage, u stream.Unit, v any) (fresh bool, err error) {
+	body, err := stream.Encode(v)
+	if err != nil {
+		return false, err
+	}
+	return q.put(ctx, stage.Stream(), u.Subject(stage), body)
+}
+
+func (q *Queue) put(ctx context.Context, streamName, subject string, body []byte) (fresh bool, err error) {
+	if limit := q.js.Conn().MaxPayload(); int64(len(body)) > limit {
+		return false, fmt.Errorf("publish %s: %d bytes, the server takes %d: %w\nuse a smaller --unit-size", subject, len(body), limit, ErrTooLarge)
+	}
+	_, err = q.js.PublishMsg(ctx, &nats.Msg{Subject: subject, Data: body},
+		jetstream.WithExpectLastSequencePerSubject(0), jetstream.WithExpectStream(streamName))
+	switch {
+	case alreadyThere(err):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("publish %s: %w", subject, err)
+	}
+	return true, nil
+}
+
+// alreadyThere reports whether err says that the subject holds a message. Only
+// the sequence check says so: the server's "maximum messages per subject" shares
+// its code with a full disk.
+func alreadyThere(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence
+}
+
+// Has reports whether the unit is stored at stage.
+func (q *Queue) Has(ctx context.Context, stage stream.Stage, u stream.Unit) (bool, error) {
+	_, err := q.last(ctx, stage.Stream(), u.Subject(stage))
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Get reads the unit's message at stage into v, or returns ErrNotFound.
+func (q *Queue) Get(ctx context.Context, stage stream.Stage, u stream.Unit, v any) error {
+	msg, err := q.last(ctx, stage.Stream(), u.Subject(stage))
+	if err != nil {
+		return err
+	}
+	return stream.Decode(msg.Data, v)
+}
+
+// stream returns the handle of a stream.
+func (q *Queue) stream(ctx context.Context, name string) (jetstream.Stream, error) {
+	if s, ok := q.streams.Load(name); ok {
+		return s.(jetstream.Stream), nil //nolint:forcetypeassert // only the line below stores
+	}
+	s, err := q.js.Stream(ctx, name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil, fmt.Errorf("stream %s: %w", name, ErrNotDeclared)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look up stream %s: %w", name, err)
+	}
+	q.streams.Store(name, s)
+	return s, nil
+}
+
+func (q *Queue) last(ctx context.Context, name, subject string) (*jetstream.RawStreamMsg, error) {
+	s, err := q.stream(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	msg, err := s.GetLastMsgForSubject(ctx, subject)
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return nil, fmt.Errorf("read %s: %w", subject, ErrNotFound)
+	case err != nil:
+		return nil, fmt.Errorf("read %s: %w", subject, err)
+	}
+	return msg, nil
+}

@@ -1,0 +1,263 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/lcbq/lcbq/stream"
+)
+
+// FormatVersion is the version of what the store holds. A store of a higher one
+// was made by a newer lcbq and is refused.
+const FormatVersion = 1
+
+// A Manifest is everything that defines a run and that workers need to serve it.
+type Manifest struct {
+	Format       int                  `json:"format"`
+	ID           string               `json:"id"`
+	Created      int64                `json:"created_ms"`
+	LCBQ         string               `json:"lcbq"` // version that made it
+	OutputDir    string               `json:"output_dir"`
+	Problems     ProblemSet           `json:"problems"`
+	Questions    []Question           `json:"questions"`    // in order of Index
+	Temperatures []stream.Temperature `json:"temperatures"` // ascending
+	UnitSize     int                  `json:"unit_size"`
+	Model        Model                `json:"model"`
+	Judge        Judge                `json:"judge"`
+	Published    bool                 `json:"published"` // every unit has been put into GENERATE once
+	Finished     int64                `json:"finished_ms,omitempty"`
+}
+
+// A ProblemSet says which problems a run is about.
+type ProblemSet struct {
+	Name     string `json:"name"`               // "sample", "v6" or a file's name
+	Revision string `json:"revision,omitempty"` // of the dataset on its hub
+	Digest   string `json:"digest"`             // SHA-256 over all rows
+	Count    int    `json:"count"`              // questions in the set, not only those of the run
+}
+
+// A Question is one question of a run. Cuts are its sample counts after each
+// submission, ascending: a run that was raised from 50 to 150 samples has [50
+// 150], and no unit spans a cut, so units published before keep their identity.
+type Question struct {
+	Index      int    `json:"index"`
+	ID         string `json:"id"`
+	Title      string `json:"title"`
+	Difficulty string `json:"difficulty,omitempty"`
+	Platform   string `json:"platform,omitempty"`
+	Cuts       []int  `json:"cuts"`
+}
+
+// N returns the number of samples wanted of the question at each temperature.
+func (q Question) N() int {
+	if len(q.Cuts) == 0 {
+		return 0
+	}
+	return q.Cuts[len(q.Cuts)-1]
+}
+
+// A Model says what generates a run's samples and how.
+type Model struct {
+	Engine    string   `json:"engine"` // vllm, openai, replay or sim
+	Name      string   `json:"name"`
+	Seed      uint64   `json:"seed"`
+	TopP      float64  `json:"top_p"`
+	TopK      int      `json:"top_k"`
+	MinP      float64  `json:"min_p"`
+	MaxTokens int      `json:"max_tokens"`
+	Stop      []string `json:"stop,omitempty"`
+	Prompt    string   `json:"prompt_style"`
+	Template  string   `json:"prompt_template,omitempty"` // text of the user's own
+	Thinking  *bool    `json:"thinking,omitempty"`
+	Extract   string   `json:"extract"`
+	SimUnique float64  `json:"sim_unique,omitempty"` // share of textually unique programs
+}
+
+// A Judge says how a run's samples are judged.
+type Judge struct {
+	Mode        string  `json:"mode"`         // lcb or script
+	TimeLimit   float64 `json:"time_limit_s"` // CPU seconds a test
+	MemoryLimit int64   `json:"memory_limit"` // bytes
+	OutputLimit int64   `json:"output_limit"` // bytes a test
+	Fingerprint string  `json:"fingerprint"`  // of the first environment that judged; "" until then
+}
+
+// Tasks returns the units of one cell of question q, in order.
+func (m *Manifest) Tasks(q Question, t stream.Temperature) []stream.Task {
+	var tasks []stream.Task
+	from := 0
+	for _, cut := range q.Cuts {
+		for ; from < cut; from += m.UnitSize {
+			tasks = append(tasks, stream.Task{
+				Unit:  stream.Unit{Cell: stream.Cell{Run: m.ID, Question: q.Index, Temperature: t}, Index: len(tasks)},
+				First: from, N: min(m.UnitSize, cut-from),
+			})
+		}
+		from = cut
+	}
+	return tasks
+}
+
+// Question returns the run's question with the given index in the problem set.
+func (m *Manifest) Question(index int) (Question, bool) {
+	for _, q := range m.Questions {
+		if q.Index == index {
+			return q, true
+		}
+	}
+	return Question{}, false
+}
+
+// Cells returns the number of cells of the run, and Samples that of its samples.
+func (m *Manifest) Cells() int { return len(m.Questions) * len(m.Temperatures) }
+
+// Samples returns the number of samples the run wants in all.
+func (m *Manifest) Samples() int {
+	n := 0
+	for _, q := range m.Questions {
+		n += q.N() * len(m.Temperatures)
+	}
+	return n
+}
+
+// Units returns the number of units of the run.
+func (m *Manifest) Units() int {
+	n := 0
+	for _, q := range m.Questions {
+		n += len(m.Tasks(q, 0)) * len(m.Temperatures)
+	}
+	return n
+}
+
+// Run returns a run's manifest and its revision, or ErrNotFound.
+func (s *Store) Run(ctx context.Context, id string) (*Manifest, uint64, error) {
+	var m Manifest
+	rev, err := get(ctx, s.runs, id, &m)
+	if err != nil {
+		return nil, 0, err
+	}
+	if m.Format > FormatVersion {
+		return nil, 0, fmt.Errorf("read run %s: its store has format %d, this lcbq knows %d\nuse the lcbq that made it, version %s or later", id, m.Format, FormatVersion, m.LCBQ)
+	}
+	return &m, rev, nil
+}
+
+// PutRun writes a manifest by compare-and-set and returns its new revision;
+// revision 0 means that the run is new.
+func (s *Store) PutRun(ctx context.Context, m *Manifest, revision uint64) (uint64, error) {
+	m.Format = FormatVersion
+	return put(ctx, s.runs, m.ID, m, revision)
+}
+
+// UpdateRun applies change to a run's manifest until no one else's write gets in
+// between. change may be called several times; it returns false to leave the
+// manifest as it is.
+func (s *Store) UpdateRun(ctx context.Context, id string, change func(*Manifest) bool) (*Manifest, error) {
+	for {
+		m, rev, err := s.Run(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		if !change(m) {
+			return m, nil
+		}
+		switch _, err := s.PutRun(ctx, m, rev); {
+		case errors.Is(err, ErrChanged):
+			continue
+		case err != nil:
+			return nil, err
+		}
+		return m, nil
+	}
+}
+
+// Runs returns the ids of all runs.
+func (s *Store) Runs(ctx context.Context) ([]string, error) {
+	return keys(ctx, s.runs, ">")
+}
+
+// PutProblem stores one problem row of a set, unless it is there already.
+func (s *Store) PutProblem(ctx context.Context, setDigest string, question int, row []byte) error {
+	name := problemName(setDigest, question)
+	info, err := s.problems.GetInfo(ctx, name)
+	if err == nil && info.Size == uint64(len(row)) {
+		return nil
+	}
+	if err != nil && !errors.Is(err, jetstream.ErrObjectNotFound) {
+		return fmt.Errorf("look up problem %s: %w", name, err)
+	}
+	if _, err := s.problems.PutBytes(ctx, name, row); err != nil {
+		return fmt.Errorf("store problem %s: %w", name, err)
+	}
+	return nil
+}
+
+// Problem returns a stored problem row, or ErrNotFound.
+func (s *Store) Problem(ctx context.Context, setDigest string, question int) ([]byte, error) {
+	name := problemName(setDigest, question)
+	row, err := s.problems.GetBytes(ctx, name)
+	if errors.Is(err, jetstream.ErrObjectNotFound) {
+		return nil, fmt.Errorf("read problem %s: %w", name, ErrNotFound)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read problem %s: %w", name, err)
+	}
+	return row, nil
+}
+
+func problemName(setDigest string, question int) string {
+	return fmt.Sprintf("%s/q%d", setDigest, question)
+}
+
+// A Worker is a heartbeat: who is at work on what, and how much it has done.
+type Worker struct {
+	Stage   stream.Stage `json:"stage"`
+	Name    string       `json:"name"`
+	Host    string       `json:"host"`
+	PID     int          `json:"pid"`
+	Slots   int          `json:"slots"`
+	Started int64        `json:"started_ms"`
+	Units   int64        `json:"units"`
+	Samples int64        `json:"samples"`
+	Cached  int64        `json:"cached"` // samples answered by the verdict cache
+	Faults  int64        `json:"faults"` // units handed back
+	Note    string       `json:"note,omitempty"`
+}
+
+// PutWorker writes a worker's heartbeat; it fades unless repeated.
+func (s *Store) PutWorker(ctx context.Context, w Worker) error {
+	b, err := json.Marshal(w)
+	if err != nil {
+		return fmt.Errorf("encode heartbeat of %s: %w", w.Name, err)
+	}
+	if _, err := s.workers.Put(ctx, string(w.Stage)+"."+w.Name, b); err != nil {
+		return fmt.Errorf("write heartbeat of %s: %w", w.Name, err)
+	}
+	return nil
+}
+
+// RemoveWorker takes a worker's heartbeat away when it leaves in good order.
+func (s *Store) RemoveWorker(ctx context.Context, w Worker) error {
+	if err := s.workers.Delete(ctx, string(w.Stage)+"."+w.Name); err != nil {
+		return fmt.Errorf("remove heartbeat of %s: %w", w.Name, err)
+	}
+	return nil
+}
+
+// Workers returns the heartbeats that have not faded.
+func (s *Store) Workers(ctx context.Context) ([]Worker, error) {
+	var ws []Worker
+	err := values(ctx, s.workers, ">", func(_ string, value []byte) error {
+		var w Worker
+		if err := json.Unmarshal(value, &w); err != nil {
+			return fmt.Errorf("decode heartbeat: %w", err)
+		}
+		ws = append(ws, w)
+		return nil
+	})
+	return ws, err
+}

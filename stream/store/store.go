@@ -1,0 +1,224 @@
+// Package store keeps what outlives a message: the manifest of each run, the
+// state of each cell, the problems, and who is at work. It lies in JetStream's
+// KV buckets and object store, so that a worker on another host needs one URL.
+// It does not know how cells are filled or files written.
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/lcbq/lcbq/stream"
+)
+
+// Names of the buckets, as `nats kv ls` and `nats object ls` show them.
+const (
+	runsBucket     = "lcbq_runs"
+	cellsBucket    = "lcbq_cells"
+	workersBucket  = "lcbq_workers"
+	problemsBucket = "lcbq_problems"
+)
+
+// workerTTL is how long a worker counts as alive after its last heartbeat.
+const workerTTL = 30 * time.Second
+
+// Errors by which callers decide.
+var (
+	// ErrNotFound: the store has never held it. For a worker that makes the
+	// message that names it a poison.
+	ErrNotFound = errors.New("not in the store")
+	// ErrChanged: somebody else wrote first; read again and decide again.
+	ErrChanged = errors.New("changed since it was read")
+)
+
+// A Store is the buckets on one server. It is safe for concurrent use.
+type Store struct {
+	runs, cells, workers jetstream.KeyValue
+	problems             jetstream.ObjectStore
+}
+
+// Declare creates the buckets, or opens them if they are there.
+func Declare(ctx context.Context, js jetstream.JetStream, replicas int) (*Store, error) {
+	var s Store
+	for _, b := range []struct {
+		kv  *jetstream.KeyValue
+		cfg jetstream.KeyValueConfig
+	}{
+		{&s.runs, jetstream.KeyValueConfig{Bucket: runsBucket, Description: "run manifests"}},
+		{&s.cells, jetstream.KeyValueConfig{Bucket: cellsBucket, Description: "finished cells"}},
+		{&s.workers, jetstream.KeyValueConfig{Bucket: workersBucket, Description: "heartbeats", TTL: workerTTL}},
+	} {
+		b.cfg.Replicas = replicas
+		kv, err := js.CreateOrUpdateKeyValue(ctx, b.cfg)
+		if err != nil {
+			return nil, fmt.Errorf("declare bucket %s: %w", b.cfg.Bucket, err)
+		}
+		*b.kv = kv
+	}
+	obj, err := js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
+		Bucket: problemsBucket, Description: "problems with their tests", Replicas: replicas,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("declare object store %s: %w", problemsBucket, err)
+	}
+	s.problems = obj
+	return &s, nil
+}
+
+// Open opens the buckets of a server on which somebody else declared them.
+func Open(ctx context.Context, js jetstream.JetStream) (*Store, error) {
+	var s Store
+	for name, kv := range map[string]*jetstream.KeyValue{runsBucket: &s.runs, cellsBucket: &s.cells, workersBucket: &s.workers} {
+		b, err := js.KeyValue(ctx, name)
+		if err != nil {
+			return nil, fmt.Errorf("open bucket %s: %w", name, err)
+		}
+		*kv = b
+	}
+	obj, err := js.ObjectStore(ctx, problemsBucket)
+	if err != nil {
+		return nil, fmt.Errorf("open object store %s: %w", problemsBucket, err)
+	}
+	s.problems = obj
+	return &s, nil
+}
+
+// get reads key of kv into v and returns the revision to update it by.
+func get(ctx context.Context, kv jetstream.KeyValue, key string, v any) (revision uint64, err error) {
+	e, err := kv.Get(ctx, key)
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return 0, fmt.Errorf("read %s/%s: %w", kv.Bucket(), key, ErrNotFound)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read %s/%s: %w", kv.Bucket(), key, err)
+	}
+	if err := json.Unmarshal(e.Value(), v); err != nil {
+		return 0, fmt.Errorf("decode %s/%s: %w", kv.Bucket(), key, err)
+	}
+	return e.Revision(), nil
+}
+
+// put writes key of kv if its revision is still the given one; 0 means that it
+// must not exist. It returns ErrChanged if somebody else wrote first.
+func put(ctx context.Context, kv jetstream.KeyValue, key string, v any, revision uint64) (uint64, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return 0, fmt.Errorf("encode %s/%s: %w", kv.Bucket(), key, err)
+	}
+	var rev uint64
+	if revision == 0 {
+		rev, err = kv.Create(ctx, key, b)
+	} else {
+		rev, err = kv.Update(ctx, key, b, revision)
+	}
+	var api *jetstream.APIError
+	if errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || errors.Is(err, jetstream.ErrKeyExists) {
+		return 0, fmt.Errorf("write %s/%s: %w", kv.Bucket(), key, ErrChanged)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("write %s/%s: %w", kv.Bucket(), key, err)
+	}
+	return rev, nil
+}
+
+// keys returns the keys of kv that match filter.
+func keys(ctx context.Context, kv jetstream.KeyValue, filter string) ([]string, error) {
+	l, err := kv.ListKeysFiltered(ctx, filter)
+	if err != nil {
+		return nil, fmt.Errorf("list %s/%s: %w", kv.Bucket(), filter, err)
+	}
+	var ks []string
+	for k := range l.Keys() {
+		ks = append(ks, k)
+	}
+	return ks, ctx.Err()
+}
+
+// values calls f with every key and value of kv that match filter, in one pass
+// over the bucket.
+func values(ctx context.Context, kv jetstream.KeyValue, filter string, f func(key string, value []byte) error) error {
+	w, err := kv.Watch(ctx, filter, jetstream.IgnoreDeletes())
+	if err != nil {
+		return fmt.Errorf("read %s/%s: %w", kv.Bucket(), filter, err)
+	}
+	defer func() { _ = w.Stop() }() // its subscription ends with the connection anyway
+	for {
+		select {
+		case e := <-w.Updates():
+			if e == nil {
+				return nil // the end of what is there now
+			}
+			if err := f(e.Key(), e.Value()); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return fmt.Errorf("read %s/%s: %w", kv.Bucket(), filter, ctx.Err())
+		}
+	}
+}
+
+// A CellState is what remains of a cell once its file is durable. Its presence
+// decides for ever that late units of the cell are dropped.
+type CellState struct {
+	N        int            `json:"n"`
+	Passed   int            `json:"passed"`
+	Verdicts map[string]int `json:"verdicts"` // samples by verdict name
+	Tokens   int64          `json:"tokens"`   // completion tokens
+	GenTPS   float64        `json:"gen_tps"`  // completion tokens per second and GPU
+	Unique   int            `json:"unique"`   // distinct programs
+	Digest   string         `json:"digest"`   // SHA-256 of the file's JSON
+	Units    int            `json:"units"`
+	DoneAt   int64          `json:"done_at_ms"`
+}
+
+// Cell returns the state of a cell and its revision, or ErrNotFound while it is
+// not done.
+func (s *Store) Cell(ctx context.Context, c stream.Cell) (CellState, uint64, error) {
+	var st CellState
+	rev, err := get(ctx, s.cells, c.Key(), &st)
+	return st, rev, err
+}
+
+// CellDone reports whether the cell already holds at least n samples.
+func (s *Store) CellDone(ctx context.Context, c stream.Cell, n int) (bool, error) {
+	st, _, err := s.Cell(ctx, c)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && st.N >= n, err
+}
+
+// PutCell marks a cell done by compare-and-set; revision 0 means that it was not
+// done before.
+func (s *Store) PutCell(ctx context.Context, c stream.Cell, st CellState, revision uint64) error {
+	_, err := put(ctx, s.cells, c.Key(), st, revision)
+	return err
+}
+
+// Cells returns the states of a run's finished cells; q limits them to one
+// question unless it is negative.
+func (s *Store) Cells(ctx context.Context, run string, q int) (map[stream.Cell]CellState, error) {
+	filter := run + ".>"
+	if q >= 0 {
+		filter = fmt.Sprintf("%s.q%d.*", run, q)
+	}
+	cells := make(map[stream.Cell]CellState)
+	err := values(ctx, s.cells, filter, func(key string, value []byte) error {
+		c, err := stream.ParseCell(key)
+		if err != nil {
+			return err
+		}
+		var st CellState
+		if err := json.Unmarshal(value, &st); err != nil {
+			return fmt.Errorf("decode %s/%s: %w", cellsBucket, key, err)
+		}
+		cells[c] = st
+		return nil
+	})
+	return cells, err
+}

@@ -1,0 +1,89 @@
+// Package streamtest gives tests a real JetStream: a server of their own, in the
+// test's temporary directory, gone when the test ends. It is not for the binary.
+package streamtest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/embed"
+	"github.com/lcbq/lcbq/stream/queue"
+	"github.com/lcbq/lcbq/stream/store"
+)
+
+// An Env is a server with lcbq's streams and buckets declared.
+type Env struct {
+	Server *embed.Server
+	Conn   *nats.Conn
+	JS     jetstream.JetStream
+	Queue  *queue.Queue
+	Store  *store.Store
+}
+
+// New starts a server of the test's own.
+func New(tb testing.TB) *Env {
+	tb.Helper()
+	srv, err := embed.Start(embed.Config{Dir: tb.TempDir()})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := srv.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	nc, err := srv.Connect()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	env := &Env{Server: srv, Conn: nc, JS: js, Queue: queue.New(js)}
+	if err := env.Queue.Declare(tb.Context(), 1); err != nil {
+		tb.Fatal(err)
+	}
+	if env.Store, err = store.Declare(tb.Context(), js, 1); err != nil {
+		tb.Fatal(err)
+	}
+	return env
+}
+
+// WaitFor waits until ok reports true, and fails the test after a minute.
+func WaitFor(tb testing.TB, what string, ok func(ctx context.Context) (bool, error)) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), time.Minute)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		done, err := ok(ctx)
+		if err != nil {
+			tb.Fatalf("wait for %s: %v", what, err)
+		}
+		if done {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			tb.Fatalf("wait for %s: still not after a minute", what)
+		}
+	}
+}
+
+// WaitEmpty waits until the stage's stream holds no message.
+func (e *Env) WaitEmpty(tb testing.TB, stage stream.Stage) {
+	tb.Helper()
+	WaitFor(tb, stage.Stream()+" to be empty", func(ctx context.Context) (bool, error) {
+		lag, err := e.Queue.Lag(ctx, stage)
+		return lag.Stored == 0, err
+	})
+}

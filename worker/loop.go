@@ -1,0 +1,250 @@
+// Package worker is the part of every lcbq worker that is the same: it pulls a
+// unit, hands it to a Handler, settles it, and drains when told to stop. It does
+// not know what a unit's work is: generate, evaluate and combine do.
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/queue"
+)
+
+// ErrDrained is the cancellation cause that a handler sees when the grace period
+// ended before it did. Its unit goes back at once, to a worker that stays.
+var ErrDrained = errors.New("shutdown grace period over")
+
+// A Message is one delivery of a unit.
+type Message struct {
+	Unit       stream.Unit
+	Body       []byte
+	Deliveries uint64 // how often the unit was handed out, this time included
+}
+
+// A Handler does the work of one message. Its error settles the message: nil acks
+// it; one that wraps stream.ErrPoison or queue.ErrTooLarge gives the unit up; any
+// other asks for another try, later. A Handler must publish its output before it
+// returns nil, and must return soon after ctx is done.
+type Handler func(ctx context.Context, msg Message) error
+
+// A Loop pulls units of one stage and handles up to Slots at a time.
+type Loop struct {
+	Stage  stream.Stage
+	Queue  *queue.Queue
+	Handle Handler
+	Slots  int           // units in flight; at least 1
+	Beat   time.Duration // interval of progress signals; queue.Beat if 0
+	Grace  time.Duration // how long handlers may go on once Run's ctx is done
+	Pulse  *Pulse
+	Log    *slog.Logger
+}
+
+// Run pulls and handles until ctx is done, then stops pulling, waits up to Grace
+// for the handlers, cancels those still running, and waits for them. It returns
+// nil after such a shutdown, and an error only if the connection was closed for
+// good. No goroutine outlives it.
+func (l *Loop) Run(ctx context.Context) error {
+	// Two contexts: ctx ends the pulling, work ends the handling. One context for
+	// both would kill every unit in flight at the first SIGTERM.
+	work, kill := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer kill(nil)
+
+	var flight sync.WaitGroup
+	err := l.pull(ctx, work, &flight)
+	t := time.AfterFunc(l.Grace, func() { kill(ErrDrained) })
+	defer t.Stop()
+	flight.Wait()
+	return err
+}
+
+// pull hands messages to handlers until ctx is done or the connection is closed.
+func (l *Loop) pull(ctx, work context.Context, flight *sync.WaitGroup) error {
+	slots := make(chan struct{}, l.Slots)
+	pull := puller{loop: l}
+	for {
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+			return nil
+		}
+		// A slot first, a message second: a message pulled ahead of its slot
+		// would spend its ack wait in our memory.
+		msg, err := pull.next(ctx)
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // the pull was interrupted, as asked
+		}
+		if err != nil {
+			return err
+		}
+		flight.Go(func() {
+			defer func() { <-slots }()
+			l.handle(work, msg)
+		})
+	}
+}
+
+// A puller asks the server for one message at a time and outlives the server's
+// restarts.
+type puller struct {
+	loop     *Loop
+	consumer jetstream.Consumer
+	pause    time.Duration
+}
+
+// Pauses between attempts to pull while the server does not answer. The client
+// reconnects by itself; this only keeps the log and the CPU quiet meanwhile.
+const (
+	firstPause = 100 * time.Millisecond
+	mostPause  = 5 * time.Second
+)
+
+// next returns the next message. It returns an error only when ctx is done or
+// the connection is closed for good.
+func (p *puller) next(ctx context.Context) (jetstream.Msg, error) {
+	for {
+		msg, err := p.try(ctx)
+		switch {
+		case err == nil:
+			if p.pause > 0 {
+				p.loop.Log.Info("pulling again", "stage", p.loop.Stage)
+				p.pause = 0
+			}
+			return msg, nil
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case errors.Is(err, nats.ErrConnectionClosed):
+			return nil, fmt.Errorf("pull from %s: %w", p.loop.Stage.Stream(), err)
+		case nothingYet(err):
+			continue
+		}
+		// The server restarts, or its owner made the consumer anew.
+		p.consumer = nil
+		if p.pause == 0 {
+			p.loop.Log.Warn("server does not answer, waiting for it", "stage", p.loop.Stage, "err", err)
+		}
+		p.pause = min(max(firstPause, 2*p.pause), mostPause)
+		select {
+		case <-time.After(p.pause):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (p *puller) try(ctx context.Context) (jetstream.Msg, error) {
+	if p.consumer == nil {
+		c, err := p.loop.Queue.Consumer(ctx, p.loop.Stage)
+		if err != nil {
+			return nil, err
+		}
+		p.consumer = c
+	}
+	return p.consumer.Next(jetstream.FetchContext(ctx))
+}
+
+// nothingYet reports whether err only says that no message came in time.
+func nothingYet(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, jetstream.ErrNoMessages)
+}
+
+// handle works on one message and settles it. Settling uses no context of the
+// work's: work that is done must be acked however late it is.
+func (l *Loop) handle(ctx context.Context, msg jetstream.Msg) {
+	log := l.Log.With("subject", msg.Subject())
+	interval := l.Beat
+	if interval == 0 {
+		interval = queue.Beat
+	}
+	beat := time.NewTicker(interval)
+	defer beat.Stop()
+	done := make(chan error, 1)
+	m, err := read(msg)
+	go func() {
+		if err == nil {
+			err = l.Handle(ctx, m)
+		}
+		done <- err
+	}()
+	for {
+		select {
+		case <-beat.C:
+			if err := msg.InProgress(); err != nil {
+				log.Warn("progress signal lost", "err", err)
+			}
+		case err := <-done:
+			l.settle(ctx, log, msg, m, err)
+			return
+		}
+	}
+}
+
+// read takes a delivery apart.
+func read(msg jetstream.Msg) (Message, error) {
+	meta, err := msg.Metadata()
+	if err != nil {
+		return Message{}, fmt.Errorf("read delivery of %s: %w", msg.Subject(), err)
+	}
+	m := Message{Body: msg.Data(), Deliveries: meta.NumDelivered}
+	if _, m.Unit, err = stream.ParseSubject(msg.Subject()); err != nil {
+		return m, fmt.Errorf("%w: %w", stream.ErrPoison, err)
+	}
+	return m, nil
+}
+
+// settleWait bounds what settling may wait for: burying a unit is one publish.
+const settleWait = 30 * time.Second
+
+// settle tells the server what became of msg. A failure to tell it is logged and
+// no more: the unit comes again, and its output is found.
+func (l *Loop) settle(ctx context.Context, log *slog.Logger, msg jetstream.Msg, m Message, err error) {
+	var serr error
+	switch {
+	case err == nil:
+		l.Pulse.units.Add(1)
+		serr = msg.Ack()
+	case ctx.Err() != nil:
+		log.Info("unit given back", "err", err)
+		serr = msg.Nak() // at once: others are waiting for work
+	case errors.Is(err, stream.ErrPoison), errors.Is(err, queue.ErrTooLarge), m.Deliveries >= queue.MaxDeliver:
+		l.Pulse.faults.Add(1)
+		log.Error("unit given up", "err", err, "deliveries", m.Deliveries)
+		serr = l.bury(ctx, msg, m, err)
+	default:
+		l.Pulse.faults.Add(1)
+		pause := retryPause(m.Deliveries)
+		log.Warn("unit failed, it will be tried again", "err", err, "deliveries", m.Deliveries, "retry_in", pause)
+		serr = msg.NakWithDelay(pause)
+	}
+	if serr != nil {
+		log.Warn("unit not settled, it will come again", "err", serr)
+	}
+}
+
+// bury moves the unit to the dead ones. The dead letter is stored before the unit
+// leaves its queue; a crash between the two buries it twice, which is once.
+func (l *Loop) bury(ctx context.Context, msg jetstream.Msg, m Message, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleWait)
+	defer cancel()
+	err := l.Queue.Bury(ctx, stream.Dead{
+		Subject: msg.Subject(), Reason: cause.Error(), Worker: l.Pulse.Name(),
+		Deliveries: m.Deliveries, At: time.Now().UnixMilli(), Body: msg.Data(),
+	})
+	if err != nil {
+		return err
+	}
+	return msg.TermWithReason(firstLine(cause))
+}
+
+// retryPause grows from one second to a minute: a fault that a second cures costs
+// a second, one that needs a person is not asked about a thousand times.
+func retryPause(deliveries uint64) time.Duration {
+	return min(time.Second<<min(deliveries-1, 6), time.Minute)
+}
