@@ -22,6 +22,12 @@ import (
 // ended before it did. Its unit goes back at once, to a worker that stays.
 var ErrDrained = errors.New("shutdown grace period over")
 
+// ErrUnfit marks a worker that must not serve the unit it was given, nor any
+// other: its environment is not the run's. The unit goes back at once, and Run
+// ends with the error, so that the unit is not handed to the same worker again
+// until it counts as dead.
+var ErrUnfit = errors.New("worker is unfit for the run")
+
 // A Message is one delivery of a unit.
 type Message struct {
 	Unit       stream.Unit
@@ -45,13 +51,17 @@ type Loop struct {
 	Grace  time.Duration // how long handlers may go on once Run's ctx is done
 	Pulse  *Pulse
 	Log    *slog.Logger
+
+	stop context.CancelCauseFunc // set by Run before any handler starts
 }
 
 // Run pulls and handles until ctx is done, then stops pulling, waits up to Grace
 // for the handlers, cancels those still running, and waits for them. It returns
-// nil after such a shutdown, and an error only if the connection was closed for
-// good. No goroutine outlives it.
+// nil after such a shutdown, and an error if the connection was closed for good
+// or a handler returned ErrUnfit. No goroutine outlives it.
 func (l *Loop) Run(ctx context.Context) error {
+	ctx, l.stop = context.WithCancelCause(ctx)
+	defer l.stop(nil)
 	// Two contexts: ctx ends the pulling, work ends the handling. One context for
 	// both would kill every unit in flight at the first SIGTERM.
 	work, kill := context.WithCancelCause(context.WithoutCancel(ctx))
@@ -62,6 +72,9 @@ func (l *Loop) Run(ctx context.Context) error {
 	t := time.AfterFunc(l.Grace, func() { kill(ErrDrained) })
 	defer t.Stop()
 	flight.Wait()
+	if cause := context.Cause(ctx); err == nil && errors.Is(cause, ErrUnfit) {
+		return cause
+	}
 	return err
 }
 
@@ -210,6 +223,9 @@ func (l *Loop) settle(ctx context.Context, log *slog.Logger, msg jetstream.Msg, 
 	case err == nil:
 		l.Pulse.units.Add(1)
 		serr = msg.Ack()
+	case errors.Is(err, ErrUnfit):
+		serr = msg.Nak()
+		l.stop(err)
 	case ctx.Err() != nil:
 		log.Info("unit given back", "err", err)
 		serr = msg.Nak() // at once: others are waiting for work

@@ -49,11 +49,16 @@ func (r *Runs) run(ctx context.Context, id string, fresh bool) (*store.Manifest,
 	if err != nil {
 		return nil, err
 	}
+	r.Learn(m)
+	return m, nil
+}
+
+// Learn remembers a manifest that the caller has just read or written.
+func (r *Runs) Learn(m *store.Manifest) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.known == nil {
 		r.known = make(map[string]*store.Manifest)
 	}
-	r.known[id] = m
-	return m, nil
+	r.known[m.ID] = m
 }

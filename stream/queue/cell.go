@@ -55,6 +55,31 @@ func (q *Queue) Purge(ctx context.Context, stage stream.Stage, c stream.Cell) er
 	return nil
 }
 
+// Remove removes one unit at stage, if it is there: a late duplicate of a cell
+// that is done.
+func (q *Queue) Remove(ctx context.Context, stage stream.Stage, u stream.Unit) error {
+	s, err := q.stream(ctx, stage.Stream())
+	if err != nil {
+		return err
+	}
+	if err := s.Purge(ctx, jetstream.WithPurgeSubject(u.Subject(stage))); err != nil {
+		return fmt.Errorf("remove %s: %w", u.Subject(stage), err)
+	}
+	return nil
+}
+
+// QuestionUnits returns the units of one question of a run that are stored at
+// stage, at all temperatures.
+func (q *Queue) QuestionUnits(ctx context.Context, stage stream.Stage, run string, question int) ([]stream.Unit, error) {
+	var units []stream.Unit
+	err := q.each(ctx, stage.Stream(), fmt.Sprintf("%s.%s.q%d.>", stage, run, question), func(subject string) error {
+		_, u, err := stream.ParseSubject(subject)
+		units = append(units, u)
+		return err
+	})
+	return units, err
+}
+
 // A Lag is what waits in one stage.
 type Lag struct {
 	Waiting     uint64 `json:"waiting"`     // units stored and not handed out

@@ -165,15 +165,19 @@ func values(ctx context.Context, kv jetstream.KeyValue, filter string, f func(ke
 // A CellState is what remains of a cell once its file is durable. Its presence
 // decides for ever that late units of the cell are dropped.
 type CellState struct {
-	N        int            `json:"n"`
-	Passed   int            `json:"passed"`
-	Verdicts map[string]int `json:"verdicts"` // samples by verdict name
-	Tokens   int64          `json:"tokens"`   // completion tokens
-	GenTPS   float64        `json:"gen_tps"`  // completion tokens per second and GPU
-	Unique   int            `json:"unique"`   // distinct programs
-	Digest   string         `json:"digest"`   // SHA-256 of the file's JSON
-	Units    int            `json:"units"`
-	DoneAt   int64          `json:"done_at_ms"`
+	N            int            `json:"n"` // samples in the file
+	Passed       int            `json:"passed"`
+	Verdicts     map[string]int `json:"verdicts"` // samples by verdict name
+	Tokens       int64          `json:"tokens"`   // completion tokens
+	GenTPS       float64        `json:"gen_tps"`  // completion tokens per second and GPU; 0 if unknown
+	Unique       int            `json:"unique"`   // distinct programs
+	UniquePassed int            `json:"unique_passed"`
+	JudgeCPU     float64        `json:"judge_cpu_s"` // CPU seconds of judging
+	Fingerprint  string         `json:"fingerprint"` // of the environment that judged
+	File         string         `json:"file"`        // name in the question's folder
+	Digest       string         `json:"digest"`      // SHA-256 of the file's JSON, uncompressed
+	Bytes        int64          `json:"bytes"`       // length of that JSON
+	DoneAt       int64          `json:"done_at_ms"`
 }
 
 // Cell returns the state of a cell and its revision, or ErrNotFound while it is

@@ -1,0 +1,244 @@
+// Package combine turns judged units into the results folder. A cell's file is
+// written when all its units are there, made durable, marked done by
+// compare-and-set, and only then purged from COMBINE: a crash between any two of
+// these steps repeats the step. It judges nothing and computes no statistics
+// beyond pass@k.
+package combine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/queue"
+	"github.com/lcbq/lcbq/stream/store"
+	"github.com/lcbq/lcbq/worker"
+)
+
+// A Worker writes the cells of every run on its server. One is enough; a second
+// one does no harm.
+type Worker struct {
+	Queue    *queue.Queue
+	Store    *store.Store
+	Runs     *worker.Runs
+	Dir      string // results folder; that of each run's manifest if ""
+	Compress bool   // write .json.zst
+	Pulse    *worker.Pulse
+	Grace    time.Duration
+	Log      *slog.Logger
+
+	mu     sync.Mutex
+	ledger map[stream.Cell]map[int]bool // units seen of the cells not written yet
+	cell   sync.Mutex                   // held while a cell or a summary is written
+}
+
+// sweepEvery is how often the cells in progress are counted in the stream itself,
+// for the units that another combiner was handed.
+const sweepEvery = 15 * time.Second
+
+// Run writes cells until ctx is done. It first looks at what its former life left
+// behind: units already acknowledged, cells without a summary.
+func (w *Worker) Run(ctx context.Context) error {
+	w.ledger = make(map[stream.Cell]map[int]bool)
+	if err := w.recover(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // interrupted, as asked; the next life recovers again
+		}
+		return fmt.Errorf("recover: %w", err)
+	}
+	swept := make(chan struct{})
+	sweep, stop := context.WithCancel(ctx)
+	go func() {
+		defer close(swept)
+		w.sweep(sweep)
+	}()
+	loop := worker.Loop{
+		Stage: stream.Combine, Queue: w.Queue, Handle: w.handle,
+		// Several units are noted while one cell is being written.
+		Slots: 4, Grace: w.Grace, Pulse: w.Pulse, Log: w.Log,
+	}
+	err := loop.Run(ctx)
+	stop()
+	<-swept
+	return err
+}
+
+// handle notes one judged unit and writes its cell if it was the last.
+func (w *Worker) handle(ctx context.Context, msg worker.Message) error {
+	m, q, err := w.Runs.Unit(ctx, msg.Unit)
+	if err != nil {
+		return err
+	}
+	done, err := w.Store.CellDone(ctx, msg.Unit.Cell, q.N())
+	if err != nil {
+		return err
+	}
+	if done { // a duplicate of a cell that was purged: its state decides, for ever
+		w.Log.Info("late duplicate dropped", "unit", msg.Unit.Subject(stream.Combine))
+		return w.Queue.Remove(ctx, stream.Combine, msg.Unit)
+	}
+	if w.note(msg.Unit, len(m.Tasks(q, msg.Unit.Temperature))) {
+		return w.finish(ctx, m, q, msg.Unit.Cell)
+	}
+	return nil
+}
+
+// note remembers a unit and reports whether its cell may be complete.
+func (w *Worker) note(u stream.Unit, want int) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ledger[u.Cell] == nil {
+		w.ledger[u.Cell] = make(map[int]bool)
+	}
+	w.ledger[u.Cell][u.Index] = true
+	return len(w.ledger[u.Cell]) >= want
+}
+
+// fullPause is how long the combiner waits when the results folder takes no more.
+const fullPause = 5 * time.Second
+
+// finish writes a cell and what depends on it. A folder that cannot be written is
+// waited for, with the cell not marked: giving the unit up would lose a cell.
+func (w *Worker) finish(ctx context.Context, m *store.Manifest, q store.Question, c stream.Cell) error {
+	w.cell.Lock()
+	defer w.cell.Unlock()
+	for {
+		err := w.write(ctx, m, q, c)
+		if err == nil {
+			err = w.summarise(ctx, m, q)
+		}
+		if err == nil {
+			w.mu.Lock()
+			delete(w.ledger, c)
+			w.mu.Unlock()
+			return nil
+		}
+		if ctx.Err() != nil || errors.Is(err, stream.ErrPoison) || errors.Is(err, errIncomplete) {
+			return err
+		}
+		w.Log.Error("cell not written, waiting", "cell", c.Key(), "folder", w.dir(m), "err", err, "retry_in", fullPause)
+		select {
+		case <-time.After(fullPause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// dir returns the results folder of a run.
+func (w *Worker) dir(m *store.Manifest) string {
+	if w.Dir != "" {
+		return filepath.Clean(w.Dir)
+	}
+	return m.OutputDir
+}
+
+// sweep counts the cells in progress in the stream until ctx is done.
+func (w *Worker) sweep(ctx context.Context) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		w.mu.Lock()
+		cells := make([]stream.Cell, 0, len(w.ledger))
+		for c := range w.ledger {
+			cells = append(cells, c)
+		}
+		w.mu.Unlock()
+		for _, c := range cells {
+			if err := w.recount(ctx, c); err != nil && ctx.Err() == nil {
+				w.Log.Warn("cell not counted", "cell", c.Key(), "err", err)
+			}
+		}
+	}
+}
+
+// recount brings a cell's ledger up to what the stream holds, and finishes the
+// cell if that is all of it.
+func (w *Worker) recount(ctx context.Context, c stream.Cell) error {
+	m, q, err := w.Runs.Unit(ctx, stream.Unit{Cell: c})
+	if err != nil {
+		return err
+	}
+	units, err := w.Queue.Units(ctx, stream.Combine, c)
+	if err != nil {
+		return err
+	}
+	complete := false
+	for u := range units {
+		complete = w.note(stream.Unit{Cell: c, Index: u}, len(m.Tasks(q, c.Temperature)))
+	}
+	if complete {
+		return w.finish(ctx, m, q, c)
+	}
+	return nil
+}
+
+// recover rebuilds the ledger from the stream, finishes cells whose last unit was
+// acknowledged before the file was durable, purges those whose state was set
+// before the purge, and writes summaries that are missing.
+func (w *Worker) recover(ctx context.Context) error {
+	ids, err := w.Store.Runs(ctx)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		m, _, err := w.Store.Run(ctx, id)
+		if err != nil {
+			return err
+		}
+		if m.Finished != 0 {
+			continue
+		}
+		for _, q := range m.Questions {
+			if err := w.recoverQuestion(ctx, m, q); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (w *Worker) recoverQuestion(ctx context.Context, m *store.Manifest, q store.Question) error {
+	done, err := w.Store.Cells(ctx, m.ID, q.Index)
+	if err != nil {
+		return err
+	}
+	units, err := w.Queue.QuestionUnits(ctx, stream.Combine, m.ID, q.Index)
+	if err != nil {
+		return err
+	}
+	touched := make(map[stream.Cell]bool)
+	complete := make(map[stream.Cell]bool)
+	for _, u := range units {
+		touched[u.Cell] = true
+		if w.note(u, len(m.Tasks(q, u.Temperature))) {
+			complete[u.Cell] = true
+		}
+	}
+	for c := range touched {
+		switch {
+		case done[c].N >= q.N():
+			if err := w.Queue.Purge(ctx, stream.Combine, c); err != nil {
+				return err
+			}
+			delete(w.ledger, c)
+		case complete[c]:
+			if err := w.finish(ctx, m, q, c); err != nil {
+				return err
+			}
+		}
+	}
+	w.cell.Lock()
+	defer w.cell.Unlock()
+	return w.summarise(ctx, m, q)
+}

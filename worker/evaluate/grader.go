@@ -1,0 +1,115 @@
+// Package evaluate turns samples into verdicts: it runs each distinct program
+// once in the sandbox, lets the judge compare what it printed or returned, and
+// remembers the answer. A Grader needs no server; a Worker grades the units of
+// EVALUATE. Neither knows where samples come from or where verdicts go.
+package evaluate
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+
+	"golang.org/x/sync/singleflight"
+
+	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/worker/sandbox"
+)
+
+// ErrFault marks a failure of ours: the sandbox, not the program. The sample is
+// judged again; it is never counted.
+var ErrFault = errors.New("judge fault")
+
+// Config says how and where a Grader judges.
+type Config struct {
+	Sandbox sandbox.Config
+	Slots   int // programs judged at once, at least 1
+	Log     *slog.Logger
+}
+
+// A Grader judges samples. It is safe for concurrent use. Close it.
+type Grader struct {
+	host   *sandbox.Host
+	pool   *pool
+	cache  *cache
+	flight singleflight.Group
+	cached atomic.Int64
+	ran    atomic.Int64
+}
+
+// NewGrader probes the host and starts the slots. Its error says what is missing
+// and how to get it.
+func NewGrader(ctx context.Context, cfg Config) (*Grader, error) {
+	host, err := sandbox.Probe(ctx, cfg.Sandbox)
+	if err != nil {
+		return nil, err
+	}
+	p, err := newPool(host, cfg.Slots)
+	if err != nil {
+		return nil, err
+	}
+	return &Grader{host: host, pool: p, cache: newCache(cacheGeneration)}, nil
+}
+
+// Close stops the slots. No process of the grader is left when it has returned.
+func (g *Grader) Close() error { return g.pool.close() }
+
+// Host returns the sandbox the grader judges in.
+func (g *Grader) Host() *sandbox.Host { return g.host }
+
+// Counts returns how many programs were run, and how many samples were answered
+// from memory.
+func (g *Grader) Counts() (ran, cached int64) { return g.ran.Load(), g.cached.Load() }
+
+// Judge returns the judgement of one sample, and whether it was known already.
+// Identical programs of a question are run once, also when they arrive at the
+// same time. Its error wraps ErrFault unless ctx is done.
+func (g *Grader) Judge(ctx context.Context, q *Question, s stream.Sample) (j stream.Judgement, known bool, err error) {
+	if j, decided := withoutRunning(s); decided {
+		return j, false, nil
+	}
+	key := cacheKey{question: q.Digest, program: sha256.Sum256([]byte(s.Code))}
+	if j, ok := g.cache.get(key); ok {
+		g.cached.Add(1)
+		return j, true, nil
+	}
+	first := false
+	v, err, _ := g.flight.Do(key.String(), func() (any, error) {
+		first = true
+		j, err := g.run(ctx, q, s.Code)
+		if err == nil {
+			g.cache.put(key, j)
+		}
+		return j, err
+	})
+	if err != nil {
+		return stream.Judgement{}, false, err
+	}
+	if !first {
+		g.cached.Add(1)
+	}
+	return v.(stream.Judgement), !first, nil //nolint:forcetypeassert // the function above returns nothing else
+}
+
+func (g *Grader) run(ctx context.Context, q *Question, code string) (stream.Judgement, error) {
+	slot, err := g.pool.acquire(ctx, q.Digest)
+	if err != nil {
+		return stream.Judgement{}, err
+	}
+	defer g.pool.release(slot)
+	g.ran.Add(1)
+	var failed comparison
+	res, err := slot.Run(ctx, &q.sandbox, code, func(test int, out sandbox.Output) bool {
+		failed = q.compare(test, out)
+		return failed.equal()
+	})
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return stream.Judgement{}, ctx.Err()
+	case err != nil:
+		return stream.Judgement{}, fmt.Errorf("%w: run program on question %s: %w", ErrFault, q.ID, err)
+	}
+	return judgement(q, res, failed), nil
+}

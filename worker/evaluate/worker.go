@@ -1,0 +1,127 @@
+package evaluate
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/queue"
+	"github.com/lcbq/lcbq/stream/store"
+	"github.com/lcbq/lcbq/worker"
+)
+
+// A Worker judges the units of EVALUATE. Any number of them, on any hosts, share
+// the backlog.
+type Worker struct {
+	Queue  *queue.Queue
+	Store  *store.Store
+	Runs   *worker.Runs
+	Grader *Grader
+	Pulse  *worker.Pulse
+	Slots  int           // programs judged at once, the grader's
+	Grace  time.Duration // for units in flight when told to stop
+	Log    *slog.Logger
+
+	questions questions
+}
+
+// Run judges until ctx is done, then finishes the units in hand. It returns as
+// worker.Loop.Run does.
+func (w *Worker) Run(ctx context.Context) error {
+	w.questions.store = w.Store
+	loop := worker.Loop{
+		Stage: stream.Evaluate, Queue: w.Queue, Handle: w.handle,
+		// One unit more than slots: while one waits for its last program, the next
+		// keeps the slots busy.
+		Slots: w.Slots + 1, Grace: w.Grace, Pulse: w.Pulse, Log: w.Log,
+	}
+	return loop.Run(ctx)
+}
+
+// handle judges one unit and publishes it to COMBINE.
+func (w *Worker) handle(ctx context.Context, msg worker.Message) error {
+	m, q, err := w.Runs.Unit(ctx, msg.Unit)
+	if err != nil {
+		return err
+	}
+	if done, err := w.alreadyJudged(ctx, msg.Unit, q); done || err != nil {
+		return err
+	}
+	if err := w.admit(ctx, m); err != nil {
+		return err
+	}
+	var batch stream.Batch
+	if err := stream.Decode(msg.Body, &batch); err != nil {
+		return err
+	}
+	question, err := w.questions.get(ctx, m.Problems.Digest, q.Index)
+	if err != nil {
+		return err
+	}
+	scored := stream.Scored{
+		Batch: batch, Judgements: make([]stream.Judgement, len(batch.Samples)),
+		Evaluator: w.Pulse.Name(), Fingerprint: w.Grader.Host().Environment().Digest(),
+	}
+	if err := w.judgeAll(ctx, question, &scored); err != nil {
+		return err
+	}
+	_, err = w.Queue.Publish(ctx, stream.Combine, msg.Unit, scored)
+	return err
+}
+
+// alreadyJudged reports whether the unit's output exists, so that a unit handed
+// out twice is not judged twice.
+func (w *Worker) alreadyJudged(ctx context.Context, u stream.Unit, q store.Question) (bool, error) {
+	if done, err := w.Store.CellDone(ctx, u.Cell, q.N()); done || err != nil {
+		return done, err
+	}
+	return w.Queue.Has(ctx, stream.Combine, u)
+}
+
+func (w *Worker) judgeAll(ctx context.Context, q *Question, s *stream.Scored) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(w.Slots)
+	for i := range s.Samples {
+		group.Go(func() error {
+			j, known, err := w.Grader.Judge(ctx, q, s.Samples[i])
+			if err != nil {
+				return fmt.Errorf("judge sample %d: %w", s.Samples[i].Index, err)
+			}
+			s.Judgements[i] = j
+			w.Pulse.Samples.Add(1)
+			if known {
+				w.Pulse.Cached.Add(1)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// admit holds a run to one judging environment, because verdicts of two could
+// differ: the first evaluator records its fingerprint, one with another is unfit.
+func (w *Worker) admit(ctx context.Context, m *store.Manifest) error {
+	mine := w.Grader.Host().Environment().Digest()
+	if m.Judge.Fingerprint == mine {
+		return nil
+	}
+	m, err := w.Store.UpdateRun(ctx, m.ID, func(m *store.Manifest) bool {
+		if m.Judge.Fingerprint != "" {
+			return false
+		}
+		m.Judge.Fingerprint = mine
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	w.Runs.Learn(m)
+	if m.Judge.Fingerprint != mine {
+		return fmt.Errorf("run %s was judged under %.12s, this host is %.12s: %w\nuse the same interpreter, packages, limits and sandbox level (lcbq doctor shows them)", m.ID, m.Judge.Fingerprint, mine, worker.ErrUnfit)
+	}
+	return nil
+}
