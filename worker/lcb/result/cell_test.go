@@ -207,7 +207,7 @@ func TestCellWriterRefuses(t *testing.T) {
 		{"gap", func(_ *Header, all []Sample) []Sample { return append(all[:3:3], all[4:]...) }, "index = 4, want 3"},
 		{"duplicate", func(_ *Header, all []Sample) []Sample { all[4].Index = 3; return all }, "index = 3, want 4"},
 		{"out of order", func(_ *Header, all []Sample) []Sample { all[4], all[5] = all[5], all[4]; return all }, "index = 5, want 4"},
-		{"too few", func(_ *Header, all []Sample) []Sample { return all[:9] }, "n says"},
+		{"too few", func(_ *Header, all []Sample) []Sample { return all[:8] }, "n says"},
 		{"too many", func(_ *Header, all []Sample) []Sample { return append(all, Sample{Index: 10, Verdict: NoCode}) }, "n says"},
 		{"verdict changed", func(_ *Header, all []Sample) []Sample { all[1].Verdict = TimeLimit; return all }, "verdicts."},
 		{"unknown verdict", func(_ *Header, all []Sample) []Sample { all[1].Verdict = "odd"; return all }, `verdict = "odd"`},
