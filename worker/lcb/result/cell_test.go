@@ -1,0 +1,472 @@
+package result
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
+	"pgregory.net/rapid"
+)
+
+func ptr(n int) *int { return &n }
+
+// samples makes n samples with every verdict and every optional field among them.
+func samples(n int) []Sample {
+	out := make([]Sample, n)
+	for i := range out {
+		v := Verdicts[i%len(Verdicts)]
+		out[i] = Sample{
+			Index: i, Completion: fmt.Sprintf("Say <b>&\u2028\n```python\nprint(%d)\n```\x01\t\"\\", i%7),
+			Code: fmt.Sprintf("print(%d)", i%7), Passed: v == Passed, Verdict: v,
+			Tokens: 10 + i, FinishReason: "stop", CPUSeconds: float64(i) / 64, Generator: "gpu0", Evaluator: "eval1",
+		}
+		switch v {
+		case WrongAnswer:
+			out[i].ErrorCode, out[i].Test, out[i].Detail = ptr(-2), ptr(i), "want 1, got 2"
+		case CompileError:
+			out[i].ErrorCode, out[i].Test = ptr(-4), ptr(-1)
+		}
+	}
+	return out
+}
+
+func header(q int, temperature float64, all []Sample) Header {
+	var tally Tally
+	for i := range all {
+		tally.Add(&all[i])
+	}
+	h := Header{
+		QuestionIdx: q, QuestionID: fmt.Sprintf("abc%d_a", q), QuestionTitle: `A title, "completions": [ in it`,
+		Temperature: temperature, Counts: tally.Counts(),
+		Engine: "sim", Model: "sim-1", Simulated: true, Judge: "lcb", Fingerprint: "f00d",
+	}
+	h.GenTPS = 1234.5
+	return h
+}
+
+func writeCell(t testing.TB, path string, h Header, all []Sample) Digest {
+	t.Helper()
+	w, err := CreateCell(path, &h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range all {
+		if err := w.Add(&all[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d, err := w.Commit()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// readCell reads a cell to its end or first error.
+func readCell(path string) (Header, []Sample, Digest, error) {
+	c, err := OpenCell(path)
+	if err != nil {
+		return Header{}, nil, Digest{}, err
+	}
+	var all []Sample
+	for s, err := range c.Samples() {
+		if err != nil {
+			return c.Header(), all, Digest{}, fmt.Errorf("%w, closed: %w", err, c.Close())
+		}
+		all = append(all, s)
+	}
+	return c.Header(), all, c.Digest(), c.Close()
+}
+
+func TestCellRoundTrip(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, n := range []int{0, 1, 2, 1000} {
+		for _, path := range []string{CellPath(dir, n, 0.7), CompressedCellPath(dir, n, 0.7)} {
+			want := samples(n)
+			wantHeader := header(n, 0.7, want)
+			digest := writeCell(t, path, wantHeader, want)
+			gotHeader, got, gotDigest, err := readCell(path)
+			if err != nil {
+				t.Fatalf("n = %d: %v", n, err)
+			}
+			if n > 0 && !reflect.DeepEqual(gotHeader, wantHeader) {
+				t.Errorf("n = %d: header = %+v, want %+v", n, gotHeader, wantHeader)
+			}
+			if len(got) != n || (n > 0 && !reflect.DeepEqual(got, want)) {
+				t.Errorf("n = %d: samples differ after the round trip", n)
+			}
+			if gotDigest != digest {
+				t.Errorf("n = %d: digest = %v, want %v", n, gotDigest, digest)
+			}
+			found, err := FindCell(dir, n, 0.7)
+			if want := CellPath(dir, n, 0.7); err != nil || found != want {
+				t.Errorf("FindCell = %q, %v, want %q", found, err, want)
+			}
+		}
+	}
+}
+
+// TestCellIsOneDocument reads a cell as any other JSON program would.
+func TestCellIsOneDocument(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	all := samples(20)
+	h := header(3, 0.1, all)
+	plain, packed := CellPath(dir, 3, 0.1), CompressedCellPath(dir, 3, 0.1)
+	if a, b := writeCell(t, plain, h, all), writeCell(t, packed, h, all); a != b {
+		t.Errorf("digests %v and %v, want the same content both ways", a, b)
+	}
+	content, err := os.ReadFile(plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dec, err := zstd.NewReader(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dec.Close()
+	raw, err := os.ReadFile(packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if unpacked, err := dec.DecodeAll(raw, nil); err != nil || !bytes.Equal(unpacked, content) {
+		t.Errorf("unpacked content differs (%v)", err)
+	}
+
+	var doc struct {
+		Header
+		Completions []map[string]any `json:"completions"`
+	}
+	d := json.NewDecoder(bytes.NewReader(content))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&doc); err != nil {
+		t.Fatal(err)
+	}
+	if len(doc.Completions) != 20 || doc.N+doc.Unscored != 20 || doc.Completions[3]["completion"] != all[3].Completion {
+		t.Errorf("document has n = %d and %d completions, want 20 as written", doc.N, len(doc.Completions))
+	}
+	if bytes.Contains(content, []byte(`\u003c`)) {
+		t.Error("document holds HTML escapes")
+	}
+
+	wantOrder := []string{"question_idx", "question_id", "question_title", "temperature", "n", "passed", "pass_rate", "gen_tps"}
+	at := 0
+	for _, key := range wantOrder {
+		i := bytes.Index(content[at:], []byte(`"`+key+`":`))
+		if i < 0 {
+			t.Fatalf("header lacks %q after byte %d", key, at)
+		}
+		at += i
+	}
+	const first = `{"index":0,"completion":"Say <b>&` + "\u2028" + `\n` + "```python" + `\nprint(0)\n` + "```" + `\u0001\t\"\\","code":"print(0)",` +
+		`"passed":true,"verdict":"passed","error_code":null,"test":null,"tokens":10,"finish_reason":"stop","cpu_s":0,"generator":"gpu0","evaluator":"eval1"}`
+	if !bytes.Contains(content, []byte("[\n"+first+",\n")) {
+		t.Errorf("first sample is not\n%s", first)
+	}
+}
+
+// TestCellReadsReformatted reads a document that another program wrote again.
+func TestCellReadsReformatted(t *testing.T) {
+	t.Parallel()
+	path := CellPath(t.TempDir(), 1, 1)
+	all := samples(30)
+	writeCell(t, path, header(1, 1, all), all)
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var indented bytes.Buffer
+	if err := json.Indent(&indented, content, "", "\t"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, indented.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, got, _, err := readCell(path); err != nil || !reflect.DeepEqual(got, all) {
+		t.Errorf("%d samples, %v, want the 30 written", len(got), err)
+	}
+}
+
+func TestCellWriterRefuses(t *testing.T) {
+	t.Parallel()
+	good := samples(10)
+	for _, tt := range []struct {
+		name   string
+		break_ func(h *Header, all []Sample) []Sample
+		want   string
+	}{
+		{"gap", func(_ *Header, all []Sample) []Sample { return append(all[:3:3], all[4:]...) }, "index = 4, want 3"},
+		{"duplicate", func(_ *Header, all []Sample) []Sample { all[4].Index = 3; return all }, "index = 3, want 4"},
+		{"out of order", func(_ *Header, all []Sample) []Sample { all[4], all[5] = all[5], all[4]; return all }, "index = 5, want 4"},
+		{"too few", func(_ *Header, all []Sample) []Sample { return all[:8] }, "n says"},
+		{"too many", func(_ *Header, all []Sample) []Sample { return append(all, Sample{Index: 10, Verdict: NoCode}) }, "n says"},
+		{"verdict changed", func(_ *Header, all []Sample) []Sample { all[1].Verdict = TimeLimit; return all }, "verdicts."},
+		{"unknown verdict", func(_ *Header, all []Sample) []Sample { all[1].Verdict = "odd"; return all }, `verdict = "odd"`},
+		{"passed without verdict", func(_ *Header, all []Sample) []Sample { all[1].Passed = true; return all }, "passed = true"},
+		{"error code", func(_ *Header, all []Sample) []Sample { all[1].ErrorCode = ptr(-1); return all }, "error_code = -1"},
+		{"NaN", func(_ *Header, all []Sample) []Sample { all[1].CPUSeconds = math.NaN(); return all }, "cpu_s = NaN"},
+		{"header rate", func(h *Header, all []Sample) []Sample { h.PassRate = 3; return all }, "pass_rate = 3"},
+		{"header sum", func(h *Header, all []Sample) []Sample { h.Verdicts = nil; return all }, "verdicts = 0"},
+		{"header tokens", func(h *Header, all []Sample) []Sample { h.Tokens++; return all }, "completion_tokens"},
+		{"header NaN", func(h *Header, all []Sample) []Sample { h.GenTPS = math.NaN(); return all }, "gen_tps = NaN"},
+		{"temperature", func(h *Header, all []Sample) []Sample { h.Temperature = -1; return all }, "temperature = -1"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			path := CellPath(t.TempDir(), 0, 0.5)
+			all := append([]Sample(nil), good...)
+			h := header(0, 0.5, all)
+			all = tt.break_(&h, all)
+			w, err := CreateCell(path, &h)
+			if err == nil {
+				for i := range all {
+					if err = w.Add(&all[i]); err != nil {
+						break
+					}
+				}
+				if err == nil {
+					_, err = w.Commit()
+				} else if _, again := w.Commit(); again == nil {
+					t.Error("Commit after a refused sample succeeded")
+				}
+			}
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("error %v, want one with %q", err, tt.want)
+			}
+			if entries, err := os.ReadDir(filepath.Dir(path)); err == nil && len(entries) > 0 {
+				t.Errorf("%d files left behind, first %s", len(entries), entries[0].Name())
+			}
+		})
+	}
+}
+
+func TestCellAbort(t *testing.T) {
+	t.Parallel()
+	path := CellPath(t.TempDir(), 0, 0.5)
+	all := samples(3)
+	h := header(0, 0.5, all)
+	w, err := CreateCell(path, &h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Add(&all[0]); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Abort(); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Add(&all[1]); err == nil {
+		t.Error("Add after Abort succeeded")
+	}
+	if _, err := w.Commit(); err == nil {
+		t.Error("Commit after Abort succeeded")
+	}
+	if entries, err := os.ReadDir(filepath.Dir(path)); err != nil || len(entries) != 0 {
+		t.Errorf("%d entries, %v, want an empty folder", len(entries), err)
+	}
+
+	writeCell(t, path, h, all)
+	w, err = CreateCell(path, &h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Abort(); err != nil {
+		t.Fatal(err)
+	}
+	if _, got, _, err := readCell(path); err != nil || len(got) != 3 {
+		t.Errorf("old file after an aborted rewrite: %d samples, %v, want 3", len(got), err)
+	}
+}
+
+func TestOpenCellRefusesDamage(t *testing.T) {
+	t.Parallel()
+	all := samples(10)
+	path := CellPath(t.TempDir(), 0, 0.5)
+	writeCell(t, path, header(0, 0.5, all), all)
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ name, old, new, want string }{
+		{"count", `"n":9`, `"n":8`, "want"},
+		{"tokens", `"completion_tokens":145`, `"completion_tokens":144`, "completion_tokens says 144"},
+		{"index", `{"index":5,`, `{"index":6,`, "index = 6"},
+		{"no index", `{"index":5,`, `{`, "index is missing"},
+		{"comma", "},\n{\"index\":5", "}\n{\"index\":5", "want a comma"},
+		{"verdict", `"passed":true,"verdict":"passed"`, `"passed":false,"verdict":"no_code"`, "says"},
+		{"flag", `"passed":true,"verdict":"passed"`, `"passed":false,"verdict":"passed"`, "passed = false"},
+		{"trailing", "\n]}\n", "\n]} x", "want the end of the file"},
+		{"brace", "\n]}\n", "\n]]\n", "closing brace"},
+		{"no completions", `"completions":[`, `"completion":[`, "EOF"},
+		{"no header", `"question_idx":0,`, `"question_idx":-1,`, "question_idx = -1"},
+		{"bad escape", `\u0001`, `\u00x1`, "sample 0"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			if !bytes.Contains(good, []byte(tt.old)) {
+				t.Fatalf("the document lacks %q: %.300s", tt.old, good)
+			}
+			path := filepath.Join(t.TempDir(), "t0_5_combined.json")
+			if err := os.WriteFile(path, bytes.Replace(good, []byte(tt.old), []byte(tt.new), 1), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, _, _, err := readCell(path); err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), path) {
+				t.Errorf("error %v, want one with %q and the file", err, tt.want)
+			}
+		})
+	}
+	t.Run("every truncation", func(t *testing.T) {
+		t.Parallel()
+		path := filepath.Join(t.TempDir(), "t0_5_combined.json")
+		for n := range len(good) - 2 { // without the final newline it is still whole
+			if err := os.WriteFile(path, good[:n], 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, _, _, err := readCell(path); err == nil {
+				t.Fatalf("a file cut to %d of %d bytes was read without error", n, len(good))
+			}
+		}
+	})
+}
+
+func TestText(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ in, json, back string }{
+		{"", `""`, ""},
+		{"a<b>&\u2028é😀\x7f", "\"a<b>&\u2028é😀\x7f\"", "a<b>&\u2028é😀\x7f"},
+		{"\"\\\n\r\t\b\x00", `"\"\\\n\r\t\u0008\u0000"`, "\"\\\n\r\t\b\x00"},
+		{"x\xed\xa0\x80y\xed\xbf\xbf", `"x\ud800y\udfff"`, "x\xed\xa0\x80y\xed\xbf\xbf"}, // lone surrogates survive
+		{"\xed\xa0\xbd\xed\xb8\x80", `"\ud83d\ude00"`, "😀"},                              // two halves are their character
+		{"\xff\xe2\x82", `"` + "\ufffd\ufffd\ufffd" + `"`, "\ufffd\ufffd\ufffd"},
+		{"\xed", `"` + "\ufffd" + `"`, "\ufffd"},
+	} {
+		got := AppendText(nil, tt.in)
+		if string(got) != tt.json {
+			t.Errorf("AppendText(%q) = %s, want %s", tt.in, got, tt.json)
+		}
+		if back, err := ParseText(got); err != nil || back != tt.back {
+			t.Errorf("ParseText(%s) = %q, %v, want %q", got, back, err, tt.back)
+		}
+	}
+	for _, bad := range []string{``, `"`, `x`, `"\"`, `"\x"`, `"\u12"`, `"\u12g4"`, "\"\n\"", `"a"b"`} {
+		if got, err := ParseText([]byte(bad)); err == nil {
+			t.Errorf("ParseText(%s) = %q, want an error", bad, got)
+		}
+	}
+}
+
+// FuzzText holds our text against encoding/json: the same string, and lossless
+// for every string that is good Unicode.
+func FuzzText(f *testing.F) {
+	for _, s := range []string{"", "a\"\\\n", "\xed\xa0\x80", "\xff", "😀\u2028", `\ud83d\ude00`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		raw := AppendText(nil, s)
+		back, err := ParseText(raw)
+		if err != nil {
+			t.Fatalf("ParseText(%s): %v", raw, err)
+		}
+		var std string
+		if err := json.Unmarshal(raw, &std); err != nil {
+			t.Fatalf("encoding/json refuses %s: %v", raw, err)
+		}
+		if clean := strings.ToValidUTF8(s, "\ufffd"); clean == s && (back != s || std != s) {
+			t.Fatalf("%q came back as %q and %q", s, back, std)
+		}
+		if again := AppendText(nil, back); !bytes.Equal(again, raw) && !strings.Contains(string(raw), `\ud`) {
+			t.Fatalf("%s came back as %s", raw, again)
+		}
+		if got, err := ParseText([]byte(s)); err == nil { // s as the JSON itself
+			var want string
+			if err := json.Unmarshal([]byte(s), &want); err != nil {
+				t.Fatalf("ParseText(%s) = %q, encoding/json: %v", s, got, err)
+			}
+		}
+	})
+}
+
+func TestSampleRoundTrip(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		optional := rapid.Ptr(rapid.IntRange(-5, 100), true)
+		want := Sample{
+			Index: rapid.IntRange(0, 1<<40).Draw(t, "index"), Completion: rapid.String().Draw(t, "completion"),
+			Code: rapid.String().Draw(t, "code"), Passed: rapid.Bool().Draw(t, "passed"),
+			Verdict: rapid.SampledFrom(Verdicts).Draw(t, "verdict"), ErrorCode: optional.Draw(t, "error_code"),
+			Test: optional.Draw(t, "test"), Tokens: rapid.Int().Draw(t, "tokens"),
+			FinishReason: rapid.String().Draw(t, "finish"), CPUSeconds: rapid.Float64().Draw(t, "cpu"),
+			Generator: rapid.String().Draw(t, "generator"), Evaluator: rapid.String().Draw(t, "evaluator"),
+			Detail: rapid.String().Draw(t, "detail"),
+		}
+		raw := AppendSample(nil, &want)
+		if bytes.ContainsAny(raw, "\n\r") {
+			t.Fatalf("%s is not one line", raw)
+		}
+		if got, err := ParseSample(raw); err != nil || !reflect.DeepEqual(got, want) {
+			t.Fatalf("ParseSample(%s) = %+v, %v, want %+v", raw, got, err, want)
+		}
+	})
+}
+
+// BenchmarkWriteCell writes a cell of 10,000 samples of 2 KB.
+func BenchmarkWriteCell(b *testing.B) {
+	benchmarkCell(b, CellPath)
+}
+
+func BenchmarkWriteCellZstd(b *testing.B) {
+	benchmarkCell(b, CompressedCellPath)
+}
+
+func bigSamples() []Sample {
+	all := samples(10_000)
+	body := strings.Repeat("for i in range(n):\n    total += a[i] * \"x\"  # ünïcode\n", 16)
+	for i := range all {
+		all[i].Code = fmt.Sprintf("%s\nprint(%d)\n", body, i)
+		all[i].Completion = "Here it is:\n```python\n" + all[i].Code + "```\n"
+	}
+	return all
+}
+
+func benchmarkCell(b *testing.B, place func(string, int, float64) string) {
+	b.Helper()
+	all := bigSamples()
+	h := header(0, 0.5, all)
+	path := place(b.TempDir(), 0, 0.5)
+	b.ReportAllocs()
+	for b.Loop() {
+		b.SetBytes(writeCell(b, path, h, all).Bytes)
+	}
+}
+
+func BenchmarkReadCell(b *testing.B) {
+	all := bigSamples()
+	path := CellPath(b.TempDir(), 0, 0.5)
+	b.SetBytes(writeCell(b, path, header(0, 0.5, all), all).Bytes)
+	b.ReportAllocs()
+	for b.Loop() {
+		c, err := OpenCell(path)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, err := range c.Samples() {
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+		if err := c.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+var _ io.Writer = (*pending)(nil)
