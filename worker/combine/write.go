@@ -161,6 +161,10 @@ func (w *Worker) visitFile(m *store.Manifest, q store.Question, c stream.Cell, b
 			return errors.Join(fmt.Errorf("add to cell %s: %w", c.Key(), err), file.Close())
 		}
 	}
+	if got := file.Digest().SHA256; got != before.Digest {
+		return errors.Join(fmt.Errorf("add to cell %s: %s has changed since it was written (%.12s, recorded %.12s)\nput the file back, or start a new run with another --run id: %w",
+			c.Key(), path, got, before.Digest, stream.ErrPoison), file.Close())
+	}
 	return file.Close()
 }
 

@@ -1,0 +1,116 @@
+package sweep
+
+import (
+	"context"
+
+	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/queue"
+	"github.com/lcbq/lcbq/stream/store"
+)
+
+// A Progress is how far a run is. Lags are those of the server's queues, which
+// hold the units of all its runs.
+type Progress struct {
+	Manifest *store.Manifest            `json:"run"`
+	Cells    int                        `json:"cells"`   // finished
+	Samples  int                        `json:"samples"` // in finished cells
+	Passed   int                        `json:"passed"`  // of those
+	Dead     int                        `json:"dead"`    // units given up
+	Lag      map[stream.Stage]queue.Lag `json:"lag"`
+	Workers  []store.Worker             `json:"workers"`
+}
+
+// Finished reports whether every cell of the run is written.
+func (p *Progress) Finished() bool { return p.Manifest.Finished != 0 }
+
+// Progress reads how far a run is.
+func (s Sweeper) Progress(ctx context.Context, run string) (*Progress, error) {
+	m, _, err := s.Store.Run(ctx, run)
+	if err != nil {
+		return nil, err
+	}
+	p := &Progress{Manifest: m, Lag: make(map[stream.Stage]queue.Lag)}
+	cells, err := s.Store.Cells(ctx, run, -1)
+	if err != nil {
+		return nil, err
+	}
+	for c, st := range cells {
+		p.Samples += st.N
+		p.Passed += st.Passed
+		if q, ok := m.Question(c.Question); ok && st.N >= q.N() {
+			p.Cells++
+		}
+	}
+	for _, stage := range stream.Stages {
+		if p.Lag[stage], err = s.Queue.Lag(ctx, stage); err != nil {
+			return nil, err
+		}
+	}
+	dead, err := s.Queue.DeadUnits(ctx, run)
+	if err != nil {
+		return nil, err
+	}
+	p.Dead = len(dead)
+	p.Workers, err = s.Store.Workers(ctx)
+	return p, err
+}
+
+// Stuck reports whether the run can get no further by itself: every unit of its
+// unfinished cells is either judged and waiting for its cell, or given up.
+func (s Sweeper) Stuck(ctx context.Context, run string) (bool, error) {
+	dead, err := s.Queue.DeadUnits(ctx, run)
+	if err != nil || len(dead) == 0 {
+		return false, err
+	}
+	gone := make(map[stream.Unit]bool)
+	for _, d := range dead {
+		if _, u, err := stream.ParseSubject(d.Subject); err == nil {
+			gone[u] = true
+		}
+	}
+	m, _, err := s.Store.Run(ctx, run)
+	if err != nil || !m.Published {
+		return false, err
+	}
+	for _, q := range m.Questions {
+		waiting, err := s.waiting(ctx, m, q, gone)
+		if err != nil || waiting {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// waiting reports whether a unit of the question is still on its way.
+func (s Sweeper) waiting(ctx context.Context, m *store.Manifest, q store.Question, gone map[stream.Unit]bool) (bool, error) {
+	done, err := s.Store.Cells(ctx, m.ID, q.Index)
+	if err != nil {
+		return false, err
+	}
+	units, err := s.Queue.QuestionUnits(ctx, stream.Combine, m.ID, q.Index)
+	if err != nil {
+		return false, err
+	}
+	judged := make(map[stream.Unit]bool, len(units))
+	for _, u := range units {
+		judged[u] = true
+	}
+	for _, t := range m.Temperatures {
+		incomplete := false
+		tasks := m.Tasks(q, t)
+		for _, task := range tasks {
+			if task.First+task.N <= done[task.Cell].N || judged[task.Unit] {
+				continue
+			}
+			if !gone[task.Unit] {
+				return true, nil
+			}
+			incomplete = true
+		}
+		// All judged, and not done: the combiner has yet to write it.
+		if !incomplete && done[tasks[0].Cell].N < q.N() {
+			return true, nil
+		}
+	}
+	return false, nil
+}

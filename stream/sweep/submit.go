@@ -1,0 +1,225 @@
+// Package sweep is a run as an object: it defines runs, publishes their units,
+// adds to them, and says how far they are. It does not do the work of any stage.
+package sweep
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/queue"
+	"github.com/lcbq/lcbq/stream/store"
+)
+
+// ErrConflict: the run id is taken by a run that measures something else.
+var ErrConflict = errors.New("run id is taken by a different run")
+
+// A Sweeper works on the runs of one server.
+type Sweeper struct {
+	Queue *queue.Queue
+	Store *store.Store
+}
+
+// Rows returns the LiveCodeBench row of a question of the problem set.
+type Rows func(question int) []byte
+
+// A Submission says what Submit did.
+type Submission struct {
+	Manifest *store.Manifest
+	New      bool // the run did not exist
+	Grown    bool // it existed, and has more questions, temperatures or samples now
+	Units    int  // units put into GENERATE by this call
+}
+
+// publishers is how many units are on their way to the server at once. Each waits
+// for the disk; together they share its syncs.
+const publishers = 32
+
+// Submit makes sure that a run exists with at least want's questions, temperatures
+// and samples, and that each of its units is in some stage or done. It may be
+// called again at any time, after a crash or with more samples: units are named by
+// what they are, so nothing is published twice, and a run that has everything is
+// left alone. It returns ErrConflict if the id belongs to a run with other
+// problems, model or judge.
+func (s Sweeper) Submit(ctx context.Context, want *store.Manifest, rows Rows) (Submission, error) {
+	var sub Submission
+	for {
+		m, rev, err := s.Store.Run(ctx, want.ID)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			m, sub.New = want, true
+			m.Created = time.Now().UnixMilli()
+		case err != nil:
+			return Submission{}, err
+		default:
+			if err := conflict(m, want); err != nil {
+				return Submission{}, err
+			}
+			sub.Grown = grow(m, want)
+		}
+		sub.Manifest = m
+		if !sub.New && !sub.Grown {
+			break
+		}
+		m.Published, m.Finished = false, 0
+		_, err = s.Store.PutRun(ctx, m, rev)
+		if errors.Is(err, store.ErrChanged) {
+			sub.New = false
+			continue
+		}
+		if err != nil {
+			return Submission{}, err
+		}
+		break
+	}
+	if sub.Manifest.Published {
+		return sub, nil
+	}
+	for _, q := range sub.Manifest.Questions {
+		if err := s.Store.PutProblem(ctx, sub.Manifest.Problems.Digest, q.Index, rows(q.Index)); err != nil {
+			return Submission{}, err
+		}
+	}
+	var err error
+	if sub.Units, err = s.publish(ctx, sub.Manifest, !sub.New); err != nil {
+		return Submission{}, err
+	}
+	sub.Manifest, err = s.Store.UpdateRun(ctx, want.ID, func(m *store.Manifest) bool {
+		m.Published = true
+		return true
+	})
+	return sub, err
+}
+
+// conflict compares what cannot change in the life of a run.
+func conflict(have, want *store.Manifest) error {
+	a, b := have.Judge, want.Judge
+	a.Fingerprint, b.Fingerprint = "", ""
+	for _, d := range []struct {
+		differ bool
+		what   string
+	}{
+		{have.Problems.Digest != want.Problems.Digest, "problem set"},
+		{have.UnitSize != want.UnitSize, "unit size"},
+		{fmt.Sprintf("%+v", flat(have.Model)) != fmt.Sprintf("%+v", flat(want.Model)), "model or sampling settings"},
+		{a != b, "judge settings"},
+	} {
+		if d.differ {
+			return fmt.Errorf("submit run %s: its %s differ: %w\nuse another --run id and --output-dir, or the settings the run was made with", want.ID, d.what, ErrConflict)
+		}
+	}
+	return nil
+}
+
+// flat returns m with its pointer replaced, so that it can be compared as text.
+func flat(m store.Model) any {
+	thinking := "auto"
+	if m.Thinking != nil {
+		thinking = fmt.Sprint(*m.Thinking)
+	}
+	m.Thinking = nil
+	return struct {
+		store.Model
+		thinking string
+	}{m, thinking}
+}
+
+// grow adds want's questions, temperatures and samples to m and reports whether
+// there were any. Samples are never taken away: a run asked for fewer has them.
+func grow(m, want *store.Manifest) bool {
+	grown := false
+	for _, t := range want.Temperatures {
+		if !slices.Contains(m.Temperatures, t) {
+			m.Temperatures = append(m.Temperatures, t)
+			grown = true
+		}
+	}
+	slices.Sort(m.Temperatures)
+	for _, w := range want.Questions {
+		i := slices.IndexFunc(m.Questions, func(q store.Question) bool { return q.Index == w.Index })
+		switch {
+		case i < 0:
+			m.Questions = append(m.Questions, w)
+			grown = true
+		case w.N() > m.Questions[i].N():
+			m.Questions[i].Cuts = append(m.Questions[i].Cuts, w.N())
+			grown = true
+		}
+	}
+	slices.SortFunc(m.Questions, func(a, b store.Question) int { return a.Index - b.Index })
+	return grown
+}
+
+// publish puts the run's units into GENERATE, question by question so that
+// engines find prompts in their prefix cache. With look it leaves out the units
+// that are somewhere already.
+func (s Sweeper) publish(ctx context.Context, m *store.Manifest, look bool) (int, error) {
+	published := 0
+	for _, q := range m.Questions {
+		n, err := s.publishQuestion(ctx, m, q, look)
+		if err != nil {
+			return published, err
+		}
+		published += n
+	}
+	return published, nil
+}
+
+func (s Sweeper) publishQuestion(ctx context.Context, m *store.Manifest, q store.Question, look bool) (int, error) {
+	there := make(map[stream.Unit]bool)
+	var done map[stream.Cell]store.CellState
+	if look {
+		var err error
+		if there, done, err = s.present(ctx, m.ID, q.Index); err != nil {
+			return 0, err
+		}
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(publishers)
+	published := 0
+	for _, t := range m.Temperatures {
+		for _, task := range m.Tasks(q, t) {
+			if there[task.Unit] || task.First+task.N <= done[task.Cell].N {
+				continue
+			}
+			published++
+			group.Go(func() error {
+				_, err := s.Queue.Publish(ctx, stream.Generate, task.Unit, task)
+				return err
+			})
+		}
+	}
+	return published, group.Wait()
+}
+
+// present returns the units of a question that are in any stage or given up, and
+// its finished cells. It looks in the order in which units move, so that none
+// slips through; the cells come last.
+func (s Sweeper) present(ctx context.Context, run string, question int) (map[stream.Unit]bool, map[stream.Cell]store.CellState, error) {
+	there := make(map[stream.Unit]bool)
+	for _, stage := range stream.Stages {
+		units, err := s.Queue.QuestionUnits(ctx, stage, run, question)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, u := range units {
+			there[u] = true
+		}
+	}
+	dead, err := s.Queue.DeadUnits(ctx, run)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, d := range dead {
+		if _, u, err := stream.ParseSubject(d.Subject); err == nil {
+			there[u] = true
+		}
+	}
+	done, err := s.Store.Cells(ctx, run, question)
+	return there, done, err
+}
