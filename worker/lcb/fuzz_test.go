@@ -1,0 +1,79 @@
+package lcb
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+func FuzzReadProblems(f *testing.F) {
+	f.Add(row(nil))
+	f.Add(append(row(map[string]any{"metadata": `{"func_name": "f"}`}), row(nil)...))
+	f.Add([]byte(`{"question_id": "q", "private_test_cases": "eJwDAAAAAAE=", "public_test_cases": "[{}]"}`))
+	f.Fuzz(func(t *testing.T, file []byte) {
+		problems, err := ReadProblems(bytes.NewReader(file), "set.jsonl")
+		if (err == nil) != (len(problems) > 0) {
+			t.Fatalf("%d problems, %v", len(problems), err)
+		}
+		for _, p := range problems {
+			tests, err := p.Tests()
+			if err != nil || len(tests) == 0 || p.ID == "" {
+				t.Fatalf("problem %q was accepted: %d tests, %v", p.ID, len(tests), err)
+			}
+			again, err := ParseProblem(p.Row())
+			if err != nil || again.Digest() != p.Digest() || again.Entry() != p.Entry() {
+				t.Fatalf("problem %q does not survive its own row: %v", p.ID, err)
+			}
+		}
+	})
+}
+
+func FuzzUnpickle(f *testing.F) {
+	for _, op := range []byte{opShortBinUnicode, opBinUnicode, opBinUnicode8} {
+		f.Add(pickleOf("[]", op))
+	}
+	f.Add([]byte("\x80\x04\x8c\x02[]\x94\x95\x01\x00\x00\x00\x00\x00\x00\x00."))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		text, err := unpickle(data)
+		if err != nil {
+			return
+		}
+		if !bytes.Contains(data, text) || data[len(data)-1] != opStop {
+			t.Fatalf("unpickle(%q) = %q", data, text)
+		}
+	})
+}
+
+// FuzzJSON holds the scanner against the standard library, which reads a
+// narrower language: what it accepts the scanner must accept, and read the same.
+func FuzzJSON(f *testing.F) {
+	for _, text := range []string{`{"a": [1, -0.5e+7, true, null, "\ud83d\ude00"]}`, "NaN", "-Infinity", "01", "1.", `"\u12"`, "[1,]", " \t"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		err := validJSON(text)
+		std := json.Valid([]byte(text))
+		words := strings.Contains(text, "NaN") || strings.Contains(text, "Infinity")
+		if std && err != nil && !strings.Contains(err.Error(), "UTF-8") && !strings.Contains(err.Error(), "deep") {
+			t.Fatalf("%q: %v, want none", text, err)
+		}
+		if !std && err == nil && !words {
+			t.Fatalf("%q is accepted", text)
+		}
+		var want string
+		if err != nil || json.Unmarshal([]byte(text), &want) != nil || !strings.HasPrefix(strings.TrimSpace(text), `"`) {
+			return
+		}
+		s := scanner{data: []byte(text)}
+		s.space()
+		var got string
+		if err := s.into(&got); err != nil {
+			t.Fatal(err)
+		}
+		// The library turns lone surrogates into U+FFFD; they are kept here.
+		if strings.ToValidUTF8(got, "\ufffd") != want && !strings.Contains(text, `\u`) {
+			t.Fatalf("%q is read as %q, want %q", text, got, want)
+		}
+	})
+}
