@@ -16,8 +16,6 @@ import (
 	"pgregory.net/rapid"
 )
 
-func ptr(n int) *int { return &n }
-
 // samples makes n samples with every verdict and every optional field among them.
 func samples(n int) []Sample {
 	out := make([]Sample, n)
@@ -28,11 +26,11 @@ func samples(n int) []Sample {
 			Code: fmt.Sprintf("print(%d)", i%7), Passed: v == Passed, Verdict: v,
 			Tokens: 10 + i, FinishReason: "stop", CPUSeconds: float64(i) / 64, Generator: "gpu0", Evaluator: "eval1",
 		}
-		switch v {
-		case WrongAnswer:
-			out[i].ErrorCode, out[i].Test, out[i].Detail = ptr(-2), ptr(i), "want 1, got 2"
-		case CompileError:
-			out[i].ErrorCode, out[i].Test = ptr(-4), ptr(-1)
+		if v == WrongAnswer {
+			out[i].ErrorCode, out[i].Test, out[i].Detail = new(-2), new(i), "want 1, got 2"
+		}
+		if v == CompileError {
+			out[i].ErrorCode, out[i].Test = new(-4), new(-1)
 		}
 	}
 	return out
@@ -52,20 +50,20 @@ func header(q int, temperature float64, all []Sample) Header {
 	return h
 }
 
-func writeCell(t testing.TB, path string, h Header, all []Sample) Digest {
-	t.Helper()
+func writeCell(tb testing.TB, path string, h Header, all []Sample) Digest {
+	tb.Helper()
 	w, err := CreateCell(path, &h)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for i := range all {
 		if err := w.Add(&all[i]); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	d, err := w.Commit()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return d
 }
@@ -84,6 +82,30 @@ func readCell(path string) (Header, []Sample, Digest, error) {
 		all = append(all, s)
 	}
 	return c.Header(), all, c.Digest(), c.Close()
+}
+
+func TestTally(t *testing.T) {
+	t.Parallel()
+	var tally Tally
+	for i, s := range []Sample{
+		{Code: "a", Verdict: WrongAnswer, Tokens: 1, CPUSeconds: 0.5},
+		{Code: "b", Verdict: Passed, Passed: true, Tokens: 2, CPUSeconds: 0.25},
+		{Code: "b", Verdict: TimeLimit, Tokens: 3}, // a slow machine: it passed once
+		{Code: "", Verdict: NoCode, Tokens: 4},     // no program is not a program
+		{Code: "", Verdict: Truncated, Tokens: 5},
+		{Code: "c", Verdict: JudgeFault, Tokens: 6},
+		{Code: "d", Verdict: Passed, Passed: true},
+	} {
+		s.Index = i
+		tally.Add(&s)
+	}
+	want := Counts{
+		N: 6, Passed: 2, PassRate: 100.0 / 3, Unscored: 1, UniquePrograms: 3, UniquePassed: 2, Tokens: 21, JudgeCPU: 0.75,
+		Verdicts: map[Verdict]int{Passed: 2, WrongAnswer: 1, TimeLimit: 1, NoCode: 1, Truncated: 1, JudgeFault: 1},
+	}
+	if got := tally.Counts(); !reflect.DeepEqual(got, want) {
+		t.Errorf("Counts = %+v, want %+v", got, want)
+	}
 }
 
 func TestCellRoundTrip(t *testing.T) {
@@ -201,7 +223,7 @@ func TestCellWriterRefuses(t *testing.T) {
 	good := samples(10)
 	for _, tt := range []struct {
 		name   string
-		break_ func(h *Header, all []Sample) []Sample
+		spoil func(h *Header, all []Sample) []Sample
 		want   string
 	}{
 		{"gap", func(_ *Header, all []Sample) []Sample { return append(all[:3:3], all[4:]...) }, "index = 4, want 3"},
@@ -212,7 +234,7 @@ func TestCellWriterRefuses(t *testing.T) {
 		{"verdict changed", func(_ *Header, all []Sample) []Sample { all[1].Verdict = TimeLimit; return all }, "verdicts."},
 		{"unknown verdict", func(_ *Header, all []Sample) []Sample { all[1].Verdict = "odd"; return all }, `verdict = "odd"`},
 		{"passed without verdict", func(_ *Header, all []Sample) []Sample { all[1].Passed = true; return all }, "passed = true"},
-		{"error code", func(_ *Header, all []Sample) []Sample { all[1].ErrorCode = ptr(-1); return all }, "error_code = -1"},
+		{"error code", func(_ *Header, all []Sample) []Sample { all[1].ErrorCode = new(-1); return all }, "error_code = -1"},
 		{"NaN", func(_ *Header, all []Sample) []Sample { all[1].CPUSeconds = math.NaN(); return all }, "cpu_s = NaN"},
 		{"header rate", func(h *Header, all []Sample) []Sample { h.PassRate = 3; return all }, "pass_rate = 3"},
 		{"header sum", func(h *Header, all []Sample) []Sample { h.Verdicts = nil; return all }, "verdicts = 0"},
@@ -225,7 +247,7 @@ func TestCellWriterRefuses(t *testing.T) {
 			path := CellPath(t.TempDir(), 0, 0.5)
 			all := append([]Sample(nil), good...)
 			h := header(0, 0.5, all)
-			all = tt.break_(&h, all)
+			all = tt.spoil(&h, all)
 			w, err := CreateCell(path, &h)
 			if err == nil {
 				for i := range all {

@@ -35,6 +35,7 @@ type Cell struct {
 	zstd   *zstd.Decoder // nil if uncompressed
 	in     *bufio.Reader
 	digest *digester
+	raw    []byte // of the sample being read, reused
 	done   bool
 }
 
@@ -120,11 +121,11 @@ func (c *Cell) nextSample() (Sample, error) {
 	if first != '{' {
 		return Sample{}, fmt.Errorf("sample %d: %q, want an object", c.next, first)
 	}
-	raw, err := readObject(c.in)
+	c.raw, err = readObject(c.raw[:0], c.in)
 	if err != nil {
 		return Sample{}, fmt.Errorf("sample %d: %w", c.next, unexpected(err))
 	}
-	s, err := ParseSample(raw)
+	s, err := ParseSample(c.raw)
 	if err != nil {
 		return Sample{}, fmt.Errorf("sample %d: %w", c.next, err)
 	}
@@ -229,16 +230,16 @@ func skipSpace(in *bufio.Reader) (byte, error) {
 	}
 }
 
-// readObject reads the rest of an object whose opening brace was read.
-func readObject(in *bufio.Reader) ([]byte, error) {
-	raw := append(make([]byte, 0, 4<<10), '{')
+// readObject appends to raw an object whose opening brace was read already.
+func readObject(raw []byte, in *bufio.Reader) ([]byte, error) {
+	raw = append(raw, '{')
 	for depth, quoted, escaped := 1, false, false; ; {
 		if _, err := in.Peek(1); err != nil {
-			return nil, err
+			return raw, err
 		}
 		chunk, err := in.Peek(in.Buffered())
 		if err != nil {
-			return nil, err
+			return raw, err
 		}
 		end := -1
 	scan:
@@ -264,13 +265,13 @@ func readObject(in *bufio.Reader) ([]byte, error) {
 		}
 		raw = append(raw, chunk...)
 		if _, err := in.Discard(len(chunk)); err != nil {
-			return nil, err
+			return raw, err
 		}
 		if end >= 0 {
 			return raw, nil
 		}
 		if len(raw) > maxSample {
-			return nil, fmt.Errorf("more than %d bytes", maxSample)
+			return raw, fmt.Errorf("more than %d bytes", maxSample)
 		}
 	}
 }

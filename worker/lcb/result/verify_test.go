@@ -13,9 +13,9 @@ import (
 )
 
 // folder makes a whole results folder: 3 questions, 2 temperatures, ragged n.
-func folder(t testing.TB) (string, Expectation) {
-	t.Helper()
-	dir := t.TempDir()
+func folder(tb testing.TB) (string, Expectation) {
+	tb.Helper()
+	dir := tb.TempDir()
 	want := Expectation{Digests: map[string]string{}}
 	var summaries []*Summary
 	for q := range 3 {
@@ -29,17 +29,17 @@ func folder(t testing.TB) (string, Expectation) {
 			if i == 1 {
 				path = CompressedCellPath(dir, q, temperature)
 			}
-			d := writeCell(t, path, h, all)
+			d := writeCell(tb, path, h, all)
 			headers, digests, files = append(headers, h), append(digests, d), append(files, filepath.Base(path))
 			want.Cells = append(want.Cells, CellID{q, temperature})
 			want.Digests[filepath.ToSlash(filepath.Join("q"+string(rune('0'+q)), filepath.Base(path)))] = d.SHA256
 		}
 		s, err := NewSummary(headers, digests, files)
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		if err := WriteSummary(dir, s); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		summaries = append(summaries, s)
 	}
@@ -53,7 +53,7 @@ func folder(t testing.TB) (string, Expectation) {
 		run.Unscored += r.Unscored
 	}
 	if err := WriteJSONAtomic(RunSummaryPath(dir), run); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return dir, want
 }
@@ -142,6 +142,19 @@ func TestVerify(t *testing.T) {
 			{"q0/summary.json", Summaries, "completion_tokens says 127"},
 			{"q0/summary.json", Summaries, "gen_tps says 1"},
 		}},
+		{"summary without digests", func(t *testing.T, dir string, _ *Expectation) {
+			t.Helper()
+			s, err := ReadSummary(dir, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range s.Results {
+				s.Results[i].Digest = Digest{}
+			}
+			if err := WriteSummary(dir, s); err != nil {
+				t.Fatal(err)
+			}
+		}, nil},
 		{"summary broken", func(t *testing.T, dir string, _ *Expectation) {
 			t.Helper()
 			edit(t, RunSummaryPath(dir), `{`, `[`)
