@@ -38,10 +38,10 @@ type Model struct {
 	MinP           float64  `toml:"min-p" default:"0" help:"min-p sampling; 0 is off"`
 	MaxTokens      int      `toml:"max-tokens" default:"500" help:"completion tokens at most"`
 	Stop           []string `toml:"stop" placeholder:"TEXT" help:"texts that end a completion"`
-	PromptStyle    string   `toml:"prompt-style" default:"chat" help:"chat (LiveCodeBench's generic chat prompt), qwen (its raw ChatML prompt) or template"`
-	PromptTemplate string   `toml:"prompt-template" type:"path" placeholder:"FILE" help:"text/template file of the user's own prompt"`
+	PromptStyle    string   `toml:"prompt-style" default:"lcb" enum:"lcb,single,qwen,qwq" help:"lcb (LiveCodeBench's generic chat prompt), single (the same in one message), qwen or qwq (its raw ChatML prompts)"`
+	PromptTemplate string   `toml:"prompt-template" type:"path" placeholder:"FILE" help:"text/template file of your own prompt, instead of a style"`
 	Thinking       string   `toml:"thinking" default:"auto" enum:"auto,on,off" help:"whether a reasoning model thinks first"`
-	Extract        string   `toml:"extract" default:"lcb" help:"how the program is taken from a completion; lcb is between the last two fences"`
+	Extract        string   `toml:"extract" default:"lcb" enum:"lcb,first,last-closed,after-think,whole" help:"how the program is taken from a completion; lcb is between the last two fences"`
 	Requests       int      `toml:"requests" default:"0" help:"units being generated at once by one generator; 0 chooses by engine"`
 	SimUnique      float64  `toml:"sim-unique" default:"0" help:"share of simulated programs made textually unique, 0 to 1"`
 	SimTPS         float64  `toml:"sim-tps" default:"0" help:"pace of one simulated generator in completion tokens per second; 0 is unpaced"`
@@ -103,7 +103,6 @@ func (m Model) Validate() error {
 	c.check(m.SimTPS >= 0, "sim-tps", m.SimTPS, "0 or more")
 	c.check(m.Engine != "replay" || m.Completions != "", "completions", m.Completions, "a file, for --engine replay")
 	c.check(m.Engine != "openai" || len(m.Endpoint) > 0, "endpoint", m.Endpoint, "a URL, for --engine openai")
-	c.check((m.PromptStyle == "template") == (m.PromptTemplate != ""), "prompt-template", m.PromptTemplate, "a file, with --prompt-style template and only then")
 	return errors.Join(c.errs...)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/lcbq/lcbq/stream"
@@ -20,19 +21,23 @@ type Runs struct {
 	known map[string]*store.Manifest
 }
 
-// Unit returns the manifest of the unit's run and the unit's question. Its error
-// wraps stream.ErrPoison if the run or the question does not exist.
-func (r *Runs) Unit(ctx context.Context, u stream.Unit) (*store.Manifest, store.Question, error) {
+// Unit returns the manifest of the unit's run, the unit's question, and which
+// samples the unit is. Its error wraps stream.ErrPoison if the run does not exist
+// or has no such unit.
+func (r *Runs) Unit(ctx context.Context, u stream.Unit) (*store.Manifest, store.Question, stream.Task, error) {
+	// A unit is published after its manifest is written: one that the remembered
+	// manifest does not know asks for the present one.
 	for _, fresh := range []bool{false, true} {
 		m, err := r.run(ctx, u.Run, fresh)
 		if err != nil {
-			return nil, store.Question{}, err
+			return nil, store.Question{}, stream.Task{}, err
 		}
-		if q, ok := m.Question(u.Question); ok {
-			return m, q, nil
+		q, ok := m.Question(u.Question)
+		if tasks := m.Tasks(q, u.Temperature); ok && u.Index < len(tasks) && slices.Contains(m.Temperatures, u.Temperature) {
+			return m, q, tasks[u.Index], nil
 		}
 	}
-	return nil, store.Question{}, fmt.Errorf("run %s has no question %d: %w", u.Run, u.Question, stream.ErrPoison)
+	return nil, store.Question{}, stream.Task{}, fmt.Errorf("run %s has no unit %d of %s: %w", u.Run, u.Index, u.Key(), stream.ErrPoison)
 }
 
 func (r *Runs) run(ctx context.Context, id string, fresh bool) (*store.Manifest, error) {

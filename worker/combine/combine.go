@@ -70,22 +70,42 @@ func (w *Worker) Run(ctx context.Context) error {
 
 // handle notes one judged unit and writes its cell if it was the last.
 func (w *Worker) handle(ctx context.Context, msg worker.Message) error {
-	m, q, err := w.Runs.Unit(ctx, msg.Unit)
+	m, q, task, err := w.Runs.Unit(ctx, msg.Unit)
 	if err != nil {
 		return err
 	}
-	done, err := w.Store.CellDone(ctx, msg.Unit.Cell, q.N())
+	have, err := w.have(ctx, task.Cell)
 	if err != nil {
 		return err
 	}
-	if done { // a duplicate of a cell that was purged: its state decides, for ever
+	if task.First < have { // a duplicate of a cell that was purged: its state decides, for ever
 		w.Log.Info("late duplicate dropped", "unit", msg.Unit.Subject(stream.Combine))
 		return w.Queue.Remove(ctx, stream.Combine, msg.Unit)
 	}
-	if w.note(msg.Unit, len(m.Tasks(q, msg.Unit.Temperature))) {
+	if w.note(msg.Unit, missing(m, q, task.Temperature, have)) {
 		return w.finish(ctx, m, q, msg.Unit.Cell)
 	}
 	return nil
+}
+
+// have returns how many samples the cell's file holds.
+func (w *Worker) have(ctx context.Context, c stream.Cell) (int, error) {
+	st, _, err := w.Store.Cell(ctx, c)
+	if errors.Is(err, store.ErrNotFound) {
+		return 0, nil
+	}
+	return st.N, err
+}
+
+// missing returns how many units a cell needs beyond the samples it has.
+func missing(m *store.Manifest, q store.Question, t stream.Temperature, have int) int {
+	n := 0
+	for _, task := range m.Tasks(q, t) {
+		if task.First >= have {
+			n++
+		}
+	}
+	return n
 }
 
 // note remembers a unit and reports whether its cell may be complete.
@@ -165,7 +185,11 @@ func (w *Worker) sweep(ctx context.Context) {
 // recount brings a cell's ledger up to what the stream holds, and finishes the
 // cell if that is all of it.
 func (w *Worker) recount(ctx context.Context, c stream.Cell) error {
-	m, q, err := w.Runs.Unit(ctx, stream.Unit{Cell: c})
+	m, q, _, err := w.Runs.Unit(ctx, stream.Unit{Cell: c})
+	if err != nil {
+		return err
+	}
+	have, err := w.have(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -175,7 +199,7 @@ func (w *Worker) recount(ctx context.Context, c stream.Cell) error {
 	}
 	complete := false
 	for u := range units {
-		complete = w.note(stream.Unit{Cell: c, Index: u}, len(m.Tasks(q, c.Temperature)))
+		complete = w.note(stream.Unit{Cell: c, Index: u}, missing(m, q, c.Temperature, have))
 	}
 	if complete {
 		return w.finish(ctx, m, q, c)
@@ -221,7 +245,7 @@ func (w *Worker) recoverQuestion(ctx context.Context, m *store.Manifest, q store
 	complete := make(map[stream.Cell]bool)
 	for _, u := range units {
 		touched[u.Cell] = true
-		if w.note(u, len(m.Tasks(q, u.Temperature))) {
+		if w.note(u, missing(m, q, u.Temperature, done[u.Cell].N)) {
 			complete[u.Cell] = true
 		}
 	}

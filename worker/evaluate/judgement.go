@@ -58,7 +58,11 @@ func verdict(q *Question, r sandbox.Result, failed comparison) stream.Judgement 
 		}
 		return fail(stream.TimeLimit, code, r.Test, q.where(r.Test)+"time limit exceeded")
 	case sandbox.MemoryLimit:
-		return fail(stream.MemoryLimit, codeRunner, r.Test, q.where(r.Test)+"memory limit exceeded")
+		code := codeRunner
+		if r.Exception != nil { // it lived to see a MemoryError
+			code = r.Exception.Code
+		}
+		return fail(stream.MemoryLimit, code, r.Test, q.where(r.Test)+"memory limit exceeded")
 	case sandbox.OutputLimit:
 		return fail(stream.OutputLimit, codeRunner, r.Test, q.where(r.Test)+"output limit exceeded")
 	default: // Crashed

@@ -44,11 +44,11 @@ func (w *Worker) Run(ctx context.Context) error {
 
 // handle judges one unit and publishes it to COMBINE.
 func (w *Worker) handle(ctx context.Context, msg worker.Message) error {
-	m, q, err := w.Runs.Unit(ctx, msg.Unit)
+	m, q, task, err := w.Runs.Unit(ctx, msg.Unit)
 	if err != nil {
 		return err
 	}
-	if done, err := w.alreadyJudged(ctx, msg.Unit, q); done || err != nil {
+	if done, err := w.alreadyJudged(ctx, task); done || err != nil {
 		return err
 	}
 	if err := w.admit(ctx, m); err != nil {
@@ -57,6 +57,9 @@ func (w *Worker) handle(ctx context.Context, msg worker.Message) error {
 	var batch stream.Batch
 	if err := stream.Decode(msg.Body, &batch); err != nil {
 		return err
+	}
+	if batch.Unit != msg.Unit || len(batch.Samples) != task.N {
+		return fmt.Errorf("batch holds %d samples of unit %d of %s, want %d: %w", len(batch.Samples), batch.Index, batch.Key(), task.N, stream.ErrPoison)
 	}
 	question, err := w.questions.get(ctx, m.Problems.Digest, q.Index)
 	if err != nil {
@@ -75,11 +78,12 @@ func (w *Worker) handle(ctx context.Context, msg worker.Message) error {
 
 // alreadyJudged reports whether the unit's output exists, so that a unit handed
 // out twice is not judged twice.
-func (w *Worker) alreadyJudged(ctx context.Context, u stream.Unit, q store.Question) (bool, error) {
-	if done, err := w.Store.CellDone(ctx, u.Cell, q.N()); done || err != nil {
-		return done, err
+func (w *Worker) alreadyJudged(ctx context.Context, t stream.Task) (bool, error) {
+	if there, err := w.Queue.Has(ctx, stream.Combine, t.Unit); there || err != nil {
+		return there, err
 	}
-	return w.Queue.Has(ctx, stream.Combine, u)
+	// The cell last: a unit leaves COMBINE only after its cell is done.
+	return w.Store.CellDone(ctx, t.Cell, t.First+t.N)
 }
 
 func (w *Worker) judgeAll(ctx context.Context, q *Question, s *stream.Scored) error {

@@ -1,0 +1,194 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/lcbq/lcbq/config"
+	"github.com/lcbq/lcbq/stream/embed"
+	"github.com/lcbq/lcbq/stream/queue"
+	"github.com/lcbq/lcbq/stream/store"
+	"github.com/lcbq/lcbq/stream/sweep"
+)
+
+// A session is a connection to a server that holds lcbq's streams.
+type session struct {
+	conn  *nats.Conn
+	queue *queue.Queue
+	store *store.Store
+	url   string
+}
+
+func (s *session) sweeper() sweep.Sweeper { return sweep.Sweeper{Queue: s.queue, Store: s.store} }
+
+func (s *session) close() { s.conn.Close() }
+
+// connectWait bounds how long a first connection may take. Later ones are retried
+// for ever.
+const connectWait = 5 * time.Second
+
+// apiWait bounds one JetStream request: a busy disk makes the server slow long
+// before it makes it dead.
+const apiWait = 30 * time.Second
+
+// options are those of every connection.
+func options(name string, log *slog.Logger) []nats.Option {
+	return []nats.Option{
+		nats.Name("lcbq " + name),
+		nats.Timeout(connectWait),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(time.Second),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				log.Warn("connection to the server lost, reconnecting", "err", err)
+			}
+		}),
+		nats.ReconnectHandler(func(nc *nats.Conn) { log.Info("connected to the server again", "url", nc.ConnectedUrlRedacted()) }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Warn("server reports an error", "err", err) }),
+	}
+}
+
+// join connects to a server that somebody else runs.
+func join(ctx context.Context, cfg config.Server, name string, log *slog.Logger) (*session, error) {
+	url := cfg.NATS
+	if url == "" {
+		url = nats.DefaultURL
+	}
+	opts := options(name, log)
+	if cfg.Creds != "" {
+		opts = append(opts, nats.UserCredentials(cfg.Creds))
+	}
+	conn, err := nats.Connect(url, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s: %w\nstart one with 'lcbq server', or name another with --nats", url, err)
+	}
+	js, err := jetstream.New(conn, jetstream.WithDefaultTimeout(apiWait))
+	if err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("open JetStream on %s: %w", url, err)
+	}
+	s := &session{conn: conn, queue: queue.New(js), url: conn.ConnectedUrlRedacted()}
+	if s.store, err = open(ctx, s.queue, js); err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("%s: %w", url, err)
+	}
+	return s, nil
+}
+
+// open opens the streams and buckets of a server, and makes them on a NATS server
+// of the user's own that has none yet.
+func open(ctx context.Context, q *queue.Queue, js jetstream.JetStream) (*store.Store, error) {
+	err := q.Check(ctx)
+	switch {
+	case err == nil:
+		return store.Open(ctx, js)
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, nats.ErrNoResponders):
+		return nil, fmt.Errorf("the server has no JetStream: %w\nstart it with JetStream enabled, or use 'lcbq server'", err)
+	case !errors.Is(err, queue.ErrNotDeclared):
+		return nil, err
+	}
+	if err := q.Declare(ctx, 1); err != nil {
+		return nil, err
+	}
+	return store.Declare(ctx, js, 1)
+}
+
+// A host is a server of our own and the session on it.
+type host struct {
+	server *embed.Server
+	*session
+}
+
+func (h *host) close() error {
+	h.session.close()
+	return h.server.Close()
+}
+
+// defaultPort is where `nats` and workers look for a server.
+const defaultPort = 4222
+
+// serve starts the embedded server on dir and declares the streams.
+func serve(ctx context.Context, cfg config.Server, dir string, log *slog.Logger) (*host, error) {
+	srv, err := startServer(cfg, dir, log)
+	if err != nil {
+		return nil, err
+	}
+	h, err := declare(ctx, srv, log)
+	if err != nil {
+		return nil, errors.Join(err, srv.Close())
+	}
+	return h, nil
+}
+
+func startServer(cfg config.Server, dir string, log *slog.Logger) (*embed.Server, error) {
+	ec := embed.Config{Dir: dir, Port: defaultPort, MaxStore: int64(cfg.StoreMax), Log: log}
+	auto := cfg.Listen == "auto"
+	if !auto {
+		h, p, err := net.SplitHostPort(cfg.Listen)
+		port, perr := strconv.ParseUint(p, 10, 16)
+		if err != nil || perr != nil {
+			return nil, usageError{fmt.Errorf("--listen = %q: want HOST:PORT", cfg.Listen)}
+		}
+		ec.Host, ec.Port = h, int(port)
+	}
+	srv, err := embed.Start(ec)
+	if auto && errors.Is(err, embed.ErrPortInUse) {
+		log.Info("port 4222 is taken, using a free one")
+		ec.Port = 0
+		srv, err = embed.Start(ec)
+	}
+	switch {
+	case errors.Is(err, embed.ErrPortInUse):
+		return nil, fmt.Errorf("start server: %w\nchoose another --listen address, or join the server that is there with --nats", err)
+	case errors.Is(err, embed.ErrStoreInUse):
+		return nil, fmt.Errorf("start server: %w\nanother lcbq runs on this folder: look at it with 'lcbq status', or choose another --output-dir or --store-dir", err)
+	case err != nil:
+		return nil, err
+	}
+	return srv, nil
+}
+
+func declare(ctx context.Context, srv *embed.Server, log *slog.Logger) (*host, error) {
+	conn, err := srv.Connect(options("host", log)...)
+	if err != nil {
+		return nil, err
+	}
+	js, err := jetstream.New(conn, jetstream.WithDefaultTimeout(apiWait))
+	if err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("open JetStream: %w", err)
+	}
+	s := &session{conn: conn, queue: queue.New(js), url: srv.URL()}
+	if err := s.queue.Declare(ctx, 1); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	// The workers of the server's former life are gone, or will find their work
+	// stored: hand everything out again at once.
+	if err := s.queue.Restart(ctx); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	if s.store, err = store.Declare(ctx, js, 1); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return &host{server: srv, session: s}, nil
+}
+
+// storeDir returns where the embedded server keeps its streams.
+func storeDir(cfg config.Server, outputDir string) string {
+	if cfg.StoreDir != "" {
+		return cfg.StoreDir
+	}
+	return filepath.Join(outputDir, ".lcbq")
+}

@@ -1,0 +1,68 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/lmittmann/tint"
+	"golang.org/x/term"
+)
+
+// newLog returns the log for people on a terminal, for machines otherwise.
+func newLog(w io.Writer, color, verbose bool) *slog.Logger {
+	level := slog.LevelInfo
+	if verbose {
+		level = slog.LevelDebug
+	}
+	return slog.New(handler(w, color, level))
+}
+
+func handler(w io.Writer, color bool, level slog.Level) slog.Handler {
+	if isTerminal(w) {
+		return tint.NewHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !color})
+	}
+	return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})
+}
+
+func isTerminal(w io.Writer) bool {
+	if b, ok := w.(*barWriter); ok {
+		w = b.w
+	}
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// A logFolder is a run's logs/: a file a worker, besides what the user sees.
+type logFolder struct {
+	dir   string
+	user  slog.Handler
+	files []*os.File
+}
+
+// open returns a log that writes routine events to logs/<name>.log, and what an
+// operator should know also to the user.
+func (l *logFolder) open(name string) (*slog.Logger, error) {
+	if err := os.MkdirAll(l.dir, 0o755); err != nil {
+		return nil, fmt.Errorf("make log folder: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(l.dir, name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("open log: %w", err)
+	}
+	l.files = append(l.files, f)
+	return slog.New(slog.NewMultiHandler(
+		slog.NewJSONHandler(f, &slog.HandlerOptions{Level: slog.LevelDebug}), l.user)), nil
+}
+
+func (l *logFolder) close() error {
+	var errs []error
+	for _, f := range l.files {
+		errs = append(errs, f.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,20 @@
+package config
+
+import (
+	"os"
+	"slices"
+)
+
+// Set reports whether one of the named environment variables is set.
+func Set(names []string) bool {
+	return slices.ContainsFunc(names, func(name string) bool {
+		_, ok := os.LookupEnv(name)
+		return ok
+	})
+}
+
+// Env returns an environment variable of the field, such as HF_TOKEN.
+func Env(name string) string {
+	v, _ := os.LookupEnv(name)
+	return v
+}

@@ -1,0 +1,135 @@
+// Package generate turns units of GENERATE into samples: it renders the prompt,
+// asks the engine, takes the programs from the completions and publishes them as
+// one message. It does not know which engine answers, nor who judges.
+package generate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/queue"
+	"github.com/lcbq/lcbq/stream/store"
+	"github.com/lcbq/lcbq/worker"
+	"github.com/lcbq/lcbq/worker/engine"
+	"github.com/lcbq/lcbq/worker/lcb"
+)
+
+// A Worker generates the units of GENERATE with one engine. Any number of them
+// share the work.
+type Worker struct {
+	Queue  *queue.Queue
+	Store  *store.Store
+	Runs   *worker.Runs
+	Engine engine.Engine
+	Pulse  *worker.Pulse
+	Slots  int           // units being generated at once
+	Grace  time.Duration // for units in flight when told to stop
+	Log    *slog.Logger
+
+	prompts prompts
+}
+
+// Run generates until ctx is done, then finishes the units in hand or gives them
+// back. It returns as worker.Loop.Run does.
+func (w *Worker) Run(ctx context.Context) error {
+	w.prompts.store = w.Store
+	loop := worker.Loop{
+		Stage: stream.Generate, Queue: w.Queue, Handle: w.handle,
+		Slots: w.Slots, Grace: w.Grace, Pulse: w.Pulse, Log: w.Log,
+	}
+	return loop.Run(ctx)
+}
+
+// handle generates one unit and publishes it to EVALUATE.
+func (w *Worker) handle(ctx context.Context, msg worker.Message) error {
+	m, q, task, err := w.Runs.Unit(ctx, msg.Unit)
+	if err != nil {
+		return err
+	}
+	if done, err := w.alreadyGenerated(ctx, task); done || err != nil {
+		return err
+	}
+	var said stream.Task
+	if err := stream.Decode(msg.Body, &said); err != nil {
+		return err
+	}
+	if said != task {
+		return fmt.Errorf("task says samples %d from %d of %s, the run %d from %d: %w", said.N, said.First, said.Key(), task.N, task.First, stream.ErrPoison)
+	}
+	info := w.Engine.Info()
+	if info.Name != m.Model.Engine || info.Model != m.Model.Name {
+		return fmt.Errorf("run %s wants model %q of engine %s, this generator has %q of %s: %w", m.ID, m.Model.Name, m.Model.Engine, info.Model, info.Name, worker.ErrUnfit)
+	}
+	prompt, err := w.prompts.get(ctx, m, q.Index)
+	if err != nil {
+		return err
+	}
+	batch, err := w.generate(ctx, m, q, task, prompt)
+	if err != nil {
+		return err
+	}
+	_, err = w.Queue.Publish(ctx, stream.Evaluate, msg.Unit, batch)
+	return err
+}
+
+// alreadyGenerated reports whether the unit's samples exist, so that a unit
+// handed out twice does not cost a GPU twice.
+func (w *Worker) alreadyGenerated(ctx context.Context, t stream.Task) (bool, error) {
+	for _, stage := range []stream.Stage{stream.Evaluate, stream.Combine} {
+		if there, err := w.Queue.Has(ctx, stage, t.Unit); there || err != nil {
+			return there, err
+		}
+	}
+	// The cell last: a unit leaves COMBINE only after its cell is done.
+	return w.Store.CellDone(ctx, t.Cell, t.First+t.N)
+}
+
+func (w *Worker) generate(ctx context.Context, m *store.Manifest, q store.Question, task stream.Task, prompt lcb.Prompt) (*stream.Batch, error) {
+	r := request(m, q, task, prompt)
+	started := time.Now()
+	completions, err := w.Engine.Generate(ctx, r)
+	if errors.Is(err, engine.ErrRejected) {
+		return nil, fmt.Errorf("generate question %s: %w: %w", q.ID, stream.ErrPoison, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("generate question %s: %w", q.ID, err)
+	}
+	if len(completions) != task.N {
+		return nil, fmt.Errorf("generate question %s: engine gave %d completions, want %d", q.ID, len(completions), task.N)
+	}
+	info := w.Engine.Info()
+	b := &stream.Batch{
+		Unit: task.Unit, Samples: make([]stream.Sample, task.N), Generator: w.Pulse.Name(), Engine: info.Name, Simulated: info.Simulated,
+		Started: started.UnixMilli(), Ended: time.Now().UnixMilli(),
+	}
+	for i, c := range completions {
+		s := stream.Sample{Index: task.First + i, Completion: c.Text, Tokens: c.Tokens, FinishReason: c.FinishReason}
+		if c.Code != nil && c.Text == "" { // a recording of programs, not of answers
+			s.Code = *c.Code
+		} else {
+			s.Code = lcb.Extract(c.Text, lcb.Extraction(m.Model.Extract))
+		}
+		b.Samples[i] = s
+	}
+	w.Pulse.Samples.Add(int64(task.N))
+	return b, nil
+}
+
+func request(m *store.Manifest, q store.Question, task stream.Task, prompt lcb.Prompt) engine.Request {
+	r := engine.Request{
+		Run: m.ID, Seed: m.Model.Seed, Question: q.Index, QuestionID: q.ID, First: task.First, N: task.N,
+		Raw: prompt.Raw, Thinking: m.Model.Thinking,
+		Sampling: engine.Sampling{
+			Temperature: task.Temperature.Float(), TopP: m.Model.TopP, TopK: m.Model.TopK, MinP: m.Model.MinP,
+			RepetitionPenalty: 1, MaxTokens: m.Model.MaxTokens, Stop: m.Model.Stop,
+		},
+	}
+	for _, msg := range prompt.Messages {
+		r.Messages = append(r.Messages, engine.Message{Role: msg.Role, Content: msg.Content})
+	}
+	return r
+}
