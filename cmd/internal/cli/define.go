@@ -1,13 +1,14 @@
 package cli
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
+	"log/slog"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -52,20 +53,14 @@ func temperatures(list string) ([]stream.Temperature, error) {
 type definition struct {
 	manifest *store.Manifest
 	problems []*lcb.Problem
-	replay   *replay.Engine // with --engine replay
+	source   *source
 }
 
 func (d *definition) row(question int) []byte { return d.problems[question].Row() }
 
-func (d *definition) close() error {
-	if d.replay == nil {
-		return nil
-	}
-	return d.replay.Close()
-}
-
-// define checks everything that can be checked about a run without a server.
-func define(cfg config.Config) (*definition, error) {
+// define checks everything that can be checked about a run without a server of
+// ours: settings, problems, recorded completions, endpoints.
+func define(ctx context.Context, cfg config.Config, log *slog.Logger) (*definition, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, usageError{err}
 	}
@@ -77,7 +72,6 @@ func define(cfg config.Config) (*definition, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &definition{problems: set.problems}
 	m := &store.Manifest{
 		LCBQ: Version(), OutputDir: cfg.OutputDir, Problems: set.ProblemSet, Temperatures: ts, UnitSize: cfg.UnitSize,
 		Judge: store.Judge{
@@ -87,23 +81,36 @@ func define(cfg config.Config) (*definition, error) {
 	if m.Model, err = model(cfg.Model, set); err != nil {
 		return nil, err
 	}
-	if cfg.Model.Engine == "replay" {
-		if d.replay, err = loadReplay(cfg.Completions, set); err != nil {
-			return nil, err
-		}
-		m.Model.Name = d.replay.Info().Model
+	src, err := newSource(ctx, cfg.Model, m.Model, log)
+	if err != nil {
+		return nil, err
 	}
-	if m.Questions, err = questions(cfg.Sweep, set.problems, d.replay); err != nil {
-		return nil, errors.Join(err, d.close())
+	d := &definition{manifest: m, problems: set.problems, source: src}
+	if err := d.complete(cfg); err != nil {
+		return nil, errors.Join(err, src.close())
+	}
+	return d, nil
+}
+
+// complete fills in what depends on the engine: the model's name, how many samples
+// there are to have, and the run's id.
+func (d *definition) complete(cfg config.Config) error {
+	m := d.manifest
+	m.Model.Name = d.source.modelName
+	if err := d.source.covers(d.problems, cfg.Completions, m.Problems.Name); err != nil {
+		return err
+	}
+	var err error
+	if m.Questions, err = questions(cfg.Sweep, d.problems, d.source.recorded); err != nil {
+		return err
 	}
 	if m.ID = cfg.Run; m.ID == "" {
-		m.ID = deriveID(m, d.replay)
+		m.ID = deriveID(m, d.source.recorded)
 	}
 	if err := stream.CheckRunID(m.ID); err != nil {
-		return nil, errors.Join(usageError{fmt.Errorf("--run: %w", err)}, d.close())
+		return usageError{fmt.Errorf("--run: %w", err)}
 	}
-	d.manifest = m
-	return d, nil
+	return nil
 }
 
 // questions returns the questions of [--start, --end) and how many samples each
@@ -159,27 +166,26 @@ func deriveID(m *store.Manifest, recorded *replay.Engine) string {
 	return m.Model.Engine + "-" + hex.EncodeToString(sum[:6])
 }
 
-// claimFolder makes the results folder, unless it holds another run, and writes
-// run.toml.
-func claimFolder(cfg config.Config, id string) error {
-	path := filepath.Join(cfg.OutputDir, result.ConfigName)
+// checkFolder refuses a results folder that holds another run.
+func checkFolder(dir, id string) error {
+	path := filepath.Join(dir, result.ConfigName)
 	switch values, err := config.ReadFile(path); {
 	case errors.Is(err, fs.ErrNotExist):
+		return nil
 	case err != nil:
 		return err
 	case values["run"] != id:
-		return fmt.Errorf("results folder %s belongs to run %v, this is run %s\nchoose another --output-dir, or the settings of that run (%s)", cfg.OutputDir, values["run"], id, path)
+		return fmt.Errorf("results folder %s belongs to run %v, this is run %s\nchoose another --output-dir, or the settings of that run (%s)", dir, values["run"], id, path)
 	}
-	if err := os.MkdirAll(cfg.OutputDir, 0o755); err != nil {
-		return fmt.Errorf("make results folder: %w\nchoose an --output-dir that you may write to", err)
-	}
+	return nil
+}
+
+// writeConfig writes run.toml: the effective configuration, with the run's id.
+func writeConfig(cfg config.Config, id string) error {
 	cfg.Run = id
 	b, err := cfg.Marshal()
 	if err != nil {
 		return err
 	}
-	if err := result.WriteFileAtomic(path, b); err != nil {
-		return fmt.Errorf("%w\nchoose an --output-dir that you may write to", err)
-	}
-	return nil
+	return result.WriteFileAtomic(filepath.Join(cfg.OutputDir, result.ConfigName), b)
 }

@@ -15,14 +15,14 @@ import (
 
 // newLog returns the log for people on a terminal, for machines otherwise.
 func newLog(w io.Writer, color, verbose bool) *slog.Logger {
+	return slog.New(handler(w, color, verbose))
+}
+
+func handler(w io.Writer, color, verbose bool) slog.Handler {
 	level := slog.LevelInfo
 	if verbose {
 		level = slog.LevelDebug
 	}
-	return slog.New(handler(w, color, level))
-}
-
-func handler(w io.Writer, color bool, level slog.Level) slog.Handler {
 	if isTerminal(w) {
 		return tint.NewHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !color})
 	}

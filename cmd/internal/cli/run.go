@@ -1,0 +1,288 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/lcbq/lcbq/config"
+	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/worker"
+	"github.com/lcbq/lcbq/worker/combine"
+	"github.com/lcbq/lcbq/worker/evaluate"
+	"github.com/lcbq/lcbq/worker/lcb/result"
+)
+
+// runCmd is the whole pipeline in one process.
+type runCmd struct {
+	config.Sweep   `embed:""`
+	config.Model   `embed:""`
+	config.Judge   `embed:""`
+	config.Workers `embed:""`
+	config.Server  `embed:""`
+}
+
+func (c *runCmd) config() config.Config {
+	return config.Config{Sweep: c.Sweep, Model: c.Model, Judge: c.Judge, Workers: c.Workers, Server: c.Server}
+}
+
+// A pipeline is a run with all its workers in this process.
+type pipeline struct {
+	app    *app
+	cfg    config.Config
+	def    *definition
+	grader *evaluate.Grader
+	slots  int
+	host   *host
+	runs   *worker.Runs
+	logs   *logFolder
+	log    *slog.Logger // benchmark.log and the user
+	bar    *bar
+	pulses struct {
+		generate []*worker.Pulse
+		evaluate *worker.Pulse
+		combine  *worker.Pulse
+	}
+}
+
+// Run checks everything, starts the server, publishes the units and works until
+// the run is finished or interrupted.
+func (c *runCmd) Run(a *app) error {
+	p := &pipeline{app: a, cfg: c.config(), bar: newBar(a.err, a.color)}
+	a.log = slog.New(handler(p.bar.writer(), a.color, a.verbose))
+	err := p.prepare(a.ctx)
+	if err == nil {
+		err = p.operate(a.ctx)
+	}
+	return errors.Join(err, p.close())
+}
+
+// prepare checks all that can be wrong, and only then makes the folder and starts
+// the server.
+func (p *pipeline) prepare(ctx context.Context) error {
+	var err error
+	if p.def, err = define(ctx, p.cfg, p.app.log); err != nil {
+		return err
+	}
+	if p.slots, err = slotsOf(p.cfg.Workers); err != nil {
+		return err
+	}
+	if err := checkFolder(p.cfg.OutputDir, p.def.manifest.ID); err != nil {
+		return err
+	}
+	if p.grader, err = newGrader(ctx, p.cfg.Judge, p.def.manifest.Judge, p.slots, p.app.log); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(p.cfg.OutputDir, 0o755); err != nil {
+		return fmt.Errorf("make results folder: %w\nchoose an --output-dir that you may write to", err)
+	}
+	p.logs = &logFolder{dir: filepath.Join(p.cfg.OutputDir, result.LogsName), user: p.app.log.Handler()}
+	if p.log, err = p.logs.open("benchmark"); err != nil {
+		return err
+	}
+	if p.host, err = serve(ctx, p.cfg.Server, storeDir(p.cfg.Server, p.cfg.OutputDir), p.log); err != nil {
+		return err
+	}
+	return writeConfig(p.cfg, p.def.manifest.ID)
+}
+
+// operate submits the run and works on it. The crews stop in the order of the
+// stages, so that what one has finished the next still takes.
+func (p *pipeline) operate(ctx context.Context) error {
+	sub, err := p.host.sweeper().Submit(ctx, p.def.manifest, p.def.row)
+	if err != nil {
+		return err
+	}
+	m := sub.Manifest
+	p.log.Info("run submitted", "run", m.ID, "new", sub.New, "units", sub.Units, "samples", m.Samples(), "url", p.host.url,
+		"sandbox_level", p.grader.Host().Level().String(), "judge", m.Judge.Mode, "slots", p.slots)
+	p.runs = &worker.Runs{Store: p.host.store}
+	p.pulses.generate = newPulses(stream.Generate, "gpu", p.cfg.Generators, 1)
+	p.pulses.evaluate = newPulses(stream.Evaluate, "eval", 1, p.slots)[0]
+	p.pulses.combine = newPulses(stream.Combine, "combine", 1, 1)[0]
+	evalLog, err := p.logs.open("eval0")
+	if err != nil {
+		return err
+	}
+	failed := make(chan error, 1)
+	inFlight := p.def.source.inFlight(p.cfg.Requests, m.UnitSize)
+	crews := []*crew{
+		launch(ctx, failed, func(ctx context.Context) error {
+			return runGenerators(ctx, p.host.session, p.runs, p.def.source, p.cfg.Generators, inFlight, p.logs.open, p.pulses.generate)
+		}),
+		launch(ctx, failed, func(ctx context.Context) error {
+			return runEvaluator(ctx, p.host.session, p.runs, p.grader, p.slots, p.pulses.evaluate, evalLog)
+		}),
+		launch(ctx, failed, func(ctx context.Context) error {
+			return runCombiner(ctx, p.host.session, p.runs, p.cfg.OutputDir, p.cfg.Compress == "zstd", p.pulses.combine, p.log)
+		}),
+	}
+	err = p.watch(ctx, m.ID, failed)
+	if errors.Is(err, errInterrupted) {
+		p.log.Info("interrupted, finishing what is in hand")
+	}
+	for _, c := range crews {
+		if stopped := c.stop(); stopped != nil && !errors.Is(err, stopped) {
+			err = errors.Join(err, stopped)
+		}
+	}
+	p.bar.finish()
+	return errors.Join(err, p.report(context.WithoutCancel(ctx), m.ID, err))
+}
+
+// lookEvery is the interval at which the run's progress is read and shown.
+const lookEvery = 500 * time.Millisecond
+
+// watch returns nil when the run is finished, errUnscored when it can get no
+// further, errInterrupted when ctx is done, and the error of a worker that failed.
+func (p *pipeline) watch(ctx context.Context, run string, failed <-chan error) error {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		prog, err := p.host.sweeper().Progress(ctx, run)
+		switch {
+		case ctx.Err() != nil:
+			return errInterrupted
+		case err != nil:
+			p.log.Warn("progress not read", "err", err)
+		case prog.Finished():
+			return nil
+		default:
+			p.bar.show(prog, p.samplesJudged())
+			if prog.Dead > 0 {
+				if stuck, err := p.host.sweeper().Stuck(ctx, run); err == nil && stuck {
+					return errUnscored
+				}
+			}
+		}
+		select {
+		case <-tick.C:
+		case err := <-failed:
+			return err
+		case <-ctx.Done():
+			return errInterrupted
+		}
+	}
+}
+
+func (p *pipeline) samplesJudged() int64 { return p.pulses.evaluate.Samples.Load() }
+
+// report shows the table of results, or what to do about a run that has none yet.
+func (p *pipeline) report(ctx context.Context, run string, how error) error {
+	cells, err := p.host.store.Cells(ctx, run, -1)
+	if err != nil {
+		return err
+	}
+	m, _, err := p.host.store.Run(ctx, run)
+	if err != nil {
+		return err
+	}
+	summary, err := combine.Summarise(m, cells)
+	if err != nil {
+		return err
+	}
+	ran, cached := p.grader.Counts()
+	p.log.Info("judged", "programs_run", ran, "samples_from_cache", cached)
+	switch {
+	case errors.Is(how, errUnscored):
+		return p.explainDead(ctx, summary)
+	case errors.Is(how, errInterrupted):
+		fmt.Fprintf(p.app.err, "%d of %d samples are in %s; the same command resumes\n", summary.Samples, m.Samples(), p.cfg.OutputDir)
+		return nil
+	case how != nil:
+		return nil
+	}
+	return showSummary(p.app, summary, p.cfg.OutputDir)
+}
+
+// explainDead says what could not be scored and what to do, and leaves the run's
+// summary with its gaps named.
+func (p *pipeline) explainDead(ctx context.Context, s *combine.RunSummary) error {
+	dead, err := p.host.queue.DeadUnits(ctx, s.Run)
+	if err != nil {
+		return err
+	}
+	if err := result.WriteJSONAtomic(result.RunSummaryPath(p.cfg.OutputDir), s); err != nil {
+		return err
+	}
+	fmt.Fprintf(p.app.err, "%d units were given up, the first because: %s\n", len(dead), dead[0].Reason)
+	fmt.Fprintln(p.app.err, "look at them with 'lcbq dead list', put them back with 'lcbq dead requeue', and run the same command again")
+	return showSummary(p.app, s, p.cfg.OutputDir)
+}
+
+// close ends what prepare started, the server last.
+func (p *pipeline) close() error {
+	var errs []error
+	if p.grader != nil {
+		errs = append(errs, p.grader.Close())
+	}
+	if p.host != nil {
+		errs = append(errs, p.host.close())
+	}
+	if p.def != nil {
+		errs = append(errs, p.def.source.close())
+	}
+	if p.logs != nil {
+		errs = append(errs, p.logs.close())
+	}
+	return errors.Join(errs...)
+}
+
+// showSummary prints a run's pass rates: a table for people, the summary itself
+// for programs.
+func showSummary(a *app, s *combine.RunSummary, dir string) error {
+	if a.json {
+		enc := json.NewEncoder(a.out)
+		enc.SetIndent("", "  ")
+		return enc.Encode(s)
+	}
+	writeTable(a.out, s)
+	fmt.Fprintf(a.out, "\n%d samples in %.1f s (%.0f/s); results in %s\n", s.Samples, s.DurationSeconds, s.Throughput.SamplesPerSecond, dir)
+	return nil
+}
+
+// writeTable prints pass@k by temperature.
+func writeTable(w io.Writer, s *combine.RunSummary) {
+	title := fmt.Sprintf("%s, %d questions, judge %s", s.Engine, s.RunSummary.Questions, s.RunSummary.Judge)
+	if s.Simulated {
+		title += " (simulated: no model was asked)"
+	}
+	fmt.Fprintln(w, title)
+	ks := tableLadder(s)
+	fmt.Fprintf(w, "%5s  %9s  %9s", "T", "samples", "passed")
+	for _, k := range ks {
+		fmt.Fprintf(w, "  %9s", fmt.Sprintf("pass@%d", k))
+	}
+	fmt.Fprintf(w, "  %8s\n", "unique")
+	for _, r := range s.Results {
+		fmt.Fprintf(w, "%5.2f  %9d  %9d", r.Temperature, r.N, r.Passed)
+		for _, k := range ks {
+			if v, ok := r.PassAtK[k]; ok {
+				fmt.Fprintf(w, "  %8.2f%%", 100*v)
+			} else {
+				fmt.Fprintf(w, "  %9s", "-")
+			}
+		}
+		fmt.Fprintf(w, "  %8d\n", r.Unique)
+	}
+}
+
+// tableLadder picks the k that fit a terminal.
+func tableLadder(s *combine.RunSummary) []int {
+	var ks []int
+	for _, k := range []int{1, 10, 100, 1000, 10000} {
+		for _, r := range s.Results {
+			if _, ok := r.PassAtK[k]; ok {
+				ks = append(ks, k)
+				break
+			}
+		}
+	}
+	return ks
+}

@@ -1,0 +1,167 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"time"
+
+	"github.com/lcbq/lcbq/config"
+	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/store"
+	"github.com/lcbq/lcbq/worker"
+	"github.com/lcbq/lcbq/worker/combine"
+	"github.com/lcbq/lcbq/worker/evaluate"
+	"github.com/lcbq/lcbq/worker/generate"
+	"github.com/lcbq/lcbq/worker/sandbox"
+)
+
+// How long units in flight may go on when a worker is told to stop. What is not
+// done by then goes back to the queue; nothing is lost but the time.
+const (
+	generateGrace = 30 * time.Second
+	evaluateGrace = 20 * time.Second
+	combineGrace  = time.Minute
+)
+
+// sandboxConfig returns the judge's settings: those of the run, by the interpreter
+// of this machine.
+func sandboxConfig(cfg config.Judge, j store.Judge, log *slog.Logger) (sandbox.Config, error) {
+	level, err := sandbox.ParseLevel(cfg.SandboxMinLevel)
+	if err != nil {
+		return sandbox.Config{}, usageError{err}
+	}
+	limit := time.Duration(j.TimeLimit * float64(time.Second))
+	c := sandbox.Config{
+		Python: cfg.Python, MinLevel: level, Log: log,
+		Limits: sandbox.Limits{CPU: limit, Wall: limit, Hard: 10 * limit, Memory: j.MemoryLimit, Output: j.OutputLimit},
+	}
+	if j.Mode == "script" {
+		c.Mode = sandbox.Script
+	}
+	return c, nil
+}
+
+// newGrader starts the sandbox slots of this machine.
+func newGrader(ctx context.Context, cfg config.Judge, j store.Judge, slots int, log *slog.Logger) (*evaluate.Grader, error) {
+	sc, err := sandboxConfig(cfg, j, log)
+	if err != nil {
+		return nil, err
+	}
+	return evaluate.NewGrader(ctx, evaluate.Config{Sandbox: sc, Slots: slots, Log: log})
+}
+
+// slotsOf returns how many programs this machine judges at once.
+func slotsOf(cfg config.Workers) (int, error) {
+	if err := cfg.Validate(); err != nil {
+		return 0, usageError{err}
+	}
+	return cfg.Slots(runtime.NumCPU())
+}
+
+// A crew is the workers of one stage in this process.
+type crew struct {
+	cancel context.CancelFunc
+	done   chan struct{}
+	err    error // valid once done is closed
+}
+
+// launch runs a worker on its own: it is stopped by stop, not by ctx, because the
+// stages stop in an order. failed is told when it ends by itself.
+func launch(ctx context.Context, failed chan<- error, run func(ctx context.Context) error) *crew {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	c := &crew{cancel: cancel, done: make(chan struct{})}
+	go func() {
+		defer close(c.done)
+		c.err = run(ctx)
+		if c.err != nil {
+			select {
+			case failed <- c.err:
+			default: // another one was first; stop reports this one
+			}
+		}
+	}()
+	return c
+}
+
+// stop drains the worker and returns how it ended.
+func (c *crew) stop() error {
+	c.cancel()
+	<-c.done
+	return c.err
+}
+
+// withPulse runs a worker with its heartbeat beside it.
+func withPulse(ctx context.Context, s *store.Store, p *worker.Pulse, log *slog.Logger, run func(ctx context.Context) error) error {
+	beat, stop := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		p.Beat(beat, s, log)
+	}()
+	err := run(ctx)
+	stop()
+	<-done
+	return err
+}
+
+// runGenerators runs n generators until ctx is done.
+func runGenerators(ctx context.Context, s *session, runs *worker.Runs, src *source, n, inFlight int, logs func(name string) (*slog.Logger, error), pulses []*worker.Pulse) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	errs := make(chan error, n)
+	started := 0
+	var failed error
+	for i := range n {
+		log, err := logs(fmt.Sprintf("gpu%d", i))
+		if err != nil {
+			failed = err
+			break
+		}
+		e, err := src.each()
+		if err != nil {
+			failed = err
+			break
+		}
+		w := &generate.Worker{
+			Queue: s.queue, Store: s.store, Runs: runs, Engine: e, Pulse: pulses[i], Slots: inFlight, Grace: generateGrace, Log: log,
+		}
+		started++
+		go func() { errs <- withPulse(ctx, s.store, pulses[i], log, w.Run) }()
+	}
+	if failed != nil {
+		cancel()
+	}
+	for range started {
+		if err := <-errs; err != nil {
+			failed = errors.Join(failed, err)
+			cancel()
+		}
+	}
+	return failed
+}
+
+// newPulses names n workers of a stage.
+func newPulses(stage stream.Stage, label string, n, slots int) []*worker.Pulse {
+	ps := make([]*worker.Pulse, n)
+	for i := range ps {
+		ps[i] = worker.NewPulse(stage, fmt.Sprintf("%s%d", label, i), slots)
+	}
+	return ps
+}
+
+func runEvaluator(ctx context.Context, s *session, runs *worker.Runs, g *evaluate.Grader, slots int, pulse *worker.Pulse, log *slog.Logger) error {
+	w := &evaluate.Worker{
+		Queue: s.queue, Store: s.store, Runs: runs, Grader: g, Pulse: pulse, Slots: slots, Grace: evaluateGrace, Log: log,
+	}
+	return withPulse(ctx, s.store, pulse, log, w.Run)
+}
+
+func runCombiner(ctx context.Context, s *session, runs *worker.Runs, dir string, compress bool, pulse *worker.Pulse, log *slog.Logger) error {
+	w := &combine.Worker{
+		Queue: s.queue, Store: s.store, Runs: runs, Dir: dir, Compress: compress, Pulse: pulse, Grace: combineGrace, Log: log,
+	}
+	return withPulse(ctx, s.store, pulse, log, w.Run)
+}
