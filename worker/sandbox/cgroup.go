@@ -1,0 +1,213 @@
+package sandbox
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// cgroups is where control groups for slots can be made: by controller, the
+// parent directory. Version 2 has the same one for both.
+type cgroups struct {
+	memory, pids string
+	v2           bool
+}
+
+// cgroupName starts the name of every group we make; the process id after it
+// tells whose it is, so that the next Probe can sweep what a killed process
+// left.
+const cgroupName = "lcbq-"
+
+// findCgroups returns the parents for slots' groups, or why there is none.
+func findCgroups() (*cgroups, error) {
+	mounts, err := cgroupMounts()
+	if err != nil {
+		return nil, err
+	}
+	own, err := ownCgroups()
+	if err != nil {
+		return nil, err
+	}
+	var errs []error
+	if mount, ok := mounts["memory"]; ok {
+		g := &cgroups{memory: filepath.Join(mount, own["memory"])}
+		if mount, ok := mounts["pids"]; ok {
+			g.pids = filepath.Join(mount, own["pids"])
+		}
+		if err := g.try(); err == nil {
+			return g, nil
+		} else {
+			errs = append(errs, err)
+		}
+	}
+	if mount, ok := mounts[""]; ok {
+		for _, dir := range slices.Compact([]string{filepath.Join(mount, own[""]), mount}) {
+			g := &cgroups{memory: dir, pids: dir, v2: true}
+			if err := g.try(); err == nil {
+				return g, nil
+			} else {
+				errs = append(errs, err)
+			}
+		}
+	}
+	if len(errs) == 0 {
+		return nil, errors.New("no memory controller is mounted")
+	}
+	return nil, errors.Join(errs...)
+}
+
+// cgroupMounts returns the mount points by controller, "" for version 2.
+func cgroupMounts() (map[string]string, error) {
+	f, err := os.Open("/proc/self/mountinfo")
+	if err != nil {
+		return nil, fmt.Errorf("find control groups: %w", err)
+	}
+	defer f.Close()
+	mounts := map[string]string{}
+	for sc := bufio.NewScanner(f); sc.Scan(); {
+		before, after, ok := strings.Cut(sc.Text(), " - ")
+		fields, rest := strings.Fields(before), strings.Fields(after)
+		if !ok || len(fields) < 5 || len(rest) < 3 {
+			continue
+		}
+		switch rest[0] {
+		case "cgroup2":
+			mounts[""] = fields[4]
+		case "cgroup":
+			for option := range strings.SplitSeq(rest[2], ",") {
+				mounts[option] = fields[4]
+			}
+		}
+	}
+	return mounts, nil
+}
+
+// ownCgroups returns our own group by controller, "" for version 2.
+func ownCgroups() (map[string]string, error) {
+	text, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return nil, fmt.Errorf("find control groups: %w", err)
+	}
+	own := map[string]string{}
+	for line := range strings.Lines(string(text)) {
+		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(fields) != 3 {
+			continue
+		}
+		for controller := range strings.SplitSeq(fields[1], ",") {
+			own[controller] = fields[2]
+		}
+	}
+	return own, nil
+}
+
+// try makes and removes a group with limits.
+func (g *cgroups) try() error {
+	dirs, err := g.make("probe", 1<<30)
+	return errors.Join(err, g.remove(dirs))
+}
+
+// make makes the groups of a slot, of programs of so much memory.
+func (g *cgroups) make(slot string, memory int64) ([]string, error) {
+	name := cgroupName + strconv.Itoa(os.Getpid()) + "-" + slot
+	var dirs []string
+	for _, parent := range slices.Compact([]string{g.memory, g.pids}) {
+		if parent == "" {
+			continue
+		}
+		dir := filepath.Join(parent, name)
+		if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+			return dirs, fmt.Errorf("make control group: %w", err)
+		}
+		dirs = append(dirs, dir)
+	}
+	memDir, pidsDir := dirs[0], dirs[len(dirs)-1]
+	limit := strconv.FormatInt(memory, 10)
+	memFile, swapFile, swap := "memory.limit_in_bytes", "memory.memsw.limit_in_bytes", limit
+	if g.v2 {
+		memFile, swapFile, swap = "memory.max", "memory.swap.max", "0"
+	}
+	if err := os.WriteFile(filepath.Join(memDir, memFile), []byte(limit), 0); err != nil {
+		return dirs, fmt.Errorf("limit memory of control group: %w", err)
+	}
+	// Absent where the kernel accounts for no swap.
+	if err := os.WriteFile(filepath.Join(memDir, swapFile), []byte(swap), 0); err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, os.ErrPermission) {
+		return dirs, fmt.Errorf("limit swap of control group: %w", err)
+	}
+	if g.pids == "" {
+		return dirs, nil
+	}
+	if err := os.WriteFile(filepath.Join(pidsDir, "pids.max"), []byte(strconv.Itoa(maxTasks)), 0); err != nil {
+		return dirs, fmt.Errorf("limit tasks of control group: %w", err)
+	}
+	return dirs, nil
+}
+
+// maxTasks bounds the threads of a slot's program, fork servers included. The
+// most that an honest program was seen to start is 16.
+const maxTasks = 72
+
+// remove removes groups; their processes must have been waited for.
+func (g *cgroups) remove(dirs []string) error {
+	var errs []error
+	for _, dir := range dirs {
+		if err := unix.Rmdir(dir); err != nil && !errors.Is(err, unix.ENOENT) {
+			errs = append(errs, fmt.Errorf("remove control group %s: %w", dir, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// sweep removes the empty groups of processes that are gone.
+func (g *cgroups) sweep() {
+	for _, parent := range []string{g.memory, g.pids} {
+		dirs, _ := filepath.Glob(filepath.Join(parent, cgroupName+"*"))
+		for _, dir := range dirs {
+			owner, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), cgroupName), "-")
+			pid, err := strconv.Atoi(owner)
+			if err != nil || unix.Kill(pid, 0) == nil {
+				continue
+			}
+			// Refused if it holds a process, and then it is not ours to sweep.
+			_ = unix.Rmdir(dir)
+		}
+	}
+}
+
+// oomKills returns how many processes of a slot's group the kernel has killed
+// for its memory.
+func (g *cgroups) oomKills(dirs []string) int {
+	file := "memory.oom_control"
+	if g.v2 {
+		file = "memory.events"
+	}
+	text, err := os.ReadFile(filepath.Join(dirs[0], file))
+	if err != nil {
+		return 0
+	}
+	for line := range bytes.Lines(text) {
+		if fields := bytes.Fields(line); len(fields) == 2 && string(fields[0]) == "oom_kill" {
+			n, _ := strconv.Atoi(string(fields[1]))
+			return n
+		}
+	}
+	return 0
+}
+
+// joinCgroups moves the process into each group.
+func joinCgroups(dirs []string) error {
+	for _, dir := range dirs {
+		if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte("0"), 0); err != nil {
+			return fmt.Errorf("join control group: %w", err)
+		}
+	}
+	return nil
+}

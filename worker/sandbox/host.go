@@ -1,0 +1,91 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Host is a machine that was found fit to run programs, and how. It is safe
+// for concurrent use.
+type Host struct {
+	config      Config
+	interpreter *interpreter
+	level       Level
+	layers      []Layer
+	environment Environment
+	plan        plan // what the slots share
+	userns      bool
+	numpy       bool
+	memory      memoryWatch
+}
+
+// Level returns how much a program is isolated here.
+func (h *Host) Level() Level { return h.level }
+
+// Layers returns each layer, whether it is on, and if not, why.
+func (h *Host) Layers() []Layer { return h.layers }
+
+// Environment returns what a verdict depends on besides the program.
+func (h *Host) Environment() Environment { return h.environment }
+
+// Probe finds the interpreter and the best level this host gives, and proves
+// it by running a program there that tries to get out. The error says what to
+// do about it.
+func Probe(ctx context.Context, config Config) (*Host, error) {
+	if len(os.Args) > 0 && os.Args[0] == stage1Name {
+		return nil, errors.New("probe sandbox: sandbox.Main was not called first in main")
+	}
+	config = config.withDefaults()
+	in, err := interrogate(ctx, config.Python)
+	if err != nil {
+		return nil, fmt.Errorf("probe sandbox: %w", err)
+	}
+	h := &Host{config: config, interpreter: in}
+	_, h.numpy = in.Packages["numpy"]
+	if err := h.settleLevel(ctx); err != nil {
+		return nil, fmt.Errorf("probe sandbox: %w", err)
+	}
+	h.environment = h.describeEnvironment()
+	return h, nil
+}
+
+// kernelCPU returns the processor seconds after which the kernel ends a
+// program of so many tests even if nobody here looks: a second belt.
+func (h *Host) kernelCPU(tests int) uint32 {
+	seconds := time.Duration(tests) * (h.config.Limits.CPU + time.Second) / time.Second
+	return uint32(min(int64(seconds)+2, 1<<30))
+}
+
+// planFor returns the plan of a slot's fork server and how to start it.
+func (h *Host) planFor(id int, f flavour) (*plan, *syscall.SysProcAttr, error) {
+	p := h.plan
+	p.Numpy = f == withNumpy
+	if h.plan.UID != 0 {
+		p.UID = firstUID + id
+	}
+	dirs, err := h.enter(id)
+	if err != nil {
+		return nil, nil, err
+	}
+	p.CgroupDirs = dirs
+	attr := &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
+	if p.Namespaces {
+		attr.Cloneflags = unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWPID
+	}
+	if h.userns {
+		attr.Cloneflags |= unix.CLONE_NEWUSER
+		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
+		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
+	}
+	return &p, attr, nil
+}
+
+// firstUID is the user of slot 0 where slots have users of their own: above what
+// distributions assign, and within the 65536 that containers usually map.
+const firstUID = 64000

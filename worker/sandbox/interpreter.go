@@ -1,0 +1,146 @@
+package sandbox
+
+import (
+	"bytes"
+	"context"
+	"debug/elf"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+//go:embed interpreter.py
+var interpreterSource string
+
+// An interpreter is what the user's Python said of itself.
+type interpreter struct {
+	Executable     string            `json:"executable"` // the binary, no symlink or shim
+	Implementation string            `json:"implementation"`
+	Version        string            `json:"version"`
+	VersionInfo    [2]int            `json:"version_info"`
+	Build          string            `json:"build"`
+	Prefixes       []string          `json:"prefixes"`
+	Path           []string          `json:"path"`   // sys.path, existing directories only
+	Mapped         []string          `json:"mapped"` // executable and shared libraries
+	Packages       map[string]string `json:"packages"`
+	NumpyError     string            `json:"numpy_error"`
+}
+
+// interrogateTimeout bounds the one unconfined start of the interpreter; a
+// cold page cache and numpy take a few seconds at worst.
+const interrogateTimeout = time.Minute
+
+// interrogate runs python, which may be a shim, and returns what it is. It
+// runs in / so that no file of the working directory shadows a module.
+func interrogate(ctx context.Context, python string) (*interpreter, error) {
+	if python == "" {
+		python = "python3"
+	}
+	path, err := exec.LookPath(python)
+	if err != nil {
+		return nil, fmt.Errorf("find interpreter %q: %w\ninstall Python 3.10 or later, or name one with --python", python, err)
+	}
+	if path, err = filepath.Abs(path); err != nil {
+		return nil, fmt.Errorf("find interpreter %q: %w", python, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, interrogateTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, "-E", "-B", "-c", interpreterSource)
+	cmd.Dir = "/"
+	cmd.WaitDelay = time.Second
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("ask interpreter %s what it is: %w: %s", path, err, lastLine(stderr.String()))
+	}
+	in := new(interpreter)
+	if err := json.Unmarshal(out, in); err != nil {
+		return nil, fmt.Errorf("ask interpreter %s what it is: decode answer: %w", path, err)
+	}
+	if in.Implementation != "CPython" {
+		return nil, fmt.Errorf("use interpreter %s: it is %s, want CPython", path, in.Implementation)
+	}
+	if v := in.VersionInfo; v[0] != 3 || v[1] < 10 {
+		return nil, fmt.Errorf("use interpreter %s: it is Python %s, want 3.10 or later\nname another with --python", path, in.Version)
+	}
+	in.keepOwnPath()
+	return in, nil
+}
+
+// keepOwnPath drops from the module path what is not the interpreter's: a
+// project that a .pth file put there may hold anything, answers included.
+func (in *interpreter) keepOwnPath() {
+	in.Path = slices.DeleteFunc(in.Path, func(dir string) bool {
+		switch filepath.Base(dir) {
+		case "site-packages", "dist-packages", "lib-dynload":
+			return false
+		}
+		return !slices.ContainsFunc(in.Prefixes, func(prefix string) bool {
+			return strings.HasPrefix(dir, filepath.Join(prefix, "lib")+"/") || strings.HasPrefix(dir, filepath.Join(prefix, "lib64")+"/")
+		})
+	})
+}
+
+// files returns what a program must be able to read: the interpreter, the
+// directories of its modules, and those of the libraries it maps. Directories
+// that are no library directories are not among them: a library in one of
+// those is named itself.
+func (in *interpreter) files() []string {
+	paths := []string{in.Executable, "/etc/ld.so.cache", "/usr/share/zoneinfo"}
+	paths = append(paths, in.Path...)
+	for _, file := range in.Mapped {
+		if dir := filepath.Dir(file); isLibraryDir(dir) {
+			paths = append(paths, dir)
+		} else {
+			paths = append(paths, file)
+		}
+	}
+	if loader := loaderOf(in.Executable); loader != "" {
+		paths = append(paths, loader)
+	}
+	slices.Sort(paths)
+	return slices.Compact(paths)
+}
+
+// isLibraryDir reports whether dir may be shown whole: a lib directory, one
+// level below one (lib/x86_64-linux-gnu), or a package's bundled libraries.
+func isLibraryDir(dir string) bool {
+	isLib := func(name string) bool {
+		return name == "lib" || name == "lib64" || strings.HasSuffix(name, ".libs")
+	}
+	return isLib(filepath.Base(dir)) || isLib(filepath.Base(filepath.Dir(dir))) || strings.Contains(dir, "-packages/")
+}
+
+// loaderOf returns the path of the dynamic loader that the ELF file names, or
+// "" for a static one.
+func loaderOf(file string) string {
+	f, err := elf.Open(file)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	for _, p := range f.Progs {
+		if p.Type != elf.PT_INTERP {
+			continue
+		}
+		name := make([]byte, p.Filesz)
+		if _, err := p.ReadAt(name, 0); err != nil {
+			return ""
+		}
+		return string(bytes.TrimRight(name, "\x00"))
+	}
+	return ""
+}
+
+// lastLine returns the last line of s that is not empty: of a traceback, what
+// happened.
+func lastLine(s string) string {
+	lines := strings.Split(strings.TrimSpace(s), "\n")
+	return lines[len(lines)-1]
+}

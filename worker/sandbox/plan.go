@@ -1,0 +1,55 @@
+package sandbox
+
+// A plan is all that stage 1 and the fork server need to know. Probe makes one
+// per host; a slot fills in what is its own. It travels as JSON on the control
+// socket: stage 1 reads it first, the fork server gets it once more.
+type plan struct {
+	// For stage 1.
+
+	Namespaces bool      `json:"namespaces"` // stage 1 was started in new ones
+	View       []fixture `json:"view"`       // the files to show; the rest is hidden if Namespaces
+	CgroupDirs []string  `json:"cgroup_dirs"`
+	Landlock   int       `json:"landlock"` // ABI version, 0 for none
+	Memory     int64     `json:"memory"`
+	Processes  int64     `json:"processes"` // limit on the slot's user, 0 for none
+	Python     string    `json:"python"`
+
+	// For the fork server.
+
+	Path       []string `json:"path"`
+	Mode       string   `json:"mode"`
+	Numpy      bool     `json:"numpy"`
+	OutputCap  int64    `json:"output_cap"`
+	UID        int      `json:"uid"` // the user a program becomes, 0 to stay
+	DropCaps   bool     `json:"drop_caps"`
+	PIDNS      bool     `json:"pidns"`
+	Filter     string   `json:"filter"`      // of programs: struct sock_filter array in hex, "" for none
+	BaseFilter string   `json:"base_filter"` // of the fork server
+
+	// Descriptors that stage 1 opened for the fork server, -1 for none.
+
+	LandlockFD int `json:"landlock_fd"`
+	PIDNSFD    int `json:"pidns_fd"`
+
+	NrCapset           int `json:"nr_capset"`
+	NrLandlockRestrict int `json:"nr_landlock_restrict_self"`
+	NrSeccomp          int `json:"nr_seccomp"`
+}
+
+// A fixture is one thing in the view: a file or directory of the host shown at
+// its own path, or a symbolic link of the host's made anew.
+type fixture struct {
+	Path string `json:"path"`
+	Dir  bool   `json:"dir,omitempty"`
+	// Link is the target of a symbolic link; empty for files and directories.
+	Link string `json:"link,omitempty"`
+	// Device is set for device nodes, which a mount without devices disables.
+	Device bool `json:"device,omitempty"`
+}
+
+// The descriptors stage 1 gives the fork server, by number.
+const (
+	controlFD  = 3
+	landlockFD = 4
+	pidnsFD    = 5
+)

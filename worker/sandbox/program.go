@@ -1,0 +1,387 @@
+package sandbox
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The statuses of a program's frames; the first five are the driver's.
+const (
+	statusOutput = 1
+	statusValue  = 2
+	statusError  = 3
+	statusLimit  = 4
+	statusDone   = 5
+	statusLoaded = 0x10
+)
+
+const frameHeader = 5
+
+// tick is how often a program that takes its time is looked at.
+const tick = 100 * time.Millisecond
+
+// A conversation is one program's process as seen from here: the socket, the
+// clocks, and why it was given up. It holds no verdict on the host: that a
+// program can end a conversation at any moment is its right.
+type conversation struct {
+	host   *Host
+	limits Limits
+	fd     int // ours of the program's socket, blocking, times out each tick
+	pid    int // known once the program is confined
+	buf    []byte
+	have   int // bytes of buf read and not yet consumed
+
+	// The current test.
+	started time.Time
+	baseCPU time.Duration
+	ticks   int
+	delay   time.Duration // run delay at the first tick
+	lastCPU time.Duration // at the last look
+
+	testCPU time.Duration // largest of all tests
+}
+
+// errGone says that the program closed its socket, which only its death does.
+var errGone = errors.New("program gone")
+
+// A stop is a reason to end the program: its outcome, decided here.
+type stop struct {
+	outcome Outcome
+	detail  string
+}
+
+func (s *stop) Error() string { return s.detail }
+
+// begin starts the clocks of the next test.
+func (c *conversation) begin() {
+	c.started, c.ticks, c.baseCPU = time.Now(), 0, c.lastCPU
+}
+
+// readCPU returns the processor time of the current test so far.
+func (c *conversation) readCPU() (time.Duration, error) {
+	now, err := cpuTime(c.pid)
+	if err != nil {
+		return 0, err
+	}
+	c.lastCPU = now
+	return now - c.baseCPU, nil
+}
+
+// end stops the clocks of the current test and judges it by them: an answer
+// that came too late is none.
+func (c *conversation) end() error {
+	cpu, err := c.readCPU()
+	if err != nil {
+		return err
+	}
+	c.testCPU = max(c.testCPU, cpu)
+	return c.judgeTime(cpu)
+}
+
+// judgeTime returns a stop if the current test is over a limit.
+func (c *conversation) judgeTime(cpu time.Duration) error {
+	if cpu > c.limits.CPU {
+		return &stop{TimeLimit, fmt.Sprintf("used %.2f s of processor time, limit %v", cpu.Seconds(), c.limits.CPU)}
+	}
+	wall := time.Since(c.started)
+	if wall <= c.limits.Wall {
+		return nil
+	}
+	late, err := c.runDelaySince()
+	switch {
+	case errors.Is(err, errNoRunDelay):
+		// Nothing tells a sleeper from one who waits for a processor: the
+		// longer limit is the only one that cannot be unjust.
+		if wall > c.limits.Hard {
+			return &stop{TimeLimit, fmt.Sprintf("took %.1f s, limit %v", wall.Seconds(), c.limits.Hard)}
+		}
+		return nil
+	case err != nil && wall <= c.limits.Hard:
+		return nil // it is dying; its socket will say so
+	}
+	if err == nil && wall-late > c.limits.Wall {
+		return &stop{TimeLimit, fmt.Sprintf("took %.2f s, %.2f s of them without a processor, limit %v", wall.Seconds(), late.Seconds(), c.limits.Wall)}
+	}
+	if wall > c.limits.Hard {
+		return fmt.Errorf("%w: a test took %.0f s and was given %.2f s of processor time", ErrOverloaded, wall.Seconds(), cpu.Seconds())
+	}
+	return nil
+}
+
+// runDelaySince returns how long the program waited for a processor during
+// the current test. What came before the first tick counts as waited.
+func (c *conversation) runDelaySince() (time.Duration, error) {
+	now, err := runDelay(c.pid)
+	if err != nil || c.ticks == 0 {
+		return 0, err
+	}
+	return tick + max(0, now-c.delay), nil
+}
+
+// look is called when the program has said nothing for a tick.
+func (c *conversation) look() error {
+	if c.pid == 0 {
+		if time.Since(c.started) > controlTimeout {
+			return fmt.Errorf("%w: no program started in %v", errServer, controlTimeout)
+		}
+		return nil
+	}
+	cpu, err := c.readCPU()
+	if err != nil {
+		return err
+	}
+	if c.ticks == 0 {
+		// An error here is met again, and dealt with, in judgeTime.
+		c.delay, _ = runDelay(c.pid)
+	}
+	c.ticks++
+	c.testCPU = max(c.testCPU, cpu)
+	if err := c.host.memory.check(c.pid); err != nil {
+		return err
+	}
+	return c.judgeTime(cpu)
+}
+
+// fill reads at least one more byte.
+func (c *conversation) fill() error {
+	for {
+		n, err := unix.Read(c.fd, c.buf[c.have:])
+		switch {
+		case err == nil && n == 0, errors.Is(err, unix.ECONNRESET):
+			return errGone
+		case err == nil:
+			c.have += n
+			return nil
+		case errors.Is(err, unix.EINTR):
+		case errors.Is(err, unix.EAGAIN):
+			if err := c.look(); err != nil {
+				return err
+			}
+		default:
+			return fmt.Errorf("read program's socket: %w", err)
+		}
+	}
+}
+
+// ready waits until the program is confined, and learns its process id from
+// the credentials that the kernel attaches: in our terms, whatever namespace
+// the program lives in.
+func (c *conversation) ready() error {
+	oob := make([]byte, unix.CmsgSpace(unix.SizeofUcred))
+	for {
+		n, oobn, _, _, err := unix.Recvmsg(c.fd, c.buf, oob, 0)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.EAGAIN):
+			if err := c.look(); err != nil {
+				return err
+			}
+			continue
+		case err == nil && n == 0, errors.Is(err, unix.ECONNRESET):
+			return errGone
+		case err != nil:
+			return fmt.Errorf("read program's socket: %w", err)
+		}
+		if c.buf[0] != 'R' {
+			return fmt.Errorf("%w: confine program: %s", errServer, c.buf[1:n])
+		}
+		c.have = copy(c.buf, c.buf[1:n])
+		messages, err := unix.ParseSocketControlMessage(oob[:oobn])
+		if err != nil || len(messages) == 0 {
+			return fmt.Errorf("%w: no credentials with the first message: %v", errServer, err)
+		}
+		cred, err := unix.ParseUnixCredentials(&messages[0])
+		if err != nil || cred.Pid == 0 {
+			return fmt.Errorf("%w: no process id with the first message: %v", errServer, err)
+		}
+		c.pid = int(cred.Pid)
+		return nil
+	}
+}
+
+// frame reads one frame. The payload is valid until the next call. Anything
+// behind it was sent before it was asked for, so it is out of turn.
+func (c *conversation) frame() (status byte, payload []byte, err error) {
+	for c.have < frameHeader {
+		if err := c.fill(); err != nil {
+			return 0, nil, err
+		}
+	}
+	size := int64(binary.LittleEndian.Uint32(c.buf[1:]))
+	// Values are a little larger than the text they stand for; the driver keeps
+	// the exact limit.
+	if size > 2*c.limits.Output+frameSlack {
+		return 0, nil, &stop{OutputLimit, fmt.Sprintf("answered %d bytes, limit %d", size, c.limits.Output)}
+	}
+	total := frameHeader + int(size)
+	for c.have < total {
+		if c.have == len(c.buf) {
+			// Doubled as the bytes come, not as they are announced.
+			c.buf = append(c.buf, make([]byte, min(len(c.buf), total-len(c.buf)))...)
+		}
+		if err := c.fill(); err != nil {
+			return 0, nil, err
+		}
+	}
+	if c.have > total {
+		return 0, nil, outOfTurn()
+	}
+	c.have = 0
+	return c.buf[0], c.buf[frameHeader:total], nil
+}
+
+// frameSlack is room for what an answer holds besides the output: an exception.
+const frameSlack = 64 << 10
+
+func outOfTurn() error { return &stop{Crashed, "answered what it was not asked"} }
+
+// goAhead asks for the next test, if the program has kept silent.
+func (c *conversation) goAhead() error {
+	n, _, err := unix.Recvfrom(c.fd, c.buf[:1], unix.MSG_DONTWAIT|unix.MSG_PEEK)
+	if err == nil && n > 0 {
+		return outOfTurn()
+	}
+	c.begin()
+	_, err = unix.SendmsgN(c.fd, []byte("G"), nil, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
+	if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
+		return errGone
+	}
+	if err != nil {
+		return fmt.Errorf("ask program for a test: %w", err)
+	}
+	return nil
+}
+
+// sendSource sends the program's text, length first. A program is read whole
+// before it runs, so this cannot block for longer than the process takes.
+func (c *conversation) sendSource(source string) error {
+	data := make([]byte, 0, 4+len(source))
+	data = append(binary.LittleEndian.AppendUint32(data, uint32(len(source))), source...)
+	for len(data) > 0 {
+		n, err := unix.SendmsgN(c.fd, data, nil, nil, unix.MSG_NOSIGNAL)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case errors.Is(err, unix.EAGAIN):
+			if err := c.look(); err != nil {
+				return err
+			}
+		case errors.Is(err, unix.EPIPE), errors.Is(err, unix.ECONNRESET):
+			return errGone
+		case err != nil:
+			return fmt.Errorf("send program: %w", err)
+		default:
+			data = data[n:]
+		}
+	}
+	return nil
+}
+
+// talk holds the whole conversation with a program of LCB mode and returns
+// what ended it: nil if every test was accepted, a *stop, a *raised, errGone,
+// or an error of ours.
+func (c *conversation) talk(q *Question, source string, check Check, test *int) error {
+	*test = -1
+	c.started = time.Now()
+	small := len(source) <= inlineSource
+	if small {
+		if err := c.sendSource(source); err != nil {
+			return err
+		}
+	}
+	if err := c.ready(); err != nil {
+		return err
+	}
+	if _, err := c.readCPU(); err != nil {
+		return err
+	}
+	c.begin()
+	if !small {
+		if err := c.sendSource(source); err != nil {
+			return err
+		}
+	}
+	if _, err := c.answer(statusLoaded); err != nil {
+		return err
+	}
+	want := byte(statusOutput)
+	if q.Kind == Functional {
+		want = statusValue
+	}
+	for i := range q.Inputs {
+		*test = i
+		if err := c.goAhead(); err != nil {
+			return err
+		}
+		payload, err := c.answer(want)
+		if err != nil {
+			return err
+		}
+		if !check(i, output(q.Kind, payload)) {
+			return &stop{Rejected, ""}
+		}
+	}
+	*test = len(q.Inputs)
+	return nil
+}
+
+// inlineSource is what a new socket's buffer holds for sure: such a program is
+// sent before its process exists, and saves a wait.
+const inlineSource = 64 << 10
+
+func output(kind Kind, payload []byte) Output {
+	if kind == Functional {
+		return Output{Value: payload}
+	}
+	return Output{Text: payload}
+}
+
+// answer reads the frame that ends a test and stops its clocks.
+func (c *conversation) answer(want byte) ([]byte, error) {
+	status, payload, err := c.frame()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.end(); err != nil {
+		return nil, err
+	}
+	switch status {
+	case want:
+		return payload, nil
+	case statusError:
+		e := new(raised)
+		if err := json.Unmarshal(payload, &e.Raised); err != nil {
+			return nil, &stop{Crashed, "answered an error that does not decode"}
+		}
+		return nil, e
+	case statusLimit:
+		return nil, &stop{OutputLimit, fmt.Sprintf("more than %d bytes", c.limits.Output)}
+	}
+	return nil, &stop{Crashed, fmt.Sprintf("answered with status %d", status)}
+}
+
+// raised is the error that stands for an exception of the program.
+type raised struct{ Raised }
+
+func (r *raised) Error() string { return r.Type + ": " + r.Message }
+
+// watch ends the conversation when ctx is done; release undoes that and must
+// be called before the socket is closed.
+func (c *conversation) watch(ctx context.Context) (release func()) {
+	done := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		_ = unix.Shutdown(c.fd, unix.SHUT_RDWR)
+		close(done)
+	})
+	return func() {
+		if !stop() {
+			<-done
+		}
+	}
+}

@@ -1,0 +1,308 @@
+package sandbox
+
+import (
+	_ "embed"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/lcbq/lcbq/worker/sandbox/driver"
+)
+
+//go:embed zygote.py
+var zygoteSource string
+
+// maxMessage bounds a message on the control socket; the largest is a source
+// file of the fork server.
+const maxMessage = 1 << 18
+
+// controlTimeout bounds each answer of a fork server. It has nothing to do but
+// what it was asked for; the slowest is freeing the memory of a killed program
+// on a host that swaps.
+const controlTimeout = 30 * time.Second
+
+// errServer marks the death or the confusion of a fork server: the slot
+// replaces it and runs the program once more.
+var errServer = errors.New("fork server failed")
+
+// A server is a running fork server. One goroutine uses it at a time.
+type server struct {
+	control int // SOCK_SEQPACKET, blocking, controlTimeout either way
+	process *os.Process
+	reaped  chan struct{} // closed when the process was waited for
+	stderr  *tail
+	buf     [4096]byte
+
+	questions map[string]uint32 // by ID, the index the server knows it by
+	next      uint32
+	programs  int // started so far
+}
+
+// startServer starts a fork server by spawn, which must run f on a thread that
+// outlives the server: the kernel kills it when that thread ends.
+func startServer(p *plan, attr *syscall.SysProcAttr, spawn func(f func())) (*server, error) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("start fork server: open control socket: %w", err)
+	}
+	theirs := os.NewFile(uintptr(pair[1]), "control")
+	defer theirs.Close()
+	s := &server{control: pair[0], reaped: make(chan struct{}), stderr: new(tail), questions: map[string]uint32{}}
+	if err := setTimeouts(s.control, controlTimeout); err != nil {
+		unix.Close(s.control)
+		return nil, fmt.Errorf("start fork server: %w", err)
+	}
+	cmd := &exec.Cmd{
+		Path:        "/proc/self/exe",
+		Args:        []string{stage1Name},
+		Env:         []string{},
+		Dir:         "/",
+		ExtraFiles:  []*os.File{theirs},
+		Stderr:      s.stderr,
+		SysProcAttr: attr,
+		// The pipe of stderr ends with the fork server: programs have none.
+		WaitDelay: time.Second,
+	}
+	spawn(func() { err = cmd.Start() })
+	if err != nil {
+		unix.Close(s.control)
+		return nil, fmt.Errorf("start fork server: %w", err)
+	}
+	_ = theirs.Close() // or the server's death would go unseen
+	s.process = cmd.Process
+	go func() {
+		defer close(s.reaped)
+		// How it ended matters to nobody: whoever asked it something sees the
+		// socket closed and reads what it left on stderr.
+		_ = cmd.Wait()
+	}()
+	if err := s.greet(p); err != nil {
+		err = fmt.Errorf("start fork server: %w", err)
+		s.kill()
+		return nil, err
+	}
+	return s, nil
+}
+
+// greet sends the plan and the sources and waits until the server is ready.
+func (s *server) greet(p *plan) error {
+	text, err := json.Marshal(p)
+	if err != nil {
+		return fmt.Errorf("encode plan: %w", err)
+	}
+	for _, message := range [][]byte{text, []byte(zygoteSource), text, []byte(driver.Source)} {
+		if _, err := unix.Write(s.control, message); err != nil {
+			return s.died("send plan", err)
+		}
+	}
+	_, err = s.receive('H')
+	return err
+}
+
+// kill ends the server and with it its program, and returns when the server is
+// gone and its descriptors are closed.
+func (s *server) kill() {
+	// It may be dead already; then there is nothing to do but to wait.
+	_ = s.process.Kill()
+	<-s.reaped
+	_ = unix.Close(s.control)
+}
+
+// send sends one request with descriptors.
+func (s *server) send(request []byte, fds ...int) error {
+	var rights []byte
+	if len(fds) > 0 {
+		rights = unix.UnixRights(fds...)
+	}
+	if err := unix.Sendmsg(s.control, request, rights, nil, unix.MSG_NOSIGNAL); err != nil {
+		return s.died("ask fork server", err)
+	}
+	return nil
+}
+
+// receive returns the next answer, which must be of the kind want; it is valid
+// until the next call.
+func (s *server) receive(want byte) ([]byte, error) {
+	n, err := readRetry(s.control, s.buf[:])
+	if err == nil && n == 0 {
+		err = unix.ECONNRESET
+	}
+	if err != nil {
+		return nil, s.died("hear fork server", err)
+	}
+	answer := s.buf[:n]
+	switch {
+	case answer[0] == want:
+		return answer[1:], nil
+	case answer[0] == 'S':
+		return nil, fmt.Errorf("%w: stage 1: %s", errServer, answer[1:])
+	case answer[0] == 'e' && n >= 5:
+		return nil, &refusal{syscall.Errno(binary.LittleEndian.Uint32(answer[1:])), string(answer[5:])}
+	}
+	return nil, fmt.Errorf("%w: answered %q, want %q", errServer, answer[0], want)
+}
+
+// died returns err as the reason a server is to be replaced, with what the
+// server said last.
+func (s *server) died(doing string, err error) error {
+	if last := s.stderr.last(); last != "" {
+		return fmt.Errorf("%w: %s: %w: %s", errServer, doing, err, last)
+	}
+	return fmt.Errorf("%w: %s: %w", errServer, doing, err)
+}
+
+// A refusal is a fork server's word that the host would not do something: no
+// fork, no memory for the inputs. The server itself is well.
+type refusal struct {
+	errno syscall.Errno // 0 if no system call refused
+	text  string
+}
+
+func (r *refusal) Error() string { return r.text }
+
+func (r *refusal) Unwrap() error { return r.errno }
+
+// maxQuestions is how many questions a server keeps: the units of a cell come
+// in a row, and two cells seldom alternate.
+const maxQuestions = 4
+
+// load makes the server know q and returns the index it knows it by.
+func (s *server) load(q *Question) (uint32, error) {
+	if index, ok := s.questions[q.ID]; ok {
+		return index, nil
+	}
+	if len(s.questions) >= maxQuestions {
+		if err := s.forgetAll(); err != nil {
+			return 0, err
+		}
+	}
+	data := encodeInputs(q.Inputs)
+	fd, stop, err := sealedFile(data)
+	if err != nil {
+		return 0, fmt.Errorf("load question %s: %w", q.ID, err)
+	}
+	index := s.next
+	request := binary.LittleEndian.AppendUint32([]byte("Q"), index)
+	request = binary.LittleEndian.AppendUint64(request, uint64(len(data)))
+	if q.Kind == Functional {
+		request = append(request, q.Func...)
+	}
+	err = s.send(request, fd)
+	_ = unix.Close(fd)
+	if err == nil {
+		_, err = s.receive('q')
+	}
+	stop()
+	if err != nil {
+		return 0, fmt.Errorf("load question %s: %w", q.ID, err)
+	}
+	s.next++
+	s.questions[q.ID] = index
+	return index, nil
+}
+
+// forgetAll frees the inputs of every question.
+func (s *server) forgetAll() error {
+	for id, index := range s.questions {
+		if err := s.send(binary.LittleEndian.AppendUint32([]byte("D"), index)); err != nil {
+			return err
+		}
+		if _, err := s.receive('d'); err != nil {
+			return err
+		}
+		delete(s.questions, id)
+	}
+	return nil
+}
+
+// start starts a program of question index; cpu is a limit in seconds for the
+// kernel, above those we keep ourselves. The caller closes fds.
+func (s *server) start(index uint32, test int, cpu uint32, fds ...int) error {
+	s.programs++
+	request := make([]byte, 0, 13)
+	request = binary.LittleEndian.AppendUint32(append(request, 'P'), index)
+	request = binary.LittleEndian.AppendUint32(request, uint32(int32(test)))
+	request = binary.LittleEndian.AppendUint32(request, cpu)
+	return s.send(request, fds...)
+}
+
+// A death is what the kernel said of a program's process.
+type death struct {
+	status syscall.WaitStatus
+	cpu    time.Duration
+	peak   int64 // resident bytes
+}
+
+// reap kills the program, if it lives, and waits for it.
+func (s *server) reap() (death, error) {
+	if err := s.send([]byte("R")); err != nil {
+		return death{}, err
+	}
+	answer, err := s.receive('r')
+	if err != nil {
+		return death{}, err
+	}
+	if len(answer) != 28 {
+		return death{}, fmt.Errorf("%w: reaped in %d bytes", errServer, len(answer))
+	}
+	u64 := binary.LittleEndian.Uint64
+	return death{
+		status: syscall.WaitStatus(binary.LittleEndian.Uint32(answer)),
+		cpu:    time.Duration(u64(answer[4:])+u64(answer[12:])) * time.Microsecond,
+		peak:   int64(u64(answer[20:])) << 10,
+	}, nil
+}
+
+// setTimeouts bounds each read and write on a blocking socket.
+func setTimeouts(fd int, d time.Duration) error {
+	tv := unix.NsecToTimeval(d.Nanoseconds())
+	for _, option := range []int{unix.SO_RCVTIMEO, unix.SO_SNDTIMEO} {
+		if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, option, &tv); err != nil {
+			return fmt.Errorf("set socket timeout: %w", err)
+		}
+	}
+	return nil
+}
+
+// readRetry reads from fd, once more when a signal came between.
+func readRetry(fd int, buf []byte) (int, error) {
+	for {
+		n, err := unix.Read(fd, buf)
+		if !errors.Is(err, unix.EINTR) {
+			return n, err
+		}
+	}
+}
+
+// A tail keeps the last bytes written to it: what a process that died had to
+// say.
+type tail struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+const tailSize = 4 << 10
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.text = append(t.text, p...)
+	if len(t.text) > tailSize {
+		t.text = append(t.text[:0], t.text[len(t.text)-tailSize:]...)
+	}
+	return len(p), nil
+}
+
+func (t *tail) last() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return lastLine(string(t.text))
+}

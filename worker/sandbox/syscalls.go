@@ -1,0 +1,114 @@
+package sandbox
+
+import (
+	"maps"
+
+	"golang.org/x/sys/unix"
+)
+
+// calls are what any Python program may ask of the kernel, whatever the
+// arguments: memory, threads, time, reading what is open. A program that needs
+// another sees EPERM, never a kill, because a new C library may try a call for
+// no more than a hint.
+var calls = []uint32{
+	// Memory.
+	unix.SYS_BRK, unix.SYS_MMAP, unix.SYS_MUNMAP, unix.SYS_MPROTECT, unix.SYS_MREMAP, unix.SYS_MADVISE, unix.SYS_MEMBARRIER,
+	// Threads and signals within the process.
+	unix.SYS_FUTEX, unix.SYS_FUTEX_WAITV, unix.SYS_SET_ROBUST_LIST, unix.SYS_GET_ROBUST_LIST, unix.SYS_RSEQ, unix.SYS_SCHED_YIELD,
+	unix.SYS_SCHED_GETAFFINITY, unix.SYS_SCHED_GETSCHEDULER, unix.SYS_SCHED_GETPARAM, unix.SYS_GETCPU, unix.SYS_EXIT, unix.SYS_EXIT_GROUP,
+	unix.SYS_RT_SIGACTION, unix.SYS_RT_SIGPROCMASK, unix.SYS_RT_SIGRETURN, unix.SYS_RT_SIGPENDING, unix.SYS_RT_SIGSUSPEND,
+	unix.SYS_RT_SIGTIMEDWAIT, unix.SYS_SIGALTSTACK, unix.SYS_RESTART_SYSCALL,
+	// Time.
+	unix.SYS_CLOCK_GETTIME, unix.SYS_CLOCK_GETRES, unix.SYS_CLOCK_NANOSLEEP, unix.SYS_NANOSLEEP, unix.SYS_GETTIMEOFDAY,
+	unix.SYS_SETITIMER, unix.SYS_GETITIMER, unix.SYS_TIMES, unix.SYS_GETRUSAGE,
+	// Descriptors. Opening is a rule of its own.
+	unix.SYS_READ, unix.SYS_READV, unix.SYS_PREAD64, unix.SYS_PREADV, unix.SYS_PREADV2, unix.SYS_WRITE, unix.SYS_WRITEV,
+	unix.SYS_CLOSE, unix.SYS_CLOSE_RANGE, unix.SYS_LSEEK, unix.SYS_DUP, unix.SYS_DUP3, unix.SYS_PIPE2, unix.SYS_EVENTFD2,
+	unix.SYS_PPOLL, unix.SYS_PSELECT6, unix.SYS_EPOLL_CREATE1, unix.SYS_EPOLL_CTL, unix.SYS_EPOLL_PWAIT, unix.SYS_EPOLL_PWAIT2,
+	unix.SYS_FSTAT, unix.SYS_STATX, unix.SYS_READLINKAT, unix.SYS_FACCESSAT, unix.SYS_FACCESSAT2, unix.SYS_GETDENTS64,
+	unix.SYS_STATFS, unix.SYS_FSTATFS, unix.SYS_FADVISE64,
+	// Who and where am I.
+	unix.SYS_GETPID, unix.SYS_GETPPID, unix.SYS_GETTID, unix.SYS_GETUID, unix.SYS_GETEUID, unix.SYS_GETGID, unix.SYS_GETEGID,
+	unix.SYS_GETRESUID, unix.SYS_GETRESGID, unix.SYS_GETGROUPS, unix.SYS_GETPGID, unix.SYS_GETSID, unix.SYS_GETPRIORITY,
+	unix.SYS_GETCWD, unix.SYS_UNAME, unix.SYS_SYSINFO, unix.SYS_GETRANDOM, unix.SYS_GET_MEMPOLICY,
+}
+
+// absent are calls that a C library tries first and does without.
+var absent = []uint32{
+	unix.SYS_CLONE3, unix.SYS_OPENAT2, unix.SYS_MEMFD_SECRET, unix.SYS_IO_URING_SETUP, unix.SYS_IO_URING_ENTER, unix.SYS_IO_URING_REGISTER,
+}
+
+// The ioctls on any descriptor that x/sys does not name.
+const (
+	fioclex  = 0x5451
+	fionclex = 0x5450
+	fionbio  = 0x5421
+	fionread = 0x541b
+)
+
+const (
+	// writing are the flags that make an open more than reading.
+	writing = unix.O_WRONLY | unix.O_RDWR | unix.O_CREAT | unix.O_TRUNC | unix.O_APPEND | (unix.O_TMPFILE &^ unix.O_DIRECTORY)
+	// namespaces are the flags of clone that make new ones.
+	namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC |
+		unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET
+)
+
+// programRules are the calls of a confined program. signals says whether it can
+// reach no process but its own anyway.
+func programRules(signals bool) map[uint32]insns {
+	refused := giveErrno(unix.EPERM)
+	rules := commonRules()
+	// A new process is a new thread or nothing.
+	rules[unix.SYS_CLONE] = argument(0, anySet(unix.CLONE_THREAD, anySet(namespaces, refused, allow()), refused))
+	rules[unix.SYS_PRCTL] = argument(0, oneOf([]uint32{unix.PR_SET_NAME, unix.PR_GET_NAME, unix.PR_GET_DUMPABLE, unix.PR_SET_VMA}, allow(), refused))
+	// Limits are read, and only the stack's is set: it lies within that on the
+	// address space, and programs that recurse ask for it.
+	readOnly := argument(2, choose(unix.BPF_JEQ, 0, argumentHigh(2, choose(unix.BPF_JEQ, 0, allow(), refused)), refused))
+	stack := argument(1, choose(unix.BPF_JEQ, unix.RLIMIT_STACK, allow(), readOnly))
+	rules[unix.SYS_PRLIMIT64] = argument(0, choose(unix.BPF_JEQ, 0, stack, refused))
+	if signals {
+		rules[unix.SYS_TGKILL] = allow()
+	}
+	return rules
+}
+
+// commonRules are the calls that a program and its fork server have in common.
+func commonRules() map[uint32]insns {
+	rules := maps.Collect(func(yield func(uint32, insns) bool) {
+		for _, list := range [][]uint32{calls, callsOfArch} {
+			for _, nr := range list {
+				if !yield(nr, allow()) {
+					return
+				}
+			}
+		}
+	})
+	refused := giveErrno(unix.EPERM)
+	for _, nr := range absent {
+		rules[nr] = giveErrno(unix.ENOSYS)
+	}
+	rules[unix.SYS_OPENAT] = argument(2, anySet(writing, giveErrno(unix.EACCES), allow()))
+	addOpen(rules)
+	rules[unix.SYS_IOCTL] = argument(1, oneOf([]uint32{unix.TCGETS, unix.TIOCGWINSZ, fionread, fionbio, fioclex, fionclex}, allow(), giveErrno(unix.ENOTTY)))
+	rules[unix.SYS_FCNTL] = argument(1, oneOf([]uint32{unix.F_DUPFD, unix.F_DUPFD_CLOEXEC, unix.F_GETFD, unix.F_SETFD, unix.F_GETFL, unix.F_SETFL, unix.F_GET_SEALS}, allow(), refused))
+	return rules
+}
+
+// serverRules are the calls of the fork server itself: what a program may do,
+// and what it takes to start, confine and reap one.
+func serverRules() map[uint32]insns {
+	refused := giveErrno(unix.EPERM)
+	rules := commonRules()
+	for _, nr := range []uint32{
+		unix.SYS_PRCTL, unix.SYS_PRLIMIT64, unix.SYS_TGKILL, unix.SYS_KILL, unix.SYS_WAIT4, unix.SYS_RECVMSG, unix.SYS_SENDMSG,
+		unix.SYS_SENDTO, unix.SYS_RECVFROM, unix.SYS_SETRESUID, unix.SYS_SETRESGID, unix.SYS_SETGROUPS, unix.SYS_CAPSET,
+		unix.SYS_SECCOMP, unix.SYS_LANDLOCK_RESTRICT_SELF, unix.SYS_SETNS, unix.SYS_MEMFD_CREATE, unix.SYS_FTRUNCATE,
+	} {
+		rules[nr] = allow()
+	}
+	rules[unix.SYS_FCNTL] = allow()
+	rules[unix.SYS_CLONE] = argument(0, anySet(namespaces, refused, allow()))
+	rules[unix.SYS_UNSHARE] = argument(0, choose(unix.BPF_JEQ, unix.CLONE_NEWPID, allow(), refused))
+	return rules
+}

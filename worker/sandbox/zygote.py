@@ -1,0 +1,318 @@
+# The fork server: trusted code, one thread, one per slot and flavour.
+#
+# It is started by stage 1 inside whatever namespaces and limits the host
+# allows, loads the interpreter's modules once, and forks one process per
+# program. It never reads a byte that a program wrote: a program talks to the
+# Go parent alone, on a socket of its own that passes through here unread.
+#
+# Descriptor 3 is the control socket (SOCK_SEQPACKET, so one recv is one
+# message). Requests of the parent, the first byte says which:
+#
+#   Q index u32, size u64, func, NUL  + descriptor   load a question
+#   D index u32                                      forget a question
+#   P index u32, test i32, cpu u32    + descriptors  start a program
+#   R                                                kill and reap it
+#
+# Answers: H (ready, JSON), q (loaded), d (forgotten), r (reaped: status i32,
+# user, system microseconds and peak memory in KiB u64), e (errno i32, text).
+# P is not answered: the program itself says R(eady) on its own socket once
+# it is confined, before the first byte of untrusted source is read.
+#
+# On its socket (descriptor 3 of the program) it then reads the source (u32
+# length first), and answers a frame per step: status u8, length u32, payload.
+# Frame LOADED follows the load; each later frame answers one byte b"G".
+
+import _socket
+import gc
+import os
+import resource
+import struct
+import sys
+import types
+
+import ctypes
+
+CONTROL = 3
+READY, LOADED, SETUP_FAILED = b"R", 0x10, b"F"
+CLONE_NEWPID = 0x20000000
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
+SIGKILL = 9
+
+_read, _write, _exit, _fork, _close = os.read, os.write, os._exit, os.fork, os.close
+_getppid, _getpid, _kill, _wait4, _dup2 = os.getppid, os.getpid, os.kill, os.wait4, os.dup2
+_closerange, _setgroups = os.closerange, os.setgroups
+_setresuid, _setresgid, _setrlimit = os.setresuid, os.setresgid, resource.setrlimit
+_frame, _length = struct.Struct("<BI").pack, struct.Struct("<I").unpack
+_RLIMIT_CPU = resource.RLIMIT_CPU
+_enable_gc = gc.enable
+
+libc = ctypes.CDLL(None, use_errno=True)
+syscall = libc.syscall
+syscall.restype = ctypes.c_long
+prctl = libc.prctl
+_errno = ctypes.get_errno
+
+
+class SetupError(Exception):
+    """A layer that the parent asked for could not be applied."""
+
+
+def must(step, result):
+    if result < 0:
+        raise SetupError("%s: %s" % (step, os.strerror(_errno())))
+    return result
+
+
+def send_all(fd, data):
+    """Write all of data to fd."""
+    n = _write(fd, data)
+    while n < len(data):
+        data = memoryview(data)[n:]
+        n = _write(fd, data)
+
+
+def read_exactly(fd, n):
+    """Read n bytes; fewer only at the end of the stream."""
+    data = _read(fd, n)
+    if len(data) == n or not data:
+        return data
+    parts, have = [data], len(data)
+    while have < n:
+        data = _read(fd, min(n - have, 1 << 20))
+        if not data:
+            break
+        parts.append(data)
+        have += len(data)
+    return b"".join(parts)
+
+
+def filter_program(insns):
+    """Return a struct sock_fprog for the instructions, and what it points to."""
+    insns = ctypes.create_string_buffer(insns, len(insns))
+    prog = struct.pack("HxxxxxxQ", len(insns) // 8, ctypes.addressof(insns))
+    return ctypes.create_string_buffer(prog, len(prog)), insns
+
+
+class Confinement:
+    """What a program's process does to itself before it touches the program.
+
+    Everything that can be prepared is prepared here, once: the process does
+    system calls only.
+    """
+
+    def __init__(self, plan):
+        self.uid = plan["uid"]
+        self.landlock = plan["landlock_fd"]
+        self.parent = 0 if plan["pidns"] else _getpid()
+        self.capset = None
+        if plan["drop_caps"]:
+            header = ctypes.create_string_buffer(struct.pack("<II", 0x20080522, 0), 8)
+            nothing = ctypes.create_string_buffer(24)
+            self.capset = (plan["nr_capset"], header, nothing)
+        self.nr_landlock = plan["nr_landlock_restrict_self"]
+        self.nr_seccomp = plan["nr_seccomp"]
+        self.filter = None
+        if plan["filter"]:
+            self.filter = filter_program(bytes.fromhex(plan["filter"]))
+
+    def apply(self, cpu):
+        if self.uid:
+            _setgroups([])
+            _setresgid(self.uid, self.uid, self.uid)
+            _setresuid(self.uid, self.uid, self.uid)
+        if self.capset:
+            must("drop capabilities", syscall(*self.capset))
+        # After the change of user, which clears it.
+        must("set parent death signal", prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0))
+        if _getppid() != self.parent:
+            _exit(1)
+        must("become undumpable", prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
+        _setrlimit(_RLIMIT_CPU, (cpu, cpu + 1))
+        if self.landlock >= 0:
+            must("restrict by landlock", syscall(self.nr_landlock, self.landlock, 0))
+        _closerange(4, 1 << 30)
+        if self.filter:
+            must("install the system call filter", syscall(self.nr_seccomp, 1, 0, self.filter[0]))
+
+
+class Question:
+    """The inputs of one question, decoded once, inherited by every program."""
+
+    def __init__(self, func, inputs):
+        self.func = func
+        self.inputs = inputs
+
+
+def read_inputs(fd, size):
+    """Decode count u32, count lengths u64, the texts (UTF-8, surrogates pass)."""
+    data = read_exactly(fd, size)
+    if len(data) != size:
+        raise SetupError("inputs ended after %d of %d bytes" % (len(data), size))
+    (count,) = struct.unpack_from("<I", data)
+    lengths = struct.unpack_from("<%dQ" % count, data, 4)
+    at, inputs = 4 + 8 * count, []
+    for n in lengths:
+        inputs.append(data[at : at + n].decode("utf-8", "surrogatepass"))
+        at += n
+    return inputs
+
+
+class Server:
+    def __init__(self, sock, plan, driver):
+        self.sock, self.driver = sock, driver
+        self.mode, self.output_cap = plan["mode"], plan["output_cap"]
+        self.pidns = plan["pidns_fd"] if plan["pidns"] else -1
+        self.confinement = Confinement(plan)
+        self.questions = {}
+        self.child = 0
+        self.fork_error = None
+
+    def serve(self):
+        recvmsg, room = self.sock.recvmsg, _socket.CMSG_SPACE(2 * 4)
+        actions = {81: self.load, 68: self.forget, 80: self.start, 82: self.reap}
+        while True:
+            data, ancillary, _, _ = recvmsg(4096, room)
+            if not data:
+                _exit(0)
+            fds = ()
+            if ancillary:
+                fds = struct.unpack("%di" % (len(ancillary[0][2]) // 4), ancillary[0][2])
+            actions[data[0]](data, fds)
+
+    def load(self, data, fds):
+        index, size = struct.unpack_from("<IQ", data, 1)
+        func = data[13:].decode() or None
+        try:
+            inputs = read_inputs(fds[0], size)
+        except (SetupError, MemoryError, OSError, ValueError) as e:
+            self.refuse(0, "load question: %s" % e)
+            return
+        finally:
+            _close(fds[0])
+        self.questions[index] = Question(func, inputs)
+        self.sock.send(b"q")
+
+    def forget(self, data, fds):
+        self.questions.pop(struct.unpack_from("<I", data, 1)[0], None)
+        self.sock.send(b"d")
+
+    def refuse(self, errno, text):
+        self.sock.send(b"e" + struct.pack("<i", errno) + text.encode()[:2000])
+
+    def start(self, data, fds):
+        index, test, cpu = struct.unpack_from("<IiI", data, 1)
+        question = self.questions[index]
+        self.fork_error = None
+        try:
+            if self.pidns >= 0:
+                must("unshare pid namespace", libc.unshare(CLONE_NEWPID))
+            self.child = _fork()
+            if self.child == 0:
+                try:
+                    self.program(question, test, cpu, fds)
+                finally:
+                    _exit(3)
+        except (SetupError, OSError) as e:
+            self.child = 0
+            self.fork_error = e
+        finally:
+            if self.pidns >= 0:
+                # Back to our own, or the next unshare is refused.
+                libc.setns(self.pidns, CLONE_NEWPID)
+            for fd in fds:
+                _close(fd)
+
+    def reap(self, data, fds):
+        if not self.child:
+            e = self.fork_error
+            self.refuse(getattr(e, "errno", 0) or 0, "fork: %s" % e)
+            return
+        _kill(self.child, SIGKILL)
+        _, status, usage = _wait4(self.child, 0)
+        self.child = 0
+        self.sock.send(
+            b"r"
+            + struct.pack(
+                "<iQQQ",
+                status,
+                int(usage.ru_utime * 1e6),
+                int(usage.ru_stime * 1e6),
+                usage.ru_maxrss,
+            )
+        )
+
+    # From here on: the program's process.
+
+    def program(self, question, test, cpu, fds):
+        try:
+            _dup2(fds[0], CONTROL)
+            _dup2(0, 2)
+            self.confinement.apply(cpu)
+        except BaseException as e:
+            send_all(fds[0], SETUP_FAILED + str(e).encode("utf-8", "replace"))
+            _exit(1)
+        send_all(CONTROL, READY)
+        self.run(question, test)
+        _exit(0)
+
+    def run(self, question, test):
+        driver, inputs = self.driver, question.inputs
+        try:
+            (size,) = _length(read_exactly(CONTROL, 4))
+            source = read_exactly(CONTROL, size).decode("utf-8", "surrogatepass")
+            _enable_gc()
+            program = driver.load(self.mode, question.func, source, self.output_cap, fatal)
+        except driver.Failure as e:
+            answer(e.status, e.payload)
+            return
+        except BaseException as e:
+            answer(driver.ERROR, driver.failure_payload(e, "load"))
+            return
+        answer(LOADED, b"")
+        run = program.run
+        for raw in inputs:
+            if _read(CONTROL, 1) != b"G":
+                return
+            try:
+                status, payload = run(raw)
+            except BaseException as e:
+                status, payload = driver.ERROR, driver.failure_payload(e, "test")
+            answer(status, payload)
+
+
+def answer(status, payload):
+    send_all(CONTROL, _frame(status, len(payload)) + payload)
+
+
+def fatal(status, payload):
+    """Send the frame and end the process, out of reach of any except clause."""
+    answer(status, payload)
+    _exit(0)
+
+
+def main(control, plan, driver_source):
+    sys.path[:] = plan["path"]
+    sys.dont_write_bytecode = True
+    import site
+
+    # What `import site` gives every script, without its search of the disk.
+    site.setquit()
+    site.setcopyright()
+    site.sethelper()
+    driver = types.ModuleType("driver")
+    exec(compile(driver_source, "<driver>", "exec"), driver.__dict__)
+    driver.warm(plan["mode"])
+    if plan["numpy"]:
+        import numpy  # noqa: F401  for the programs to come
+    os.environ.clear()
+    if plan["base_filter"]:
+        # Kept for its own sake, and because a kernel that holds one filter
+        # installs the next in half the time.
+        base = filter_program(bytes.fromhex(plan["base_filter"]))
+        must("install the server's filter", syscall(plan["nr_seccomp"], 1, 0, base[0]))
+    server = Server(control, plan, driver)
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    control.send(b"H")
+    server.serve()
