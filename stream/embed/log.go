@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 )
 
 // natsLog hands the server's log lines to slog. The server formats them itself,
@@ -16,8 +17,20 @@ func (l natsLog) line(level slog.Level, format string, v []any) {
 }
 
 func (l natsLog) Noticef(format string, v ...any) { l.line(slog.LevelDebug, format, v) }
-func (l natsLog) Warnf(format string, v ...any)   { l.line(slog.LevelWarn, format, v) }
 func (l natsLog) Errorf(format string, v ...any)  { l.line(slog.LevelError, format, v) }
 func (l natsLog) Fatalf(format string, v ...any)  { l.line(slog.LevelError, format, v) }
 func (l natsLog) Debugf(format string, v ...any)  { l.line(slog.LevelDebug, format, v) }
 func (l natsLog) Tracef(format string, v ...any)  { l.line(slog.LevelDebug, format, v) }
+
+// staleState ends the server's warning that a consumer's state, written because
+// of a purge, was overtaken by an acknowledgement's. The newer one is kept, so
+// there is nothing to warn of, and every purged cell can cause it.
+const staleState = "old update ignored"
+
+func (l natsLog) Warnf(format string, v ...any) {
+	level := slog.LevelWarn
+	if strings.HasSuffix(fmt.Sprintf(format, v...), staleState) {
+		level = slog.LevelDebug
+	}
+	l.line(level, format, v)
+}

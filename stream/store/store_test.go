@@ -1,0 +1,150 @@
+package store_test
+
+import (
+	"bytes"
+	"errors"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/store"
+	"github.com/lcbq/lcbq/stream/streamtest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestTasksKeepTheirIdentityWhenARunGrows(t *testing.T) {
+	t.Parallel()
+	m := &store.Manifest{ID: "r", UnitSize: 100}
+	tests := []struct {
+		cuts []int
+		want [][2]int // first, n
+	}{
+		{nil, nil},
+		{[]int{50}, [][2]int{{0, 50}}},
+		{[]int{50, 250}, [][2]int{{0, 50}, {50, 100}, {150, 100}}},
+		{[]int{100, 300}, [][2]int{{0, 100}, {100, 100}, {200, 100}}},
+		{[]int{300}, [][2]int{{0, 100}, {100, 100}, {200, 100}}},
+		{[]int{1, 2, 3}, [][2]int{{0, 1}, {1, 1}, {2, 1}}},
+	}
+	for _, tt := range tests {
+		got := m.Tasks(store.Question{Index: 7, Cuts: tt.cuts}, 700)
+		if len(got) != len(tt.want) {
+			t.Errorf("Tasks with cuts %v = %+v, want %v", tt.cuts, got, tt.want)
+			continue
+		}
+		for i, w := range tt.want {
+			if got[i].First != w[0] || got[i].N != w[1] || got[i].Index != i || got[i].Question != 7 || got[i].Temperature != 700 || got[i].Run != "r" {
+				t.Errorf("task %d with cuts %v = %+v, want samples %v", i, tt.cuts, got[i], w)
+			}
+		}
+	}
+}
+
+func TestManifestIsWrittenByCompareAndSet(t *testing.T) {
+	t.Parallel()
+	s := streamtest.New(t).Store
+	ctx := t.Context()
+	if _, _, err := s.Run(ctx, "r"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("Run before it exists = %v, want ErrNotFound", err)
+	}
+	if _, err := s.PutRun(ctx, &store.Manifest{ID: "r"}, 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.PutRun(ctx, &store.Manifest{ID: "r"}, 0); !errors.Is(err, store.ErrChanged) {
+		t.Errorf("a second creation = %v, want ErrChanged", err)
+	}
+	// Ten writers add one each; none may be lost.
+	var wg sync.WaitGroup
+	for range 10 {
+		wg.Go(func() {
+			if _, err := s.UpdateRun(ctx, "r", func(m *store.Manifest) bool { m.UnitSize++; return true }); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if m, _, err := s.Run(ctx, "r"); err != nil || m.UnitSize != 10 {
+		t.Errorf("after ten updates: %+v, %v, want 10", m, err)
+	}
+}
+
+func TestNewerFormatIsRefused(t *testing.T) {
+	t.Parallel()
+	env := streamtest.New(t)
+	kv, err := env.JS.KeyValue(t.Context(), "lcbq_runs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kv.Put(t.Context(), "r", []byte(`{"format":99,"lcbq":"v9"}`)); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := env.Store.Run(t.Context(), "r"); err == nil {
+		t.Error("a manifest of format 99 was read")
+	}
+}
+
+func TestCells(t *testing.T) {
+	t.Parallel()
+	s := streamtest.New(t).Store
+	ctx := t.Context()
+	a := stream.Cell{Run: "r", Question: 1, Temperature: 100}
+	b := stream.Cell{Run: "r", Question: 12, Temperature: 100}
+	other := stream.Cell{Run: "r2", Question: 1, Temperature: 100}
+	for _, c := range []stream.Cell{a, b, other} {
+		if err := s.PutCell(ctx, c, store.CellState{N: 100}, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.PutCell(ctx, a, store.CellState{N: 200}, 0); !errors.Is(err, store.ErrChanged) {
+		t.Errorf("marking a cell done twice = %v, want ErrChanged", err)
+	}
+	if cells, err := s.Cells(ctx, "r", -1); err != nil || len(cells) != 2 || cells[a].N != 100 {
+		t.Errorf("Cells of the run = %v, %v, want its two", cells, err)
+	}
+	if cells, err := s.Cells(ctx, "r", 1); err != nil || len(cells) != 1 || cells[a].N != 100 {
+		t.Errorf("Cells of question 1 = %v, %v, want one", cells, err)
+	}
+	for n, want := range map[int]bool{100: true, 101: false} {
+		if done, err := s.CellDone(ctx, a, n); err != nil || done != want {
+			t.Errorf("CellDone(%d) = %v, %v, want %v", n, done, err, want)
+		}
+	}
+}
+
+func TestProblems(t *testing.T) {
+	t.Parallel()
+	s := streamtest.New(t).Store
+	row := bytes.Repeat([]byte("0123456789"), 500_000) // more than one message holds
+	if _, err := s.Problem(t.Context(), "d", 0); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("Problem before it is stored = %v, want ErrNotFound", err)
+	}
+	for range 2 {
+		if err := s.PutProblem(t.Context(), "d", 0, row); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := s.Problem(t.Context(), "d", 0); err != nil || !bytes.Equal(got, row) {
+		t.Errorf("Problem = %d bytes, %v, want %d", len(got), err, len(row))
+	}
+}
+
+func TestWorkersComeAndGo(t *testing.T) {
+	t.Parallel()
+	s := streamtest.New(t).Store
+	w := store.Worker{Stage: stream.Evaluate, Name: "eval0_host-1", Units: 3}
+	if err := s.PutWorker(t.Context(), w); err != nil {
+		t.Fatal(err)
+	}
+	if ws, err := s.Workers(t.Context()); err != nil || len(ws) != 1 || ws[0] != w {
+		t.Errorf("Workers = %+v, %v, want %+v", ws, err, w)
+	}
+	if err := s.RemoveWorker(t.Context(), w); err != nil {
+		t.Fatal(err)
+	}
+	if ws, err := s.Workers(t.Context()); err != nil || len(ws) != 0 {
+		t.Errorf("Workers after removal = %+v, %v", ws, err)
+	}
+}
