@@ -1,5 +1,7 @@
 package sandbox
 
+import "fmt"
+
 // A Level is how much the host lets us isolate a program. More is better, and
 // the zero value is none at all: no program ever runs under it.
 type Level uint8
@@ -29,6 +31,16 @@ func (l Level) String() string {
 	default:
 		return "none"
 	}
+}
+
+// ParseLevel reads a level's letter.
+func ParseLevel(s string) (Level, error) {
+	for _, l := range []Level{A, B, C} {
+		if l.String() == s {
+			return l, nil
+		}
+	}
+	return 0, fmt.Errorf("sandbox level %q: want A, B or C", s)
 }
 
 // MarshalText returns the level's letter.

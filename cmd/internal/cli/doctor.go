@@ -104,10 +104,10 @@ func (c *doctorCmd) judging(ctx context.Context, a *app) ([]finding, error) {
 	}
 	env := host.Environment()
 	fs := []finding{
-		{Check: "python", OK: true, Says: env.Python + " at " + host.Python()},
+		{Check: "python", OK: true, Says: env.Interpreter},
 		{Check: "sandbox level", OK: true, Says: host.Level().String() + ", fingerprint " + env.Digest()[:12]},
 	}
-	if !host.HasNumpy() {
+	if env.Packages["numpy"] == "" {
 		fs = append(fs, finding{
 			Check: "numpy", Says: "not importable: programs that import numpy will fail, as they would not with the official judge",
 			Remedy: "install numpy for this interpreter, or name one that has it with --python",

@@ -12,6 +12,10 @@ import (
 	"time"
 )
 
+// DefaultInFlight is the samples asked for at once of one endpoint, unless
+// Config.InFlight says otherwise.
+const DefaultInFlight = 64
+
 // Config says whom to ask and how hard. The zero value of every field but
 // Endpoints is its default.
 type Config struct {
@@ -32,7 +36,7 @@ type Config struct {
 	// fails. Endpoints that take fewer are found out.
 	MaxN int
 	// InFlight is the most samples asked for at once of one endpoint, over all
-	// requests, default 64. A server batches about as many as it has slots for;
+	// requests, default DefaultInFlight. A server batches about as many as it has slots for;
 	// one and a half to two times that keeps it full.
 	InFlight int
 	// Stream asks for server-sent events. It finds a dead server sooner and
@@ -104,7 +108,7 @@ func (c Config) filled() Config {
 		}
 	}
 	def(&c.MaxN, 32)
-	def(&c.InFlight, 64)
+	def(&c.InFlight, DefaultInFlight)
 	def(&c.Attempts, 5)
 	long(&c.Timeout, 30*time.Minute)
 	long(&c.Idle, 5*time.Minute)
