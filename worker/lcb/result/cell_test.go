@@ -222,9 +222,9 @@ func TestCellWriterRefuses(t *testing.T) {
 	t.Parallel()
 	good := samples(10)
 	for _, tt := range []struct {
-		name   string
+		name  string
 		spoil func(h *Header, all []Sample) []Sample
-		want   string
+		want  string
 	}{
 		{"gap", func(_ *Header, all []Sample) []Sample { return append(all[:3:3], all[4:]...) }, "index = 4, want 3"},
 		{"duplicate", func(_ *Header, all []Sample) []Sample { all[4].Index = 3; return all }, "index = 3, want 4"},

@@ -1,0 +1,253 @@
+package worker_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/goleak"
+
+	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/queue"
+	"github.com/lcbq/lcbq/stream/store"
+	"github.com/lcbq/lcbq/stream/streamtest"
+	"github.com/lcbq/lcbq/worker"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var unit = stream.Unit{Cell: stream.Cell{Run: "r1", Question: 1, Temperature: 700}}
+
+func newLoop(env *streamtest.Env, h worker.Handler) *worker.Loop {
+	return &worker.Loop{
+		Stage: stream.Generate, Queue: env.Queue, Handle: h, Slots: 1, Grace: time.Minute,
+		Pulse: worker.NewPulse(stream.Generate, "test", 1), Log: slog.New(slog.DiscardHandler),
+	}
+}
+
+func publish(t *testing.T, env *streamtest.Env, u stream.Unit) {
+	t.Helper()
+	if _, err := env.Queue.Publish(t.Context(), stream.Generate, u, stream.Task{Unit: u, N: 1}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestLoopSettles(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name  string
+		err   error // what the handler returns the first time it is called
+		calls int   // handler calls until the queue is empty
+		dead  int
+	}{
+		{"success is acked", nil, 1, 0},
+		{"poison is given up at once", fmt.Errorf("decode: %w", stream.ErrPoison), 1, 1},
+		{"too large is given up at once", fmt.Errorf("publish: %w", queue.ErrTooLarge), 1, 1},
+		{"a fault is tried again", errors.New("engine gone"), 2, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			env := streamtest.New(t)
+			publish(t, env, unit)
+			ctx, cancel := context.WithCancel(t.Context())
+			calls := make(chan worker.Message, 8)
+			loop := newLoop(env, func(_ context.Context, m worker.Message) error {
+				calls <- m
+				if m.Deliveries == 1 {
+					return tt.err
+				}
+				return nil
+			})
+			ran := make(chan error, 1)
+			go func() { ran <- loop.Run(ctx) }()
+			for i := range tt.calls {
+				if m := <-calls; m.Unit != unit || m.Deliveries != uint64(i+1) {
+					t.Errorf("call %d got unit %+v, delivery %d", i, m.Unit, m.Deliveries)
+				}
+			}
+			env.WaitEmpty(t, stream.Generate)
+			cancel()
+			if err := <-ran; err != nil {
+				t.Errorf("Run = %v, want nil after cancellation", err)
+			}
+			if n := len(calls); n != 0 {
+				t.Errorf("%d handler calls more than the %d wanted", n, tt.calls)
+			}
+			dead, err := env.Queue.DeadUnits(t.Context(), "r1")
+			if err != nil || len(dead) != tt.dead {
+				t.Errorf("%d dead units, %v, want %d", len(dead), err, tt.dead)
+			}
+		})
+	}
+}
+
+// TestLoopBuriesStrangers: a message that no unit could have sent is moved out of
+// the way with its body, and the units behind it are served.
+func TestLoopBuriesStrangers(t *testing.T) {
+	t.Parallel()
+	env := streamtest.New(t)
+	if _, err := env.JS.Publish(t.Context(), "generate.not.a.unit", []byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, env, unit)
+	ctx, cancel := context.WithCancel(t.Context())
+	var handled atomic.Int32
+	loop := newLoop(env, func(context.Context, worker.Message) error {
+		handled.Add(1)
+		return nil
+	})
+	ran := make(chan error, 1)
+	go func() { ran <- loop.Run(ctx) }()
+	env.WaitEmpty(t, stream.Generate)
+	cancel()
+	if err := <-ran; err != nil {
+		t.Errorf("Run = %v, want nil", err)
+	}
+	if handled.Load() != 1 {
+		t.Errorf("%d messages reached the handler, want the unit alone", handled.Load())
+	}
+	dead, err := env.Queue.DeadUnits(t.Context(), "")
+	if err != nil || len(dead) != 1 || dead[0].Subject != "generate.not.a.unit" || string(dead[0].Body) != "hello" {
+		t.Errorf("dead units = %+v, %v, want the stranger", dead, err)
+	}
+}
+
+// TestLoopGrace shows that pulling and working end apart: the handler still runs
+// after the shutdown began, and sees the end of the grace period as the cause.
+func TestLoopGrace(t *testing.T) {
+	t.Parallel()
+	env := streamtest.New(t)
+	publish(t, env, unit)
+	ctx, cancel := context.WithCancel(t.Context())
+	var cause error // why the handler's context ended; read after Run
+	loop := newLoop(env, func(ctx context.Context, _ worker.Message) error {
+		cancel()     // the shutdown begins while we work
+		<-ctx.Done() // and the grace period ends before we do
+		cause = context.Cause(ctx)
+		return cause
+	})
+	loop.Grace = 10 * time.Millisecond
+	if err := loop.Run(ctx); err != nil {
+		t.Fatalf("Run = %v, want nil", err)
+	}
+	if !errors.Is(cause, worker.ErrDrained) {
+		t.Errorf("handler was cancelled by %v, want the end of the grace period", cause)
+	}
+	// Given back at once, long before the server's ack wait: another takes it now.
+	c, err := env.Queue.Consumer(t.Context(), stream.Generate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Next(jetstream.FetchMaxWait(queue.AckWait / 4)); err != nil {
+		t.Errorf("unit after the drain: %v", err)
+	}
+}
+
+// TestLoopFinishesWhatItHolds: a handler that is done within the grace period is
+// acked although the shutdown has begun.
+func TestLoopFinishesWhatItHolds(t *testing.T) {
+	t.Parallel()
+	env := streamtest.New(t)
+	publish(t, env, unit)
+	ctx, cancel := context.WithCancel(t.Context())
+	loop := newLoop(env, func(ctx context.Context, _ worker.Message) error {
+		cancel()
+		return ctx.Err() // nil: the work's context lives on
+	})
+	if err := loop.Run(ctx); err != nil {
+		t.Fatalf("Run = %v, want nil", err)
+	}
+	env.WaitEmpty(t, stream.Generate)
+}
+
+func TestLoopEndsWhenUnfit(t *testing.T) {
+	t.Parallel()
+	env := streamtest.New(t)
+	publish(t, env, unit)
+	loop := newLoop(env, func(context.Context, worker.Message) error { return fmt.Errorf("python 3.9: %w", worker.ErrUnfit) })
+	if err := loop.Run(t.Context()); !errors.Is(err, worker.ErrUnfit) {
+		t.Errorf("Run = %v, want ErrUnfit", err)
+	}
+	if lag, err := env.Queue.Lag(t.Context(), stream.Generate); err != nil || lag.Stored != 1 {
+		t.Errorf("after an unfit worker the stream holds %d units, %v, want the one", lag.Stored, err)
+	}
+}
+
+// TestLoopBeats holds a unit for longer than the server waits for an ack: without
+// progress signals it would be handed out again.
+func TestLoopBeats(t *testing.T) {
+	t.Parallel()
+	env := streamtest.New(t)
+	c, err := env.Queue.Consumer(t.Context(), stream.Generate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := c.CachedInfo().Config
+	cfg.AckWait = 200 * time.Millisecond
+	if _, err := env.JS.UpdateConsumer(t.Context(), stream.Generate.Stream(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, env, unit)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var calls atomic.Int32
+	loop := newLoop(env, func(ctx context.Context, _ worker.Message) error {
+		calls.Add(1)
+		select {
+		case <-time.After(5 * cfg.AckWait): // the work itself, which takes long
+		case <-ctx.Done():
+		}
+		cancel()
+		return nil
+	})
+	loop.Slots = 2 // a redelivery would find a free slot
+	loop.Beat = cfg.AckWait / 4
+	if err := loop.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if calls.Load() != 1 {
+		t.Errorf("the unit was handed out %d times, want once", calls.Load())
+	}
+}
+
+func TestRunsReadsAgainWhatItDoesNotKnow(t *testing.T) {
+	t.Parallel()
+	env := streamtest.New(t)
+	ctx := t.Context()
+	m := &store.Manifest{ID: "r1", UnitSize: 10, Temperatures: []stream.Temperature{700}, Questions: []store.Question{{Index: 1, Cuts: []int{10}}}}
+	rev, err := env.Store.PutRun(ctx, m, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	runs := &worker.Runs{Store: env.Store}
+	if _, _, task, err := runs.Unit(ctx, unit); err != nil || task.N != 10 || task.First != 0 {
+		t.Errorf("Unit = %+v, %v, want samples 0 to 9", task, err)
+	}
+	second := unit
+	second.Index = 1
+	if _, _, _, err := runs.Unit(ctx, second); !errors.Is(err, stream.ErrPoison) {
+		t.Errorf("Unit beyond the run = %v, want ErrPoison", err)
+	}
+	m.Questions[0].Cuts = []int{10, 25}
+	if _, err := env.Store.PutRun(ctx, m, rev); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, task, err := runs.Unit(ctx, second); err != nil || task.First != 10 || task.N != 10 {
+		t.Errorf("Unit of the grown run = %+v, %v, want samples 10 to 19", task, err)
+	}
+	for _, strange := range []stream.Unit{
+		{Cell: stream.Cell{Run: "nobody", Question: 1, Temperature: 700}},
+		{Cell: stream.Cell{Run: "r1", Question: 2, Temperature: 700}},
+		{Cell: stream.Cell{Run: "r1", Question: 1, Temperature: 800}},
+	} {
+		if _, _, _, err := runs.Unit(ctx, strange); !errors.Is(err, stream.ErrPoison) {
+			t.Errorf("Unit of %s = %v, want ErrPoison", strange.Key(), err)
+		}
+	}
+}
