@@ -81,8 +81,8 @@ type Config struct {
 	Server  `embed:""`
 }
 
-// Validate reports every setting of s that is out of range.
-func (s Sweep) Validate() error {
+// Check reports every setting of s that is out of range.
+func (s Sweep) Check() error {
 	var c checker
 	c.check(s.Start >= 0, "start", s.Start, "0 or more")
 	c.check(s.End == -1 || s.End > s.Start, "end", s.End, "-1, or more than --start")
@@ -91,8 +91,8 @@ func (s Sweep) Validate() error {
 	return errors.Join(c.errs...)
 }
 
-// Validate reports every setting of m that is out of range or lacks its partner.
-func (m Model) Validate() error {
+// Check reports every setting of m that is out of range or lacks its partner.
+func (m Model) Check() error {
 	var c checker
 	c.check(m.TopP > 0 && m.TopP <= 1, "top-p", m.TopP, "more than 0, at most 1")
 	c.check(m.TopK >= 0, "top-k", m.TopK, "0 or more")
@@ -106,8 +106,8 @@ func (m Model) Validate() error {
 	return errors.Join(c.errs...)
 }
 
-// Validate reports every setting of j that is out of range.
-func (j Judge) Validate() error {
+// Check reports every setting of j that is out of range.
+func (j Judge) Check() error {
 	var c checker
 	c.check(j.TimeLimit >= 0.1 && j.TimeLimit <= 3600, "time-limit", j.TimeLimit, "0.1 to 3600 seconds")
 	c.check(j.MemoryLimit >= 64<<20, "memory-limit", j.MemoryLimit, "64MiB or more")
@@ -115,8 +115,8 @@ func (j Judge) Validate() error {
 	return errors.Join(c.errs...)
 }
 
-// Validate reports every setting of w that is out of range.
-func (w Workers) Validate() error {
+// Check reports every setting of w that is out of range.
+func (w Workers) Check() error {
 	var c checker
 	n, err := w.Slots(1)
 	c.check(err == nil && n >= 1 && n <= 1024, "evaluators", w.Evaluators, "auto, or 1 to 1024")
@@ -124,9 +124,9 @@ func (w Workers) Validate() error {
 	return errors.Join(c.errs...)
 }
 
-// Validate reports every setting of c that is out of range.
-func (c Config) Validate() error {
-	return errors.Join(c.Sweep.Validate(), c.Model.Validate(), c.Judge.Validate(), c.Workers.Validate())
+// Check reports every setting of c that is out of range.
+func (c Config) Check() error {
+	return errors.Join(c.Sweep.Check(), c.Model.Check(), c.Judge.Check(), c.Workers.Check())
 }
 
 // Slots returns the number of evaluators on a machine with the given cores.

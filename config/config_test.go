@@ -59,17 +59,17 @@ func TestMarshalIsReadBack(t *testing.T) {
 	}
 }
 
-func TestValidateReportsEverything(t *testing.T) {
+func TestCheckReportsEverything(t *testing.T) {
 	t.Parallel()
 	c := config.Sweep{Start: -1, End: -2, N: 0, UnitSize: 0}
-	err := c.Validate()
+	err := c.Check()
 	for _, want := range []string{"--start = -1", "--end = -2", "--n = 0", "--unit-size = 0"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("Validate = %v, want it to say %q", err, want)
+			t.Errorf("Check = %v, want it to say %q", err, want)
 		}
 	}
-	if err := (config.Sweep{End: -1, N: 1, UnitSize: 1}).Validate(); err != nil {
-		t.Errorf("Validate of the smallest sweep = %v, want nil", err)
+	if err := (config.Sweep{End: -1, N: 1, UnitSize: 1}).Check(); err != nil {
+		t.Errorf("Check of the smallest sweep = %v, want nil", err)
 	}
 }
 

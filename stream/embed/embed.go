@@ -72,7 +72,7 @@ func Start(cfg Config) (*Server, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	if err := checkPort(cfg.Host, cfg.Port); err != nil {
+	if err := CheckPort(cfg.Host, cfg.Port); err != nil {
 		return nil, err
 	}
 	lock, err := lockDir(cfg.Dir)
@@ -113,9 +113,11 @@ func start(cfg Config) (*server.Server, error) {
 	return ns, nil
 }
 
-// checkPort binds the port once: nats-server reports a taken port only through
-// its logger, after JetStream's recovery.
-func checkPort(host string, port int) error {
+// CheckPort returns ErrPortInUse if nothing can listen there now. Start calls it,
+// because nats-server reports a taken port only through its logger and after
+// JetStream's recovery; the command calls it before it makes a folder. Port 0 is
+// always free.
+func CheckPort(host string, port int) error {
 	if port == 0 {
 		return nil
 	}

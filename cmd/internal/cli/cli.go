@@ -187,7 +187,7 @@ func tomlResolver(r io.Reader) (kong.Resolver, error) {
 	}
 	return kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 		v, ok := values[flag.Name]
-		if !ok || config.Set(flag.Envs) {
+		if !ok || v == "" || config.Set(flag.Envs) { // an empty text is a setting left out: a path would become the current folder
 			return nil, nil //nolint:nilnil // kong's way to say that it has no value
 		}
 		return v, nil

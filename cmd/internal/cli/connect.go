@@ -129,32 +129,54 @@ func serve(ctx context.Context, cfg config.Server, dir string, log *slog.Logger)
 	return h, nil
 }
 
-func startServer(cfg config.Server, dir string, log *slog.Logger) (*embed.Server, error) {
-	ec := embed.Config{Dir: dir, Port: defaultPort, MaxStore: int64(cfg.StoreMax), Log: log}
-	auto := cfg.Listen == "auto"
-	if !auto {
-		h, p, err := net.SplitHostPort(cfg.Listen)
-		port, perr := strconv.ParseUint(p, 10, 16)
-		if err != nil || perr != nil {
-			return nil, usageError{fmt.Errorf("--listen = %q: want HOST:PORT", cfg.Listen)}
-		}
-		ec.Host, ec.Port = h, int(port)
+// listenAddress reads --listen. auto is true where the server may take another
+// port than the usual one.
+func listenAddress(cfg config.Server) (addr string, port int, auto bool, err error) {
+	if cfg.Listen == "auto" {
+		return "127.0.0.1", defaultPort, true, nil
 	}
+	addr, p, err := net.SplitHostPort(cfg.Listen)
+	n, perr := strconv.ParseUint(p, 10, 16)
+	if err != nil || perr != nil {
+		return "", 0, false, usageError{fmt.Errorf("--listen = %q: want HOST:PORT", cfg.Listen)}
+	}
+	return addr, int(n), false, nil
+}
+
+// checkListen refuses an address that is taken, before a folder is made.
+func checkListen(cfg config.Server) error {
+	addr, port, auto, err := listenAddress(cfg)
+	if err != nil || auto {
+		return err
+	}
+	return withServerRemedy(embed.CheckPort(addr, port))
+}
+
+func startServer(cfg config.Server, dir string, log *slog.Logger) (*embed.Server, error) {
+	addr, port, auto, err := listenAddress(cfg)
+	if err != nil {
+		return nil, err
+	}
+	ec := embed.Config{Dir: dir, Host: addr, Port: port, MaxStore: int64(cfg.StoreMax), Log: log}
 	srv, err := embed.Start(ec)
 	if auto && errors.Is(err, embed.ErrPortInUse) {
 		log.Info("port 4222 is taken, using a free one")
 		ec.Port = 0
 		srv, err = embed.Start(ec)
 	}
+	return srv, withServerRemedy(err)
+}
+
+// withServerRemedy adds what to do to the errors of a server's start.
+func withServerRemedy(err error) error {
 	switch {
 	case errors.Is(err, embed.ErrPortInUse):
-		return nil, fmt.Errorf("start server: %w\nchoose another --listen address, or join the server that is there with --nats", err)
+		return fmt.Errorf("start server: %w\nchoose another --listen address, or join the server that is there with --nats", err)
 	case errors.Is(err, embed.ErrStoreInUse):
-		return nil, fmt.Errorf("start server: %w\nanother lcbq runs on this folder: look at it with 'lcbq status', or choose another --output-dir or --store-dir", err)
-	case err != nil:
-		return nil, err
+		return fmt.Errorf("start server: %w\nanother lcbq runs on this folder: look at it with 'lcbq status', or choose another --output-dir or --store-dir", err)
+	default:
+		return err
 	}
-	return srv, nil
 }
 
 func declare(ctx context.Context, srv *embed.Server, log *slog.Logger) (*host, error) {

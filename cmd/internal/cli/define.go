@@ -61,7 +61,7 @@ func (d *definition) row(question int) []byte { return d.problems[question].Row(
 // define checks everything that can be checked about a run without a server of
 // ours: settings, problems, recorded completions, endpoints.
 func define(ctx context.Context, cfg config.Config, log *slog.Logger) (*definition, error) {
-	if err := cfg.Validate(); err != nil {
+	if err := cfg.Check(); err != nil {
 		return nil, usageError{err}
 	}
 	ts, err := temperatures(cfg.Temperatures)
@@ -173,7 +173,7 @@ func checkFolder(dir, id string) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case err != nil:
-		return err
+		return fmt.Errorf("look at results folder %s: %w\nchoose another --output-dir", dir, err)
 	case values["run"] != id:
 		return fmt.Errorf("results folder %s belongs to run %v, this is run %s\nchoose another --output-dir, or the settings of that run (%s)", dir, values["run"], id, path)
 	}

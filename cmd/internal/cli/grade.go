@@ -43,7 +43,7 @@ type graded struct {
 
 // Run judges every completion.
 func (c *gradeCmd) Run(a *app) error {
-	if err := c.Judge.Validate(); err != nil {
+	if err := c.Judge.Check(); err != nil {
 		return usageError{err}
 	}
 	slots, err := slotsOf(c.Workers)

@@ -76,6 +76,9 @@ func (p *pipeline) prepare(ctx context.Context) error {
 	if err := checkFolder(p.cfg.OutputDir, p.def.manifest.ID); err != nil {
 		return err
 	}
+	if err := checkListen(p.cfg.Server); err != nil {
+		return err
+	}
 	if p.grader, err = newGrader(ctx, p.cfg.Judge, p.def.manifest.Judge, p.slots, p.app.log); err != nil {
 		return err
 	}

@@ -55,7 +55,7 @@ func newGrader(ctx context.Context, cfg config.Judge, j store.Judge, slots int, 
 
 // slotsOf returns how many programs this machine judges at once.
 func slotsOf(cfg config.Workers) (int, error) {
-	if err := cfg.Validate(); err != nil {
+	if err := cfg.Check(); err != nil {
 		return 0, usageError{err}
 	}
 	return cfg.Slots(runtime.NumCPU())

@@ -1,0 +1,214 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// sweepArgs is a run of 384 units that takes a second or two: long enough to be
+// killed in, at every stage.
+var sweepArgs = []string{
+	"run", "--end", "4", "--n", "120", "--unit-size", "10", "--temperatures", "0.2:1.6:0.2", "--sim-unique", "0.05",
+	"--time-limit", "1", "--evaluators", "2", "--listen", "127.0.0.1:0",
+}
+
+// TestKilledAnywhere kills `lcbq run` ten times at random moments and starts it
+// again each time. What it leaves in the end must be what an undisturbed run
+// leaves, apart from times and names of workers.
+func TestKilledAnywhere(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	whole, broken := filepath.Join(dir, "whole"), filepath.Join(dir, "broken")
+	began := time.Now()
+	if out, err := command(t, append(sweepArgs, "-o", whole)...).CombinedOutput(); err != nil {
+		t.Fatalf("undisturbed run: %v\n%s", err, out)
+	}
+	took := time.Since(began)
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d; undisturbed %v", seed, took)
+	rng := rand.New(rand.NewPCG(seed, 0))
+	killed := 0
+	for range 10 {
+		// From before the store is made to the end: a run that finished first is
+		// killed never, which the count below notices.
+		if kill(t, append(sweepArgs, "-o", broken), time.Duration(rng.Float64()*0.6*float64(took))) {
+			killed++
+		}
+	}
+	if out, err := command(t, append(sweepArgs, "-o", broken)...).CombinedOutput(); err != nil {
+		t.Fatalf("run after %d kills: %v\n%s", killed, err, out)
+	}
+	if killed < 5 {
+		t.Errorf("only %d of 10 runs were killed before they finished", killed)
+	}
+	compareFolders(t, whole, broken)
+	if out, err := command(t, "verify", broken).CombinedOutput(); err != nil {
+		t.Errorf("verify: %v\n%s", err, out)
+	}
+}
+
+// TestInterruptDrains sends the signal of Ctrl-C: the run exits 130 after what it
+// held was finished, and the same command completes it.
+func TestInterruptDrains(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	whole, cut := filepath.Join(dir, "whole"), filepath.Join(dir, "cut")
+	if out, err := command(t, append(sweepArgs, "-o", whole)...).CombinedOutput(); err != nil {
+		t.Fatalf("undisturbed run: %v\n%s", err, out)
+	}
+	var stderr bytes.Buffer
+	cmd := command(t, append(sweepArgs, "-o", cut, "--sim-tps", "50000")...) // paced: it cannot be over too soon
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	waitForFile(t, filepath.Join(cut, "q0", "t0_2_combined.json"))
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	err := cmd.Wait()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 130 {
+		t.Fatalf("interrupted run = %v, want exit status 130\n%s", err, stderr.String())
+	}
+	if !strings.Contains(stderr.String(), "the same command resumes") {
+		t.Errorf("interrupted run does not say how to resume:\n%s", stderr.String())
+	}
+	if out, err := command(t, append(sweepArgs, "-o", cut)...).CombinedOutput(); err != nil {
+		t.Fatalf("resumed run: %v\n%s", err, out)
+	}
+	compareFolders(t, whole, cut)
+}
+
+// command is lcbq as a process of its own.
+func command(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(t.TempDir(), "lcbq") // testscript's Main runs the command of that name
+	if err := os.Symlink(exe, link); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), link, args...)
+	cmd.Env = append(os.Environ(), "LCBQ_PYTHON="+python())
+	return cmd
+}
+
+// kill runs lcbq, kills it after the given time, and reports whether it was still
+// running then.
+func kill(t *testing.T, args []string, after time.Duration) bool {
+	t.Helper()
+	cmd := command(t, args...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	timer := time.AfterFunc(after, func() { _ = cmd.Process.Kill() }) // it may have ended by itself
+	defer timer.Stop()
+	err := cmd.Wait()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signaled() { //nolint:forcetypeassert // on Linux it is one
+		return true
+	}
+	if err != nil {
+		t.Fatalf("run: %v", err)
+	}
+	return false
+}
+
+func waitForFile(t *testing.T, path string) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for range 6000 {
+		if _, err := os.Stat(path); err == nil {
+			return
+		}
+		<-tick.C
+	}
+	t.Fatalf("%s did not appear within a minute", path)
+}
+
+// compareFolders compares two results folders file by file.
+func compareFolders(t *testing.T, want, got string) {
+	t.Helper()
+	a, b := snapshot(t, want), snapshot(t, got)
+	for path := range a {
+		if b[path] != a[path] {
+			t.Errorf("%s differs:\n%.600s\nwant\n%.600s", path, b[path], a[path])
+		}
+	}
+	for path := range b {
+		if _, ok := a[path]; !ok {
+			t.Errorf("%s is not in the undisturbed run", path)
+		}
+	}
+}
+
+// varying are the keys whose values are times, or names of workers, or follow from
+// them.
+var varying = []string{
+	"cpu_s", "judge_cpu_s", "gen_tps", "generator", "evaluator", "sha256", "bytes", "started", "finished", "duration_s", "throughput",
+}
+
+// snapshot returns the result files of a folder with what varies taken out.
+func snapshot(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	files := make(map[string]string)
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".json") {
+			if d != nil && d.IsDir() && d.Name() == ".lcbq" {
+				return fs.SkipDir
+			}
+			return err
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		var v any
+		if err := json.Unmarshal(content, &v); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		strip(v)
+		text, err := json.Marshal(v)
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		files[name] = string(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+func strip(v any) {
+	switch v := v.(type) {
+	case map[string]any:
+		for _, key := range varying {
+			delete(v, key)
+		}
+		for _, child := range v {
+			strip(child)
+		}
+	case []any:
+		for _, child := range v {
+			strip(child)
+		}
+	}
+}
