@@ -15,7 +15,7 @@ type Method uint8
 // The methods. Beta is the default: of the four its coverage is nearest to the
 // level when scores are skewed or mostly 0, and it costs nothing.
 const (
-	Beta       Method = iota // Jeffreys' interval for a rate of the same variance, with Student's allowance
+	Beta       Method = iota // Jeffreys' interval for a rate of the same variance, widened as Student's is and towards a long tail
 	Student                  // mean +- t s/sqrt(questions), cut to [0, 1]
 	Percentile               // bootstrap over questions, percentiles
 	BCa                      // bootstrap over questions, bias-corrected and accelerated
@@ -80,14 +80,15 @@ func PopulationInterval(scores []float64, level float64, method Method, b Bootst
 	if sd == 0 {
 		return around(m, evenInterval(m, q, level)), nil
 	}
-	t := studentQuantile((1+level)/2, q-1)
 	switch method {
 	case Beta:
 		// Fewer draws, by the ratio of the normal to Student's quantile.
 		z := normalQuantile((1 + level) / 2)
+		t := studentQuantile((1+level)/2, degrees(scores, m, sd))
 		wide := sd * sd / q * (t / z) * (t / z)
-		return around(m, asRate(m, wide, level)), nil
+		return around(m, lean(asRate(m, wide, level), scores, m, sd, t)), nil
 	case Student:
+		t := studentQuantile((1+level)/2, q-1)
 		arm := t * sd / math.Sqrt(q)
 		return Interval{max(0, m-arm), min(1, m+arm)}, nil
 	case Percentile:
@@ -99,6 +100,42 @@ func PopulationInterval(scores []float64, level float64, method Method, b Bootst
 	default:
 		return Interval{}, fmt.Errorf("spread over questions: %v is no method", method)
 	}
+}
+
+// lean reaches further to the side of the longer tail, where that is further than
+// i does: a sample that missed the few questions out there has a low mean and a
+// small scatter at once, which no interval of that mean and scatter alone makes
+// up for. Source: Hall 1988 (the Edgeworth correction of Student's interval).
+func lean(i Interval, scores []float64, m, sd, t float64) Interval {
+	q := math.Sqrt(float64(len(scores)))
+	shift := skewness(scores, m, sd) / (6 * q) * (2*t*t + 1)
+	if shift > 0 {
+		i.High = max(i.High, m+sd/q*(t+shift))
+	} else {
+		i.Low = min(i.Low, m-sd/q*(t-shift))
+	}
+	return i
+}
+
+// degrees is how many draws from a normal distribution would know its variance
+// as well as these scores know theirs: the longer the tails, the fewer; never
+// more than there are. Source: Satterthwaite 1946, with the fourth moment.
+func degrees(scores []float64, m, sd float64) float64 {
+	free := float64(len(scores) - 1)
+	excess := moment(scores, m, sd, 4) - 3
+	return free / max(1, 1+excess/2)
+}
+
+func skewness(scores []float64, m, sd float64) float64 { return moment(scores, m, sd, 3) }
+
+// moment is a central moment in units of the standard deviation, in which no tiny
+// score underflows.
+func moment(scores []float64, m, sd float64, order int) float64 {
+	var s sum
+	for _, v := range scores {
+		s.add(math.Pow((v-m)/sd, float64(order)))
+	}
+	return s.value() / float64(len(scores))
 }
 
 // evenInterval is for questions that all scored m.
@@ -178,13 +215,7 @@ func bca(scores []float64, m, sd, level float64, b Bootstrap) Interval {
 	rounds := float64(len(means))
 	share := min(max((below+equal/2)/rounds, 0.5/rounds), 1-0.5/rounds)
 	bias := normalQuantile(share)
-	var second, third sum
-	for _, v := range scores {
-		d := (v - m) / sd // in units that no tiny score can underflow in
-		second.add(d * d)
-		third.add(d * d * d)
-	}
-	acceleration := third.value() / (6 * math.Pow(second.value(), 1.5))
+	acceleration := skewness(scores, m, sd) / (6 * math.Sqrt(float64(len(scores))))
 	at := func(p float64) float64 {
 		z := bias + normalQuantile(p)
 		adjusted := bias + z/(1-acceleration*z)

@@ -119,16 +119,15 @@ func Solved(questions [][]Count) (Coverage, error) {
 				last = t
 			}
 		}
-		switch {
-		case by == 0:
-			continue
-		case by == 1:
+		if by == 1 {
 			out.Only[last]++
 		}
-		if by == m {
+		if by == m && m > 0 {
 			out.All++
 		}
-		out.Union++
+		if by > 0 {
+			out.Union++
+		}
 	}
 	return out, nil
 }
