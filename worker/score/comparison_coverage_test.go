@@ -1,0 +1,149 @@
+package score
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+// sweep draws a run's scores at 16 temperatures. A question's pass rate is its
+// own, moved a little at each temperature by what all questions share (effect)
+// and by what only it knows (quirk).
+func sweep(t *testing.T, r *rand.Rand, questions, n, k int, effect []float64, quirk float64) [][]Score {
+	t.Helper()
+	columns := make([][]Count, len(effect))
+	for i := range columns {
+		columns[i] = make([]Count, questions)
+	}
+	for q := range questions {
+		base := math.Log(bench.rate(r)+1e-9) - math.Log(0.3)
+		for i, e := range effect {
+			columns[i][q] = Count{n, binomial(r, n, logistic(base+e+quirk*r.NormFloat64()))}
+		}
+	}
+	out := make([][]Score, len(effect))
+	for i, c := range columns {
+		scores, err := Scores(c, k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[i] = scores
+	}
+	return out
+}
+
+// TestFamilyError counts how often any of 15 true nulls is rejected.
+func TestFamilyError(t *testing.T) {
+	t.Parallel()
+	runs := *simulations
+	for claim, quirk := range map[Claim]float64{TheseQuestions: 0, QuestionsLike: 0.5} {
+		r := rand.New(rand.NewPCG(23, uint64(claim)))
+		wrong := 0
+		for range runs {
+			columns := sweep(t, r, 175, 200, 1, make([]float64, 16), quirk)
+			all, err := CompareAll(columns, 5, claim, 0.95)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range all {
+				if d.P < 0.05 {
+					wrong++
+					break
+				}
+			}
+		}
+		share := float64(wrong) / float64(runs)
+		t.Logf("claim %v: %.2f %% of %d runs reject a true null", claim, 100*share, runs)
+		if share > 0.05+noise(runs) {
+			t.Errorf("claim %v: %.2f %% of %d runs reject a true null, want 5 %% at most", claim, 100*share, runs)
+		}
+	}
+}
+
+// TestBestSetHoldsTheBest counts how often the set holds the true best, where it
+// is one of sixteen equals, the hardest case, and where it is ahead.
+func TestBestSetHoldsTheBest(t *testing.T) {
+	t.Parallel()
+	runs := max(*simulations/4, 100)
+	ahead := make([]float64, 16)
+	for i := range ahead {
+		ahead[i] = -0.08 * math.Abs(float64(i-7))
+	}
+	for _, tt := range []struct {
+		name   string
+		effect []float64
+		claim  Claim
+		quirk  float64
+		k, n   int
+	}{
+		{"equal, these", make([]float64, 16), TheseQuestions, 0, 1, 200},
+		{"equal, like", make([]float64, 16), QuestionsLike, 0.5, 1, 200},
+		{"equal, like, k=10", make([]float64, 16), QuestionsLike, 0.5, 10, 200},
+		{"ahead, these", ahead, TheseQuestions, 0, 1, 2000},
+		{"ahead, like", ahead, QuestionsLike, 0.3, 1, 2000},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			r := rand.New(rand.NewPCG(29, uint64(tt.k)))
+			held, size := 0, 0
+			for range runs {
+				columns := sweep(t, r, 175, tt.n, tt.k, tt.effect, tt.quirk)
+				got, err := Best(columns, tt.claim, 0.95, Bootstrap{Rounds: 400, Rand: r})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got.In[7] {
+					held++
+				}
+				for _, in := range got.In {
+					if in {
+						size++
+					}
+				}
+			}
+			share := float64(held) / float64(runs)
+			t.Logf("holds the best in %.2f %% of %d runs, %.1f temperatures on average", 100*share, runs, float64(size)/float64(runs))
+			if share < 0.95-noise(runs) {
+				t.Errorf("holds the best in %.2f %% of %d runs, want 95 %%", 100*share, runs)
+			}
+			if tt.effect[0] != 0 && size > 8*runs {
+				t.Errorf("the set has %.1f of 16 temperatures on average, want it to tell them apart", float64(size)/float64(runs))
+			}
+		})
+	}
+}
+
+// BenchmarkSweep is what a report needs: 175 questions, 16 temperatures, pass@k
+// at 13 k with intervals, and the set of the best at 4 k.
+func BenchmarkSweep(b *testing.B) {
+	r := rand.New(rand.NewPCG(31, 37))
+	columns := make([][]Count, 16)
+	for i := range columns {
+		columns[i] = make([]Count, 175)
+		for q := range columns[i] {
+			columns[i][q] = Count{10_000, binomial(r, 10_000, bench.rate(r))}
+		}
+	}
+	for b.Loop() {
+		for _, c := range columns {
+			if _, err := Points(c, Powers(10_000), Options{}); err != nil {
+				b.Fatal(err)
+			}
+		}
+		for _, k := range []int{1, 10, 100, 1000} {
+			scores := make([][]Score, len(columns))
+			for i, c := range columns {
+				s, err := Scores(c, k)
+				if err != nil {
+					b.Fatal(err)
+				}
+				scores[i] = s
+			}
+			for _, claim := range []Claim{TheseQuestions, QuestionsLike} {
+				if _, err := Best(scores, claim, 0.95, Bootstrap{Rounds: 2000, Rand: r}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+	}
+}

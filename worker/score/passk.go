@@ -1,0 +1,179 @@
+// Package score turns counts of passed samples into pass@k, intervals and
+// comparisons. It knows no file, no queue and no clock: its chance comes from
+// the generator that the caller passes, so the same input gives the same output.
+package score
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+)
+
+// ErrUndefined marks a quantity that the data do not define: pass@k of fewer
+// than k samples, a spread over one question. Who reports results says so in
+// words and goes on; every other error of this package is a mistake of the
+// caller. No function returns NaN.
+var ErrUndefined = errors.New("undefined")
+
+// A Count is what is known of one question at one temperature.
+type Count struct {
+	N int // samples scored, 0 or more
+	C int // of those, passed: 0 to N
+}
+
+// Validate reports what makes c no count.
+func (c Count) Validate() error {
+	if c.N < 0 || c.C < 0 || c.C > c.N {
+		return fmt.Errorf("count: passed = %d of n = %d, want 0 <= passed <= n", c.C, c.N)
+	}
+	return nil
+}
+
+// Rate returns the share that passed, which is avg@n and pass@1, and 0 if there
+// are no samples.
+func (c Count) Rate() float64 {
+	if c.N == 0 {
+		return 0
+	}
+	return float64(c.C) / float64(c.N)
+}
+
+// reliableShare is the share of the samples that k may be for the estimate of
+// pass@k to be worth its digits: beyond it few of the draws without replacement
+// are different draws.
+const reliableShare = 10
+
+// Reliable reports whether k is small enough, a tenth of n at most, for pass@k
+// from n samples to be more than a restatement of whether any passed.
+func Reliable(n, k int) bool { return k <= n/reliableShare }
+
+// PassAtK returns the unbiased estimate of pass@k from n samples of which c
+// passed: 1 - C(n-c, k)/C(n, k), in [0, 1].
+//
+// The quotient is a product of min(c, k) factors 1 - k/i, whose logarithms are
+// summed with compensation; so nothing overflows, and a result of 1e-9 has as
+// many good digits as one of 0.5. Source: Chen et al. 2021, "Evaluating Large
+// Language Models Trained on Code", section 2.1.
+//
+// The error is ErrUndefined if k > n, and a mistake unless 0 <= c <= n, 1 <= k.
+func PassAtK(n, c, k int) (float64, error) {
+	if err := check(Count{n, c}, k); err != nil {
+		return 0, fmt.Errorf("pass@%d: %w", k, err)
+	}
+	return -math.Expm1(logMiss(n, c, k)), nil
+}
+
+// PassHatK returns the unbiased estimate of pass^k, the chance that k samples all
+// pass: C(c, k)/C(n, k), in [0, 1]. Errors are those of PassAtK.
+func PassHatK(n, c, k int) (float64, error) {
+	if err := check(Count{n, c}, k); err != nil {
+		return 0, fmt.Errorf("pass^%d: %w", k, err)
+	}
+	return math.Exp(logMiss(n, n-c, k)), nil
+}
+
+func check(c Count, k int) error {
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	if k < 1 {
+		return fmt.Errorf("k = %d, want 1 or more", k)
+	}
+	if k > c.N {
+		return fmt.Errorf("%w: only %d samples", ErrUndefined, c.N)
+	}
+	return nil
+}
+
+// logMiss returns log(C(n-c, k)/C(n, k)), the logarithm of the estimated chance
+// that none of k samples passes; -Inf if any k of the n hold one that passed.
+func logMiss(n, c, k int) float64 {
+	if c == 0 {
+		return 0
+	}
+	if k > n-c {
+		return math.Inf(-1)
+	}
+	// The quotient is symmetric in c and k: the product runs over the fewer.
+	few, many := min(c, k), float64(max(c, k))
+	var s sum
+	for i := n - few + 1; i <= n; i++ {
+		s.add(math.Log1p(-many / float64(i)))
+	}
+	return s.value()
+}
+
+// sum adds floating-point numbers with Neumaier's compensation, so that ten
+// thousand terms lose no more than one.
+type sum struct{ total, lost float64 }
+
+func (s *sum) add(x float64) {
+	t := s.total + x
+	if math.Abs(s.total) >= math.Abs(x) {
+		s.lost += (s.total - t) + x
+	} else {
+		s.lost += (x - t) + s.total
+	}
+	s.total = t
+}
+
+func (s *sum) value() float64 { return s.total + s.lost }
+
+// Curve returns pass@k of one question for each of ks, in their order. One pass
+// of max(ks) steps serves them all, so a whole curve of n points costs as much
+// as its last point.
+//
+// Errors are those of PassAtK, for the largest and the smallest of ks.
+func Curve(c Count, ks []int) ([]float64, error) {
+	if len(ks) == 0 {
+		return nil, nil
+	}
+	for _, k := range []int{slices.Min(ks), slices.Max(ks)} {
+		if err := check(c, k); err != nil {
+			return nil, fmt.Errorf("pass@%d: %w", k, err)
+		}
+	}
+	out := make([]float64, len(ks))
+	if cost := int64(len(ks)) * int64(c.C); cost <= int64(slices.Max(ks)) {
+		for i, k := range ks { // few passed: a product each is shorter
+			out[i] = -math.Expm1(logMiss(c.N, c.C, k))
+		}
+		return out, nil
+	}
+	order := make([]int, len(ks))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return ks[a] - ks[b] })
+	var s sum
+	k := 0 // s is the logarithm of the chance that k samples all fail
+	for _, i := range order {
+		for ; k < ks[i] && k < c.N-c.C; k++ {
+			s.add(math.Log1p(-float64(c.C) / float64(c.N-k)))
+		}
+		if ks[i] > c.N-c.C {
+			out[i] = 1
+			continue
+		}
+		out[i] = -math.Expm1(s.value())
+	}
+	return out, nil
+}
+
+// Powers returns the k at which curves are drawn: 1, 2, 5, 10, 20, 50, ... up to n,
+// and n itself.
+func Powers(n int) []int {
+	var out []int
+	for decade := 1; decade <= n; decade *= 10 {
+		for _, step := range []int{1, 2, 5} {
+			if k := step * decade; k <= n {
+				out = append(out, k)
+			}
+		}
+	}
+	if n >= 1 && out[len(out)-1] != n {
+		out = append(out, n)
+	}
+	return out
+}
