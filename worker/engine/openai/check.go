@@ -1,0 +1,192 @@
+package openai
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/lcbq/lcbq/worker/engine"
+)
+
+// checkFor bounds one question that Check asks. A server that takes longer for
+// its list of models is as good as dead.
+const checkFor = 15 * time.Second
+
+// loadingPoll is how often Check looks whether a server has loaded its model.
+const loadingPoll = time.Second
+
+// Check finds out before any work starts whether every endpoint is there, takes
+// the key and serves the model, by its list of models and one token from it. A
+// server that is still loading is waited for, as long as the patience lasts. It
+// reports the faults of all endpoints, each with its remedy. Generate may be
+// called without it, but then the model must be in Config.
+func (c *Client) Check(ctx context.Context) error {
+	var errs []error
+	for _, e := range c.pool.ends {
+		if err := c.checkOne(ctx, e); err != nil {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			errs = append(errs, fmt.Errorf("check endpoint %s: %w", e.shown, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// checkOne checks one endpoint.
+func (c *Client) checkOne(ctx context.Context, e *endpoint) error {
+	served, err := c.models(ctx, e)
+	if err != nil {
+		return err
+	}
+	if err := c.settleModel(served); err != nil {
+		return err
+	}
+	if v := c.serverVersion(ctx, e); v != "" {
+		c.mu.Lock()
+		c.version = v
+		c.mu.Unlock()
+	}
+	return c.oneToken(ctx, e)
+}
+
+// models returns the names that an endpoint serves; nil means that it does not
+// say.
+func (c *Client) models(ctx context.Context, e *endpoint) ([]string, error) {
+	var list struct {
+		Data []struct {
+			ID string `json:"id"`
+		} `json:"data"`
+	}
+	for began := time.Now(); ; {
+		raw, err := c.get(ctx, e, e.api+"/models")
+		if err == nil {
+			if json.Unmarshal(raw, &list) != nil || list.Data == nil {
+				return nil, nil
+			}
+			break
+		}
+		f := faultOf(err)
+		switch {
+		case f.kind == refused && (f.code == http.StatusNotFound || f.code == http.StatusMethodNotAllowed):
+			return nil, nil // no list there; the one token tells more
+		case f.kind == refused:
+			return nil, err
+		case f.kind != busy || f.code == 0:
+			return nil, fmt.Errorf("%w\nstart the server, or correct the address", err)
+		case time.Since(began) > c.cfg.Patience:
+			return nil, fmt.Errorf("not ready after %v: %w", c.cfg.Patience, err)
+		}
+		c.cfg.Log.Info("endpoint is not ready yet", "endpoint", e.shown, "err", err)
+		if err := wait(ctx, nil, max(loadingPoll, f.after)); err != nil {
+			return nil, err
+		}
+	}
+	names := make([]string, 0, len(list.Data))
+	for _, m := range list.Data {
+		names = append(names, m.ID)
+	}
+	return names, nil
+}
+
+// settleModel finds the wanted model among those that are served.
+func (c *Client) settleModel(served []string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	shown := strings.Join(served[:min(len(served), 20)], ", ")
+	if len(served) > 20 {
+		shown += fmt.Sprintf(" and %d more", len(served)-20)
+	}
+	switch {
+	case c.model == "" && len(served) == 1:
+		c.model = served[0]
+	case c.model == "":
+		if shown == "" {
+			shown = "it does not list"
+		}
+		return fmt.Errorf("no model is chosen\nname one with --model; served are: %s", shown)
+	case len(served) == 0 || slices.Contains(served, c.model):
+	case slices.Contains(served, c.model+":latest"): // Ollama's tags
+	default:
+		return fmt.Errorf("model %q is not served\nserved are: %s", c.model, shown)
+	}
+	return nil
+}
+
+// modelName returns the model that requests name.
+func (c *Client) modelName() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.model
+}
+
+// oneToken asks for the shortest possible sample: a list of models is often
+// open to everybody, samples are not. It also finds out how the endpoint counts.
+func (c *Client) oneToken(ctx context.Context, e *endpoint) error {
+	r := engine.Request{N: 1, Sampling: engine.Sampling{Temperature: 1, MaxTokens: 1}}
+	if c.cfg.Completions {
+		r.Raw = "1"
+	} else {
+		r.Messages = []engine.Message{{Role: "user", Content: "1"}}
+	}
+	pat := patience{long: c.cfg.Patience}
+	for breaks := 1; ; breaks++ {
+		c.pool.mu.Lock()
+		t := e.traits
+		c.pool.mu.Unlock()
+		_, err := c.converse(ctx, e, r, 1, t)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		f := faultOf(err)
+		if f.kind == rejected || f.kind == unclear || f.kind == refused || breaks == c.cfg.Attempts || pat.left(time.Now()) <= 0 {
+			return fmt.Errorf("ask for one token: %w", err)
+		}
+		if err := wait(ctx, nil, max(firstEject<<min(breaks, 6), f.after)); err != nil {
+			return err
+		}
+	}
+}
+
+// serverVersion asks for the version wherever one of the servers tells it; ""
+// where none does.
+func (c *Client) serverVersion(ctx context.Context, e *endpoint) string {
+	for _, at := range []struct{ path, field, prefix string }{
+		{"/version", "version", ""}, // vLLM
+		{"/api/version", "version", "ollama "},
+		{"/props", "build_info", "llama.cpp "},
+		{"/get_server_info", "version", "sglang "},
+	} {
+		raw, err := c.get(ctx, e, e.root+at.path)
+		if err != nil {
+			continue
+		}
+		var all map[string]json.RawMessage
+		var v string
+		if json.Unmarshal(raw, &all) == nil && json.Unmarshal(all[at.field], &v) == nil && v != "" {
+			if at.prefix == "ollama " {
+				c.cfg.Log.Warn("ollama takes one choice a request and its own top_k and min_p", "endpoint", e.shown)
+			}
+			return at.prefix + v
+		}
+	}
+	return ""
+}
+
+// get fetches a small answer.
+func (c *Client) get(ctx context.Context, e *endpoint, url string) ([]byte, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, checkFor, fmt.Errorf("no answer within %v", checkFor))
+	defer cancel()
+	resp, err := c.send(ctx, e, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer closeBody(resp)
+	return io.ReadAll(io.LimitReader(resp.Body, 64<<20))
+}

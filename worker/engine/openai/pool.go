@@ -1,0 +1,231 @@
+package openai
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"time"
+)
+
+const (
+	// firstEject is how long an endpoint rests after a fault; it doubles with
+	// every further one up to mostEject. The first is short because most faults
+	// are one cut connection among many good ones.
+	firstEject = 100 * time.Millisecond
+	mostEject  = 30 * time.Second
+	// refusedFor is how long an endpoint that a person must mend is left alone.
+	refusedFor = time.Minute
+)
+
+// An endpoint is one server. Everything below mu of its pool is guarded by it.
+type endpoint struct {
+	address
+	http *http.Client
+
+	busy  int       // samples asked for at this moment
+	fails int       // faults since the last good answer
+	until time.Time // it rests until then
+	last  error     // why it rests
+	dead  error     // not nil while it rests because only a person can mend it
+	traits
+}
+
+// Traits are what was found out about an endpoint.
+type traits struct {
+	n       int             // most choices it gives for one request
+	short   int             // answers in a row with fewer choices than asked for
+	counts  counting        // how exact token counts are had
+	without map[string]bool // fields it refused; never written to, only replaced
+	newMax  bool            // it wants max_completion_tokens for max_tokens
+}
+
+// counting says how an endpoint tells the tokens of a choice.
+type counting uint8
+
+const (
+	unknown  counting = iota // not asked yet
+	byIDs                    // it returns the ids of each choice's tokens
+	byAnswer                 // it counts whole answers: exact for one choice only
+)
+
+// A pool hands out endpoints: the least busy one that does not rest.
+type pool struct {
+	mu      sync.Mutex
+	ends    []*endpoint
+	next    int           // where the search begins, so that equals take turns
+	changed chan struct{} // closed and replaced when an endpoint may have become free
+	most    int           // samples in flight at one endpoint
+}
+
+// patience is how long one request still waits for endpoints that rest. The
+// clock starts with the first fault or the first time that all rest.
+type patience struct {
+	long  time.Duration
+	since time.Time
+}
+
+// left returns what is left of it and starts the clock if need be.
+func (p *patience) left(now time.Time) time.Duration {
+	if p.since.IsZero() {
+		p.since = now
+	}
+	return p.long - now.Sub(p.since)
+}
+
+// take waits for an endpoint with room for up to want samples of a request and
+// returns it with the number it has room for, its traits, and its hold taken.
+// It returns an error when ctx or the patience ends, or when every endpoint
+// waits for a person.
+func (p *pool) take(ctx context.Context, want int, greedy bool, pat *patience) (*endpoint, int, traits, error) {
+	for {
+		p.mu.Lock()
+		best, n, wake, last := p.pick(want, greedy, time.Now())
+		if best != nil {
+			best.busy += n
+			t := best.traits
+			p.mu.Unlock()
+			return best, n, t, nil
+		}
+		changed := p.changed
+		dead := p.dead(time.Now())
+		p.mu.Unlock()
+		if dead != nil {
+			return nil, 0, traits{}, dead
+		}
+		if last != nil { // nobody works on it: all rest
+			left := pat.left(time.Now())
+			if left <= 0 {
+				return nil, 0, traits{}, fmt.Errorf("no endpoint works for %v: %w", pat.long, last)
+			}
+			wake = min(wake, left)
+		}
+		if err := wait(ctx, changed, wake); err != nil {
+			return nil, 0, traits{}, err
+		}
+	}
+}
+
+// pick finds the best endpoint. Where there is none it returns how long to wait
+// at most and, if all rest, why one of them does.
+func (p *pool) pick(want int, greedy bool, now time.Time) (best *endpoint, n int, wake time.Duration, last error) {
+	wake = mostEject
+	working := false
+	for i := range p.ends {
+		e := p.ends[(p.next+i)%len(p.ends)]
+		if rest := e.until.Sub(now); rest > 0 {
+			wake = min(wake, rest)
+			last = e.last
+			continue
+		}
+		working = true
+		k := min(want, e.mostChoices(greedy))
+		if e.busy > 0 && e.busy+k > p.most {
+			continue
+		}
+		if best == nil || e.busy < best.busy {
+			best, n = e, k
+		}
+	}
+	if working {
+		last = nil
+	}
+	if best != nil {
+		p.next++
+	}
+	return best, n, wake, last
+}
+
+// dead returns an error if every endpoint waits for a person.
+func (p *pool) dead(now time.Time) error {
+	for _, e := range p.ends {
+		if e.dead == nil || !e.until.After(now) {
+			return nil
+		}
+	}
+	return p.ends[0].dead
+}
+
+// mostChoices returns how many choices to ask for at most.
+func (t *traits) mostChoices(greedy bool) int {
+	// One choice where more would be the same text over again, which vLLM
+	// refuses, or where the server's count could not be told apart.
+	if greedy || t.counts != byIDs {
+		return 1
+	}
+	return t.n
+}
+
+// back returns an endpoint's hold on n samples and wakes those who wait.
+func (p *pool) back(e *endpoint, n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e.busy -= n
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+// judge decides by the outcome of an attempt that began at the given time
+// whether the endpoint rests, and returns how long if that is new.
+func (p *pool) judge(e *endpoint, began time.Time, err error) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	if err == nil {
+		e.fails, e.until, e.last, e.dead = 0, time.Time{}, nil, nil
+		return 0
+	}
+	f := faultOf(err)
+	if f.kind == rejected || f.kind == unclear {
+		return 0 // it works: it said no
+	}
+	if f.kind != refused && began.Before(e.until) {
+		return 0 // one outage, told by each of the requests that it cut off
+	}
+	e.last, e.dead = err, nil
+	rest := min(firstEject<<min(e.fails, 20), mostEject)
+	e.fails++
+	switch {
+	case f.kind == refused:
+		e.dead, rest = err, refusedFor
+	case f.after > 0:
+		rest = f.after
+	}
+	// A little more, each time another, so that waiting clients do not come
+	// back all at once.
+	rest += rand.N(rest/4 + 1)
+	e.until = now.Add(rest)
+	return rest
+}
+
+// learn replaces what is known about an endpoint.
+func (p *pool) learn(e *endpoint, change func(*traits)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	change(&e.traits)
+}
+
+// widest returns the most choices that any endpoint gives for one request.
+func (p *pool) widest(greedy bool) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := 1
+	for _, e := range p.ends {
+		n = max(n, e.mostChoices(greedy))
+	}
+	return n
+}
+
+// wait blocks until something changed, the time is over or ctx is done.
+func wait(ctx context.Context, changed <-chan struct{}, long time.Duration) error {
+	t := time.NewTimer(long)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-changed:
+	case <-t.C:
+	}
+	return nil
+}
