@@ -114,7 +114,7 @@ func Versions() []string {
 // them, vN is the one file that release N added, vA_vB the files that releases A
 // to B added, and release_vN and release_latest all files up to that release.
 func Files(version string) ([]string, error) {
-	first, last := 0, 0
+	var first, last int
 	switch name, release := strings.CutPrefix(version, "release_"); {
 	case version == "release_latest":
 		first, last = 1, latest

@@ -129,34 +129,29 @@ type remote struct {
 // bytes are; the file's commit, size and digest are in its header.
 func (f *fetcher) resolve(ctx context.Context, revision, name string) (remote, error) {
 	r := remote{name: name, url: f.Endpoint + "/datasets/" + Repository + "/resolve/" + url.PathEscape(revision) + "/" + name}
-	err := f.retry(ctx, name, func() (bool, error) {
-		resp, err := f.head(ctx, r.url)
-		if err != nil {
-			return false, err
-		}
-		if resp.StatusCode >= http.StatusBadRequest {
-			return false, f.refusal(resp)
-		}
-		return true, r.read(resp)
-	})
+	err := f.retry(ctx, name, func() (bool, error) { return false, f.ask(ctx, &r) })
 	return r, err
 }
 
-// head follows redirects that stay with the endpoint, as those of a renamed
+// ask follows redirects that stay with the endpoint, as those of a renamed
 // repository do, and no other.
-func (f *fetcher) head(ctx context.Context, address string) (*http.Response, error) {
+func (f *fetcher) ask(ctx context.Context, r *remote) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, f.Stall, errStalled)
 	defer cancel()
-	resp, err := f.do(ctx, http.MethodHead, address, 0, func(req *http.Request, via []*http.Request) error {
+	resp, err := f.do(ctx, http.MethodHead, r.url, 0, func(req *http.Request, via []*http.Request) error {
 		if req.URL.Host != via[0].URL.Host || len(via) > maxRedirects || req.Response.Header.Get("X-Linked-Etag") != "" {
 			return http.ErrUseLastResponse
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, causeOf(ctx, err)
+		return causeOf(ctx, err)
 	}
-	return resp, resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode >= http.StatusBadRequest {
+		return f.refusal(resp)
+	}
+	return r.read(resp)
 }
 
 func (r *remote) read(resp *http.Response) error {

@@ -140,11 +140,12 @@ func (h *hub) config(t *testing.T) Config {
 	}
 }
 
-// holds checks that the set is on disk, whole, in the hub's layout.
-func holds(t *testing.T, cfg Config, set *Set, commit string, names ...string) {
+// holds checks that the set is on disk, whole, in the hub's layout,
+// and of the commit that main stands for.
+func holds(t *testing.T, cfg Config, set *Set, names ...string) {
 	t.Helper()
-	if set.Revision != commit || len(set.Files) != len(names) {
-		t.Fatalf("set = %+v, want %v of %s", set, names, commit)
+	if set.Revision != commitOne || len(set.Files) != len(names) {
+		t.Fatalf("set = %+v, want %v of %s", set, names, commitOne)
 	}
 	for i, name := range names {
 		want := content(name)
@@ -154,7 +155,7 @@ func holds(t *testing.T, cfg Config, set *Set, commit string, names ...string) {
 			t.Errorf("file %d = %+v with %d bytes, %v", i, f, len(got), err)
 		}
 		root := filepath.Join(cfg.Home, "hub", "datasets--livecodebench--code_generation_lite")
-		if f.Path != filepath.Join(root, "snapshots", commit, name) {
+		if f.Path != filepath.Join(root, "snapshots", commitOne, name) {
 			t.Errorf("path = %s", f.Path)
 		}
 		if target, err := os.Readlink(f.Path); err != nil || target != filepath.Join("..", "..", "blobs", f.Digest) {
