@@ -3,7 +3,6 @@ package lcb
 import (
 	"bufio"
 	"encoding/json"
-	"os"
 	"strings"
 	"testing"
 )
@@ -75,11 +74,7 @@ func officialExtract(output string) string {
 
 func TestExtractRecorded(t *testing.T) {
 	t.Parallel()
-	f, err := os.Open(shared(t, "completions.jsonl"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
+	f := shared(t, "completions.jsonl")
 	lines := bufio.NewScanner(f)
 	lines.Buffer(nil, 1<<26)
 	rows := 0

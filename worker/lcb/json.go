@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -207,10 +208,8 @@ func (s *scanner) skip() error {
 	case c == '-' || c >= '0' && c <= '9':
 		return s.number()
 	default:
-		for _, word := range []string{"true", "false", "null", "NaN", "Infinity"} {
-			if s.word(word) {
-				return nil
-			}
+		if slices.ContainsFunc([]string{"true", "false", "null", "NaN", "Infinity"}, s.word) {
+			return nil
 		}
 		return s.fail("want a value")
 	}

@@ -15,9 +15,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// shared returns a file of the recorded LiveCodeBench data, which lies beside
-// the checkout on machines that have it.
-func shared(tb testing.TB, name string) string {
+// shared opens a file of the recorded LiveCodeBench data, which lies beside the
+// checkout on machines that have it.
+func shared(tb testing.TB, name string) *os.File {
 	tb.Helper()
 	dir, err := filepath.Abs(".")
 	if err != nil {
@@ -25,12 +25,13 @@ func shared(tb testing.TB, name string) string {
 	}
 	for ; dir != "/"; dir = filepath.Dir(dir) {
 		path := filepath.Join(dir, "shared", "lcb", name)
-		if _, err := os.Stat(path); err == nil {
-			return path
+		if f, err := os.Open(path); err == nil {
+			tb.Cleanup(func() { _ = f.Close() })
+			return f
 		}
 	}
 	tb.Skipf("no recorded data: no shared/lcb/%s above this folder", name)
-	return ""
+	return nil
 }
 
 // pickleOf writes text as Python's pickle protocol 4 does, the opcode for its

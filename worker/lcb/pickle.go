@@ -53,7 +53,7 @@ func unpickle(data []byte) ([]byte, error) {
 		}
 		at, op := len(data)-len(rest), rest[0]
 		rest = rest[1:]
-		size := 0
+		var size int
 		switch op {
 		case opProto:
 			n, err := number(1)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/template"
 )
@@ -146,11 +147,8 @@ func ParseTemplate(name, text string) (*Template, error) {
 		if err != nil {
 			return nil, err
 		}
-		all := prompt.Raw
-		for _, m := range prompt.Messages {
-			all += m.Content
-		}
-		if !strings.Contains(all, mark) {
+		shows := func(m Message) bool { return strings.Contains(m.Content, mark) }
+		if !strings.Contains(prompt.Raw, mark) && !slices.ContainsFunc(prompt.Messages, shows) {
 			return nil, fmt.Errorf("parse prompt template: %s never shows the statement; write {{.Content}} where it belongs", name)
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -74,12 +73,7 @@ func TestReadProblemsStops(t *testing.T) {
 
 func TestReadRecordedProblems(t *testing.T) {
 	t.Parallel()
-	f, err := os.Open(shared(t, "problems.jsonl"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	problems, err := ReadProblems(f, "problems.jsonl")
+	problems, err := ReadProblems(shared(t, "problems.jsonl"), "problems.jsonl")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -188,7 +188,7 @@ Constraints:
 		public: []string{call([]int{4, 8, 1, 4, 2, 1}, 10), call([]int{5, 5, 5}, 5)},
 		private: []string{
 			call([]int{1}, 1), call([]int{3, 3, 3, 3}, 12), call([]int{6, 5, 4, 1}, 10), call([]int{9, 8, 7, 6, 5, 4, 3, 2, 1}, 10), call([]int{1, 2, 3, 4, 5, 6, 7, 8, 9}, 10),
-			call([]int{7, 7, 3, 3, 7, 3}, 10), call(numbers(r, 30, 1, 50), 100), call(numbers(r, 120, 1, 400), 500), call(numbers(r, 300, 1, 1000), 1000),
+			call([]int{7, 7, 3, 3, 7, 3}, 10), call(numbers(r, 30, 50), 100), call(numbers(r, 120, 400), 500), call(numbers(r, 300, 1000), 1000),
 		},
 		solve: func(in string) string {
 			var widths []int

@@ -251,10 +251,11 @@ func bestPair(left, one, other [][]int) int {
 // draw returns a source of numbers that is the same for ever.
 func draw(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 1)) }
 
-func numbers(r *rand.Rand, n, low, high int) []int {
+// numbers draws n numbers from 1 to high.
+func numbers(r *rand.Rand, n, high int) []int {
 	out := make([]int, n)
 	for i := range out {
-		out[i] = low + r.IntN(high-low+1)
+		out[i] = 1 + r.IntN(high)
 	}
 	return out
 }

@@ -286,7 +286,7 @@ K is one of 1, 2, 4, 5, 10, 20, 25, 50 and 100.
 
 func ridge() definition {
 	r := draw(5)
-	input := func(v []int) string { return heightsInput(v) }
+	input := heightsInput
 	return definition{
 		id: "lcbq_a05", title: "Ridge Walk", difficulty: "hard", plain: true,
 		statement: `
@@ -312,7 +312,7 @@ Constraints
 		public: []string{"6\n5 3 3 4 9 1\n", "3\n1 2 3\n"},
 		private: []string{
 			input([]int{7}), input([]int{2, 1}), input([]int{4, 4, 4, 4}), input([]int{9, 1, 8, 2, 7, 3, 6, 4, 5}), input([]int{3, 2, 1, 2, 3, 4}),
-			input(numbers(r, 20, 1, 5)), input(numbers(r, 50, 1, 1000)), input(numbers(r, 400, 1, 30)),
+			input(numbers(r, 20, 5)), input(numbers(r, 50, 1000)), input(numbers(r, 400, 30)),
 		},
 		solve: func(in string) string { return lookBack(ints(lines(in)[1])) },
 	}
