@@ -170,6 +170,9 @@ func (h *Host) try(ctx context.Context, st stance, base plan, k kernel) error {
 		said = string(o.Text)
 		return said == "done\n"
 	})
+	if err == nil && h.numpy {
+		_, err = slot.server(withNumpy)
+	}
 	if err := errors.Join(err, slot.Close()); err != nil {
 		return err
 	}

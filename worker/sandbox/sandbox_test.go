@@ -22,6 +22,9 @@ var slotIDs atomic.Int64
 // openSlot returns a slot on this host that is closed with the test.
 func openSlot(t *testing.T, config Config) *Slot {
 	t.Helper()
+	if config.Python == "" {
+		config.Python = testPython
+	}
 	h, err := Probe(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
