@@ -23,7 +23,7 @@ type cgroups struct {
 
 // cgroupName starts the name of every group we make; the process id after it
 // tells whose it is, so that the next Probe can sweep what a killed process
-// left.
+// left. Slot ids are told apart only within a Host, hence the random end.
 const cgroupName = "lcbq-"
 
 // findCgroups returns the parents for slots' groups, or why there is none.
@@ -117,14 +117,14 @@ func (g *cgroups) try() error {
 
 // make makes the groups of a slot, of programs of so much memory.
 func (g *cgroups) make(slot string, memory int64) ([]string, error) {
-	name := cgroupName + strconv.Itoa(os.Getpid()) + "-" + slot
+	name := cgroupName + strconv.Itoa(os.Getpid()) + "-" + slot + "-*"
 	var dirs []string
 	for _, parent := range slices.Compact([]string{g.memory, g.pids}) {
 		if parent == "" {
 			continue
 		}
-		dir := filepath.Join(parent, name)
-		if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+		dir, err := os.MkdirTemp(parent, name)
+		if err != nil {
 			return dirs, fmt.Errorf("make control group: %w", err)
 		}
 		dirs = append(dirs, dir)

@@ -22,6 +22,7 @@ type Host struct {
 	plan        plan // what the slots share
 	userns      bool
 	numpy       bool
+	groups      *cgroups // nil where there are none
 	memory      memoryWatch
 }
 
@@ -48,7 +49,12 @@ func Probe(ctx context.Context, config Config) (*Host, error) {
 	}
 	h := &Host{config: config, interpreter: in}
 	_, h.numpy = in.Packages["numpy"]
-	if err := h.settleLevel(ctx); err != nil {
+	h.memory = newMemoryWatch()
+	k := askKernel()
+	if config.kernel != nil {
+		k = *config.kernel
+	}
+	if err := h.settleLevel(ctx, k); err != nil {
 		return nil, fmt.Errorf("probe sandbox: %w", err)
 	}
 	h.environment = h.describeEnvironment()
@@ -63,17 +69,13 @@ func (h *Host) kernelCPU(tests int) uint32 {
 }
 
 // planFor returns the plan of a slot's fork server and how to start it.
-func (h *Host) planFor(id int, f flavour) (*plan, *syscall.SysProcAttr, error) {
+func (h *Host) planFor(s *Slot, f flavour) (*plan, *syscall.SysProcAttr) {
 	p := h.plan
 	p.Numpy = f == withNumpy
 	if h.plan.UID != 0 {
-		p.UID = firstUID + id
+		p.UID = firstUID + s.id
 	}
-	dirs, err := h.enter(id)
-	if err != nil {
-		return nil, nil, err
-	}
-	p.CgroupDirs = dirs
+	p.CgroupDirs = s.groups
 	attr := &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
 	if p.Namespaces {
 		attr.Cloneflags = unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWPID
@@ -83,7 +85,7 @@ func (h *Host) planFor(id int, f flavour) (*plan, *syscall.SysProcAttr, error) {
 		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
 		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
 	}
-	return &p, attr, nil
+	return &p, attr
 }
 
 // firstUID is the user of slot 0 where slots have users of their own: above what

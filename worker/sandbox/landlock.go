@@ -17,6 +17,10 @@ const (
 	landlockRead = unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_READ_DIR
 )
 
+// landlockScopes is the ABI version from which a program can be kept from
+// signalling others.
+const landlockScopes = 6
+
 // landlockAttr is struct landlock_ruleset_attr of ABI 6; the kernel takes any
 // prefix of it.
 type landlockAttr struct {
@@ -51,7 +55,7 @@ func makeRuleset(abi int, fixtures []fixture, fd int) error {
 	if abi >= 5 {
 		attr.handledFS |= landlockFS5
 	}
-	if abi >= 6 {
+	if abi >= landlockScopes {
 		attr.scoped = unix.LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | unix.LANDLOCK_SCOPE_SIGNAL
 		size += unsafe.Sizeof(attr.scoped)
 	}

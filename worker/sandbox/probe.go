@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,84 +20,128 @@ var selftestSource string
 type stance struct {
 	level  Level
 	name   string
-	needs  string // what the user can do to get it
-	root   bool   // only as root
-	user   bool   // only as a plain user, or as root whose rights were taken
-	userns bool
+	remedy string
+	root   bool // makes sense for root only
+	userns bool // namespaces by way of a user namespace
 	uid    bool // a user of its own per slot
 }
 
 // stances are tried from the strongest to the weakest.
 var stances = []stance{
-	{level: A, name: "namespaces as root", root: true, uid: true, needs: "run with CAP_SYS_ADMIN"},
-	{level: A, name: "user namespaces", user: true, userns: true, needs: "allow unprivileged user namespaces"},
-	{level: B, name: "a user per slot", root: true, uid: true, needs: "run as root"},
-	{level: C, name: "no rights needed"},
+	{level: A, name: "namespaces", root: true, uid: true, remedy: "run with CAP_SYS_ADMIN, in a container --privileged"},
+	{level: A, name: "user namespaces", userns: true, remedy: "allow unprivileged user namespaces, or run as root"},
+	{level: B, name: "a user per slot", root: true, uid: true, remedy: "install the interpreter where any user can read it"},
+	{level: C, name: "no privilege"},
 }
 
-// settleLevel finds the strongest stance that holds.
-func (h *Host) settleLevel(ctx context.Context) error {
-	view, err := viewOf(append(h.interpreter.files(), "/dev/null", "/dev/zero", "/dev/urandom"))
+// A kernel is what the kernel offers to anybody, and why not.
+type kernel struct {
+	landlock    int // ABI version
+	landlockErr error
+	seccompErr  error
+	memfdErr    error
+	delayErr    error
+}
+
+// askKernel finds out what the kernel offers.
+func askKernel() kernel {
+	var k kernel
+	k.landlock, k.landlockErr = landlockVersion()
+	errnoAction := uint32(unix.SECCOMP_RET_ERRNO)
+	if _, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_GET_ACTION_AVAIL, 0, uintptr(unsafe.Pointer(&errnoAction))); errno != 0 {
+		k.seccompErr = errno
+	}
+	fd, err := unix.MemfdCreate("lcbq-probe", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	if k.memfdErr = err; err == nil {
+		unix.Close(fd)
+	}
+	_, k.delayErr = runDelay(os.Getpid())
+	return k
+}
+
+// settleLevel finds the strongest stance that holds, and says why each
+// stronger one does not.
+func (h *Host) settleLevel(ctx context.Context, k kernel) error {
+	base, err := h.basePlan(k)
 	if err != nil {
 		return err
 	}
-	kernel, err := h.kernelLayers()
-	if err != nil {
-		return err
+	if h.config.Mode == Script && k.memfdErr != nil {
+		return fmt.Errorf("judge as a script: a real standard input needs memfd_create (Linux 3.17): %w", k.memfdErr)
 	}
-	base := plan{
-		View: view, Python: h.interpreter.Executable, Path: h.interpreter.Path,
-		Mode: h.config.Mode.String(), OutputCap: h.config.Limits.Output,
-		Memory: h.config.Limits.Memory, Landlock: kernel.landlock,
-		LandlockFD: -1, PIDNSFD: -1,
-		NrCapset: unix.SYS_CAPSET, NrLandlockRestrict: unix.SYS_LANDLOCK_RESTRICT_SELF, NrSeccomp: unix.SYS_SECCOMP,
+	groups, groupsErr := findCgroups()
+	if groupsErr == nil {
+		groups.sweep()
 	}
-	if kernel.landlock > 0 {
-		base.LandlockFD = landlockFD
-	}
-	if kernel.seccomp {
-		base.Filter = assemble(auditArch, programRules(true)).encode()
-		base.BaseFilter = assemble(auditArch, serverRules()).encode()
-	}
-	h.memory = newMemoryWatch()
-	var tried []error
+	var refused []error
 	for _, st := range stances {
-		if (st.root && os.Geteuid() != 0) || (h.config.MaxLevel != 0 && st.level > h.config.MaxLevel) {
-			continue
+		err := h.unfit(st, k)
+		if err == nil {
+			h.groups = nil
+			if st.level == A {
+				h.groups = groups
+			}
+			err = h.try(ctx, st, base, k)
 		}
-		if err := h.try(ctx, st, base, kernel); err != nil {
-			tried = append(tried, fmt.Errorf("level %v (%s): %w", st.level, st.name, err))
+		if ctx.Err() != nil {
+			return fmt.Errorf("try level %v: %w", st.level, context.Cause(ctx))
+		}
+		if err != nil {
+			refused = append(refused, fmt.Errorf("level %v (%s): %w\n  remedy: %s", st.level, st.name, err, st.remedy))
 			continue
 		}
 		h.level = st.level
+		h.layers = h.describeLayers(st, k, groupsErr, refused)
 		break
 	}
-	if h.level == 0 {
-		return errors.Join(append([]error{errors.New("no way to contain programs on this host")}, tried...)...)
-	}
-	if h.level < h.config.MinLevel {
-		return errors.Join(append([]error{fmt.Errorf("this host gives sandbox level %v, want %v", h.level, h.config.MinLevel)}, tried...)...)
+	switch {
+	case h.level == 0:
+		return errors.Join(append([]error{errors.New("this host has no way to contain a program")}, refused...)...)
+	case h.level < h.config.MinLevel:
+		return errors.Join(append([]error{fmt.Errorf("this host gives level %v, want %v or better", h.level, h.config.MinLevel)}, refused...)...)
 	}
 	return nil
 }
 
-// kernelLayers is what the kernel offers to anybody.
-type kernelLayers struct {
-	landlock int
-	seccomp  bool
+// unfit returns why a stance is not worth a try.
+func (h *Host) unfit(st stance, k kernel) error {
+	switch {
+	case h.config.MaxLevel != 0 && st.level > h.config.MaxLevel:
+		return fmt.Errorf("not wanted: at most level %v is", h.config.MaxLevel)
+	case st.root && os.Geteuid() != 0:
+		return errors.New("needs root")
+	case st.level < A && k.seccompErr != nil:
+		return fmt.Errorf("the kernel has no system call filter, and nothing else would hold a program's processes: %w", k.seccompErr)
+	case st.level < B && k.landlockErr != nil:
+		return fmt.Errorf("the kernel has no landlock, and nothing else would keep a program from our user's files: %w", k.landlockErr)
+	}
+	return nil
 }
 
-func (h *Host) kernelLayers() (kernelLayers, error) {
-	var k kernelLayers
-	var err error
-	k.landlock, err = landlockVersion()
-	_ = err
-	k.seccomp = true
-	return k, nil
+// basePlan returns the part of the plan that no stance changes.
+func (h *Host) basePlan(k kernel) (plan, error) {
+	view, err := viewOf(append(h.interpreter.files(), "/dev/null", "/dev/zero", "/dev/urandom"))
+	if err != nil {
+		return plan{}, err
+	}
+	p := plan{
+		View: view, Python: h.interpreter.Executable, Path: h.interpreter.Path,
+		Mode: h.config.Mode.String(), OutputCap: h.config.Limits.Output,
+		Memory: h.config.Limits.Memory, LandlockFD: -1, PIDNSFD: -1,
+		NrCapset: unix.SYS_CAPSET, NrLandlockRestrict: unix.SYS_LANDLOCK_RESTRICT_SELF, NrSeccomp: unix.SYS_SECCOMP,
+	}
+	if k.landlockErr == nil {
+		p.Landlock, p.LandlockFD = k.landlock, landlockFD
+	}
+	if k.seccompErr == nil {
+		p.BaseFilter = assemble(auditArch, serverRules()).encode()
+	}
+	return p, nil
 }
 
-// try takes a stance and proves it by a slot of its own.
-func (h *Host) try(ctx context.Context, st stance, base plan, kernel kernelLayers) error {
+// try takes a stance and proves it: a program that tries to get out must fail
+// to, and one that imports must not.
+func (h *Host) try(ctx context.Context, st stance, base plan, k kernel) error {
 	h.plan, h.userns = base, st.userns
 	h.plan.Namespaces = st.level == A
 	h.plan.PIDNS = h.plan.Namespaces
@@ -104,36 +149,47 @@ func (h *Host) try(ctx context.Context, st stance, base plan, kernel kernelLayer
 		h.plan.PIDNSFD = pidnsFD
 	}
 	if st.uid {
-		h.plan.UID = firstUID
-		h.plan.Processes = maxTasks
+		h.plan.UID, h.plan.Processes = firstUID, maxTasks
 	}
-	h.plan.DropCaps = true
+	// A user other than root has no capabilities to drop, but in its own
+	// namespace it has them all.
+	h.plan.DropCaps = !st.uid
+	if k.seccompErr == nil {
+		// With its own processes out of sight or of another user, a signal
+		// reaches only the program itself.
+		signals := st.level >= B || h.plan.Landlock >= landlockScopes
+		h.plan.Filter = assemble(auditArch, programRules(signals)).encode()
+	}
 	slot, err := h.NewSlot(maxSlots - 1)
 	if err != nil {
 		return err
 	}
-	out := "nothing"
-	tries := []string{"writing", "network", "processes", "programs"}
-	if kernel.landlock > 0 || st.level == A {
-		tries = append(tries, "files")
-	}
-	q := &Question{ID: "selftest", Inputs: []string{strings.Join(tries, " ") + "\n"}}
+	q := &Question{ID: "selftest", Inputs: []string{strings.Join(h.outOfReach(st, k), " ") + "\n"}}
+	said := ""
 	r, err := slot.Run(ctx, q, selftestSource, func(_ int, o Output) bool {
-		out = string(o.Text)
-		return out == "done\n"
+		said = string(o.Text)
+		return said == "done\n"
 	})
+	if err == nil && h.numpy {
+		_, err = slot.server(withNumpy)
+	}
 	if err := errors.Join(err, slot.Close()); err != nil {
 		return err
 	}
 	if r.Outcome != Accepted {
-		return fmt.Errorf("self-test: %v: %s%s", r.Outcome, strconv.Quote(out), r.Detail)
+		return fmt.Errorf("self-test: %v %s %s", r.Outcome, strconv.Quote(said), r.Detail)
 	}
 	return nil
 }
 
-func (h *Host) enter(id int) ([]string, error) { return nil, nil }
-func (h *Host) leave(id int) error             { return nil }
-func (h *Host) outOfMemory(id int) bool        { return false }
-func (s *Slot) runScript(ctx context.Context, srv *server, index uint32, q *Question, source string, check Check) (Result, error) {
-	return Result{}, errors.New("not yet")
+// outOfReach names what the self-test must not reach.
+func (h *Host) outOfReach(st stance, k kernel) []string {
+	tries := []string{"writing", "network"}
+	if st.level == A || k.landlockErr == nil {
+		tries = append(tries, "files", "kernel")
+	}
+	if k.seccompErr == nil {
+		tries = append(tries, "processes", "signals", "programs")
+	}
+	return tries
 }

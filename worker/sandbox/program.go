@@ -37,6 +37,11 @@ type conversation struct {
 	buf    []byte
 	have   int // bytes of buf read and not yet consumed
 
+	// A script's standard output: ours of the socket, and what came of it.
+	out    int // -1 for none
+	text   []byte
+	closed bool // the program's side is
+
 	// The current test.
 	started time.Time
 	baseCPU time.Duration
@@ -151,6 +156,11 @@ func (c *conversation) look() error {
 // fill reads at least one more byte.
 func (c *conversation) fill() error {
 	for {
+		if c.out >= 0 {
+			if err := c.drain(); err != nil {
+				return err
+			}
+		}
 		n, err := unix.Read(c.fd, c.buf[c.have:])
 		switch {
 		case err == nil && n == 0, errors.Is(err, unix.ECONNRESET):
@@ -285,29 +295,10 @@ func (c *conversation) sendSource(source string) error {
 
 // talk holds the whole conversation with a program of LCB mode and returns
 // what ended it: nil if every test was accepted, a *stop, a *raised, errGone,
-// or an error of ours.
+// or an error of ours. It leaves in test the index of the test at hand.
 func (c *conversation) talk(q *Question, source string, check Check, test *int) error {
 	*test = -1
-	c.started = time.Now()
-	small := len(source) <= inlineSource
-	if small {
-		if err := c.sendSource(source); err != nil {
-			return err
-		}
-	}
-	if err := c.ready(); err != nil {
-		return err
-	}
-	if _, err := c.readCPU(); err != nil {
-		return err
-	}
-	c.begin()
-	if !small {
-		if err := c.sendSource(source); err != nil {
-			return err
-		}
-	}
-	if _, err := c.answer(statusLoaded); err != nil {
+	if err := c.load(source); err != nil {
 		return err
 	}
 	want := byte(statusOutput)
@@ -329,6 +320,32 @@ func (c *conversation) talk(q *Question, source string, check Check, test *int) 
 	}
 	*test = len(q.Inputs)
 	return nil
+}
+
+// load waits for the program's process, gives it the source, and waits until
+// that is compiled and loaded, under the limits of a test.
+func (c *conversation) load(source string) error {
+	c.started = time.Now()
+	small := len(source) <= inlineSource
+	if small {
+		if err := c.sendSource(source); err != nil {
+			return err
+		}
+	}
+	if err := c.ready(); err != nil {
+		return err
+	}
+	if _, err := c.readCPU(); err != nil {
+		return err
+	}
+	c.begin()
+	if !small {
+		if err := c.sendSource(source); err != nil {
+			return err
+		}
+	}
+	_, err := c.answer(statusLoaded)
+	return err
 }
 
 // inlineSource is what a new socket's buffer holds for sure: such a program is

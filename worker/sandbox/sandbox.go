@@ -109,6 +109,8 @@ type Config struct {
 	Recycle int
 	// Log receives what an operator should know. Default: nothing is logged.
 	Log *slog.Logger
+
+	kernel *kernel // what to believe of the kernel instead of asking it; for tests
 }
 
 // withDefaults returns c with each zero field replaced.

@@ -1,8 +1,9 @@
 package sandbox
 
 import (
-	"os"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -12,21 +13,36 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-func TestThin(t *testing.T) {
-	t.Parallel()
-	h, err := Probe(t.Context(), Config{Python: os.Getenv("PY")})
+// shortLimits keep a hostile program's test short.
+var shortLimits = Limits{CPU: 300 * time.Millisecond, Wall: 800 * time.Millisecond, Memory: 1 << 30, Output: 1 << 20}
+
+// slotIDs gives each slot of the test binary an id of its own.
+var slotIDs atomic.Int64
+
+// openSlot returns a slot on this host that is closed with the test.
+func openSlot(t *testing.T, config Config) *Slot {
+	t.Helper()
+	if config.Python == "" {
+		config.Python = testPython
+	}
+	h, err := Probe(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Log(h.Level(), h.Environment())
-	s, err := h.NewSlot(0)
+	return openSlotOn(t, h)
+}
+
+// openSlotOn is openSlot for a host that was probed already.
+func openSlotOn(t *testing.T, h *Host) *Slot {
+	t.Helper()
+	s, err := h.NewSlot(int(slotIDs.Add(1)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
-	q := &Question{ID: "q", Inputs: []string{"1 2\n", "3 4\n"}}
-	r, err := s.Run(t.Context(), q, "print(sum(map(int,input().split())))", func(i int, o Output) bool { t.Log(i, string(o.Text)); return true })
-	t.Logf("%+v %v", r, err)
-	r, err = s.Run(t.Context(), q, "while 1: pass", func(i int, o Output) bool { t.Log(i, string(o.Text)); return true })
-	t.Logf("%+v %v", r, err)
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
 }

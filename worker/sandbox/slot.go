@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -27,6 +28,8 @@ type Slot struct {
 	id      int
 	servers [flavours]*server
 	buf     []byte
+	groups  []string // control groups, empty where there are none
+	oom     int      // processes the kernel killed in them, as last seen
 
 	// spawn hands a function to the thread that starts fork servers. The
 	// kernel kills a fork server when the thread that started it ends, so this
@@ -56,7 +59,11 @@ func (h *Host) NewSlot(id int) (*Slot, error) {
 			f()
 		}
 	}()
-	if _, err := s.server(plain); err != nil {
+	err := s.makeGroups()
+	if err == nil {
+		_, err = s.server(plain)
+	}
+	if err != nil {
 		err = fmt.Errorf("open slot %d: %w", id, err)
 		return nil, errors.Join(err, s.Close())
 	}
@@ -78,7 +85,36 @@ func (s *Slot) Close() error {
 	}
 	close(s.spawn)
 	<-s.spawned
-	return s.host.leave(s.id)
+	if s.host.groups == nil {
+		return nil
+	}
+	return s.host.groups.remove(s.groups)
+}
+
+// makeGroups makes the slot's control groups where the host has them.
+func (s *Slot) makeGroups() error {
+	if s.host.groups == nil {
+		return nil
+	}
+	var err error
+	s.groups, err = s.host.groups.make(strconv.Itoa(s.id), s.host.config.Limits.Memory+serverMemory)
+	return err
+}
+
+// serverMemory is what the fork servers of a slot may need besides a program:
+// two of them, the larger with numpy and the inputs of a few questions.
+const serverMemory = 1 << 30
+
+// outOfMemory reports whether the kernel killed a process of the slot for its
+// memory since the last call.
+func (s *Slot) outOfMemory() bool {
+	if len(s.groups) == 0 {
+		return false
+	}
+	n := s.host.groups.oomKills(s.groups)
+	killed := n > s.oom
+	s.oom = n
+	return killed
 }
 
 // server returns the fork server of flavour f, started if need be.
@@ -89,10 +125,7 @@ func (s *Slot) server(f flavour) (*server, error) {
 		}
 		s.discard(f)
 	}
-	p, attr, err := s.host.planFor(s.id, f)
-	if err != nil {
-		return nil, err
-	}
+	p, attr := s.host.planFor(s, f)
 	srv, err := startServer(p, attr, func(start func()) {
 		done := make(chan struct{})
 		s.spawn <- func() { start(); close(done) }
@@ -166,27 +199,43 @@ func (s *Slot) attempt(ctx context.Context, f flavour, q *Question, source strin
 	if s.host.config.Mode == Script && q.Kind == Stdin {
 		return s.runScript(ctx, srv, index, q, source, check)
 	}
-	pair, err := programSocket()
+	c, err := s.converse(srv, index, 0, len(q.Inputs))
 	if err != nil {
 		return Result{}, err
 	}
-	c := &conversation{host: s.host, limits: s.host.config.Limits, fd: pair[0], buf: s.buf}
-	defer func() {
-		_ = unix.Close(c.fd)
-		if len(c.buf) <= keepBuffer {
-			s.buf = c.buf
-		}
-	}()
-	err = srv.start(index, 0, s.host.kernelCPU(len(q.Inputs)+1), pair[1])
-	_ = unix.Close(pair[1])
-	if err != nil {
-		return Result{}, err
-	}
+	defer s.hangUp(c)
 	release := c.watch(ctx)
 	r := Result{}
 	err = c.talk(q, source, check, &r.Test)
 	release()
 	return s.settle(ctx, srv, c, r, err)
+}
+
+// converse starts a program of question index and returns the conversation
+// with it, to be ended by hangUp. extra descriptors go to the program too.
+func (s *Slot) converse(srv *server, index uint32, test, tests int, extra ...int) (*conversation, error) {
+	pair, err := programSocket()
+	if err != nil {
+		return nil, err
+	}
+	err = srv.start(index, test, s.host.kernelCPU(tests+1), append([]int{pair[1]}, extra...)...)
+	_ = unix.Close(pair[1])
+	if err != nil {
+		_ = unix.Close(pair[0])
+		return nil, err
+	}
+	return &conversation{host: s.host, limits: s.host.config.Limits, fd: pair[0], out: -1, buf: s.buf}, nil
+}
+
+// hangUp closes what a conversation holds.
+func (s *Slot) hangUp(c *conversation) {
+	_ = unix.Close(c.fd)
+	if c.out >= 0 {
+		_ = unix.Close(c.out)
+	}
+	if len(c.buf) <= keepBuffer {
+		s.buf = c.buf
+	}
 }
 
 // keepBuffer is the largest buffer a slot holds on to between programs.
@@ -235,11 +284,14 @@ func (s *Slot) explainDeath(r *Result, d death) {
 		return
 	}
 	r.Signal = d.status.Signal()
-	if r.Signal == syscall.SIGXCPU || (r.Signal == syscall.SIGKILL && s.host.outOfMemory(s.id)) {
+	switch {
+	case r.Signal == syscall.SIGXCPU:
+		r.Outcome, r.Detail = TimeLimit, "killed by the kernel for its processor time"
+	case r.Signal == syscall.SIGKILL && s.outOfMemory():
 		r.Outcome, r.Detail = MemoryLimit, "killed by the kernel for its memory"
-		if r.Signal == syscall.SIGXCPU {
-			r.Outcome, r.Detail = TimeLimit, "killed by the kernel for its processor time"
-		}
+	case r.Signal == syscall.SIGKILL:
+		// It closed its socket, and we ended it.
+		r.Signal, r.Detail = 0, "closed its descriptors"
 	}
 }
 

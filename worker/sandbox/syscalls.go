@@ -103,7 +103,7 @@ func serverRules() map[uint32]insns {
 	for _, nr := range []uint32{
 		unix.SYS_PRCTL, unix.SYS_PRLIMIT64, unix.SYS_TGKILL, unix.SYS_KILL, unix.SYS_WAIT4, unix.SYS_RECVMSG, unix.SYS_SENDMSG,
 		unix.SYS_SENDTO, unix.SYS_RECVFROM, unix.SYS_SETRESUID, unix.SYS_SETRESGID, unix.SYS_SETGROUPS, unix.SYS_CAPSET,
-		unix.SYS_SECCOMP, unix.SYS_LANDLOCK_RESTRICT_SELF, unix.SYS_SETNS, unix.SYS_MEMFD_CREATE, unix.SYS_FTRUNCATE,
+		unix.SYS_SECCOMP, unix.SYS_LANDLOCK_RESTRICT_SELF, unix.SYS_SETNS,
 	} {
 		rules[nr] = allow()
 	}

@@ -168,7 +168,7 @@ class Server:
         self.fork_error = None
 
     def serve(self):
-        recvmsg, room = self.sock.recvmsg, _socket.CMSG_SPACE(2 * 4)
+        recvmsg, room = self.sock.recvmsg, _socket.CMSG_SPACE(3 * 4)
         actions = {81: self.load, 68: self.forget, 80: self.start, 82: self.reap}
         while True:
             data, ancillary, _, _ = recvmsg(4096, room)
@@ -244,24 +244,30 @@ class Server:
     # From here on: the program's process.
 
     def program(self, question, test, cpu, fds):
+        inputs = question.inputs
         try:
             _dup2(fds[0], CONTROL)
             _dup2(0, 2)
+            if len(fds) > 1:
+                # A script: one test, on a real standard input and output.
+                inputs = inputs[test : test + 1]
+                _dup2(fds[2], 0)
+                _dup2(fds[1], 1)
             self.confinement.apply(cpu)
         except BaseException as e:
             send_all(fds[0], SETUP_FAILED + str(e).encode("utf-8", "replace"))
             _exit(1)
         send_all(CONTROL, READY)
-        self.run(question, test)
+        self.run(question.func, inputs)
         _exit(0)
 
-    def run(self, question, test):
-        driver, inputs = self.driver, question.inputs
+    def run(self, func, inputs):
+        driver = self.driver
         try:
             (size,) = _length(read_exactly(CONTROL, 4))
             source = read_exactly(CONTROL, size).decode("utf-8", "surrogatepass")
             _enable_gc()
-            program = driver.load(self.mode, question.func, source, self.output_cap, fatal)
+            program = driver.load(self.mode, func, source, self.output_cap, fatal)
         except driver.Failure as e:
             answer(e.status, e.payload)
             return

@@ -1,0 +1,76 @@
+package sandbox
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const benchProgram = `import sys
+def solve(a):
+    best = 0
+    for x in a:
+        best = max(best, x)
+    return best + sum(a)
+
+def main():
+    n = int(input())
+    a = list(map(int, input().split()))
+    print(solve(a))
+
+main()
+`
+
+// cpuOfAll returns the processor time of this process and of its children that
+// were waited for.
+func cpuOfAll() time.Duration {
+	var sum time.Duration
+	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
+		var ru syscall.Rusage
+		if err := syscall.Getrusage(who, &ru); err != nil {
+			panic(err)
+		}
+		sum += time.Duration(ru.Utime.Nano() + ru.Stime.Nano())
+	}
+	return sum
+}
+
+// BenchmarkProgram is the cost of a program with ten tiny tests on one slot,
+// at each level. cpu-ms/op holds the program, the fork server and this side.
+func BenchmarkProgram(b *testing.B) {
+	for _, level := range []Level{A, B, C} {
+		b.Run(level.String(), func(b *testing.B) {
+			h, err := Probe(b.Context(), Config{Python: os.Getenv("PY"), MaxLevel: level, MinLevel: level})
+			if err != nil {
+				b.Skip(err)
+			}
+			q := &Question{ID: "q"}
+			for i := range 10 {
+				q.Inputs = append(q.Inputs, fmt.Sprintf("3\n%d 2 3\n", i))
+			}
+			s, err := h.NewSlot(0)
+			if err != nil {
+				b.Fatal(err)
+			}
+			before := cpuOfAll()
+			var inside time.Duration
+			for b.Loop() {
+				r, err := s.Run(b.Context(), q, benchProgram, func(int, Output) bool { return true })
+				if err != nil || r.Outcome != Accepted {
+					b.Fatal(r, err)
+				}
+				inside += r.CPU
+			}
+			if err := s.Close(); err != nil {
+				b.Fatal(err)
+			}
+			all := cpuOfAll() - before
+			b.ReportMetric(float64(all.Microseconds())/1000/float64(b.N), "cpu-ms/op")
+			b.ReportMetric(float64(inside.Microseconds())/1000/float64(b.N), "program-cpu-ms/op")
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "programs/s")
+			b.ReportMetric(float64(b.N)/all.Seconds(), "programs/cpu-s")
+		})
+	}
+}

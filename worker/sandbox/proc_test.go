@@ -1,0 +1,100 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// probeAt returns a host that isolates at exactly level, or skips.
+func probeAt(t *testing.T, level Level, config Config) *Host {
+	t.Helper()
+	config.MaxLevel, config.MinLevel = level, level
+	if config.Python == "" {
+		config.Python = testPython
+	}
+	h, err := Probe(t.Context(), config)
+	if err != nil {
+		t.Skipf("no level %v here: %v", level, err)
+	}
+	return h
+}
+
+// testPython is the interpreter of the tests: the system's, which any user can
+// read, where there is one.
+var testPython = func() string {
+	for _, name := range []string{"/usr/bin/python3", "/usr/local/bin/python3"} {
+		if _, err := os.Stat(name); err == nil {
+			return name
+		}
+	}
+	return "python3"
+}()
+
+// descendants returns what lives below pid, threads aside.
+func descendants(t *testing.T, pid int) []string {
+	t.Helper()
+	parent := map[int]int{}
+	names := map[int]string{}
+	eachProcess(t, func(p int, fields []string, name string, _ int) {
+		ppid, _ := strconv.Atoi(fields[1])
+		parent[p], names[p] = ppid, name+" "+fields[0]
+	})
+	var left []string
+	for p := range parent {
+		for up := parent[p]; up != 0; up = parent[up] {
+			if up == pid {
+				left = append(left, fmt.Sprintf("%d (%s)", p, names[p]))
+				break
+			}
+		}
+	}
+	return left
+}
+
+// processesOf returns the processes of a user.
+func processesOf(t *testing.T, uid int) []string {
+	t.Helper()
+	var left []string
+	eachProcess(t, func(p int, _ []string, name string, owner int) {
+		if owner == uid {
+			left = append(left, fmt.Sprintf("%d (%s)", p, name))
+		}
+	})
+	return left
+}
+
+// eachProcess calls f with each process, the fields of its stat from the state
+// on, its name and its user.
+func eachProcess(t *testing.T, f func(pid int, fields []string, name string, uid int)) {
+	t.Helper()
+	dirs, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range dirs {
+		stat, err := os.ReadFile(dir + "/stat")
+		if err != nil {
+			continue // it ended
+		}
+		before, after, _ := strings.Cut(string(stat), ") ")
+		pid, name, _ := strings.Cut(before, " (")
+		status, err := os.ReadFile(dir + "/status")
+		if err != nil {
+			if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+				continue
+			}
+			t.Fatal(err)
+		}
+		_, rest, _ := strings.Cut(string(status), "\nUid:\t")
+		real, _, _ := strings.Cut(rest, "\t")
+		n, _ := strconv.Atoi(pid)
+		uid, _ := strconv.Atoi(real)
+		f(n, strings.Fields(after), name, uid)
+	}
+}
