@@ -147,12 +147,7 @@ func checkLevel(level float64) error {
 func betaQuantile(a, b, p float64) float64 {
 	mean := math.Log(a / b)
 	low, high := mean-1, mean+1
-	below := func(odds float64) bool {
-		if odds > 0 { // the upper tail, where x itself would round to 1
-			return mathext.RegIncBeta(b, a, logistic(-odds)) > 1-p
-		}
-		return mathext.RegIncBeta(a, b, logistic(odds)) < p
-	}
+	below := func(odds float64) bool { return mathext.RegIncBeta(a, b, logistic(odds)) < p }
 	for step := 1.0; below(high) && high < 700; step *= 2 {
 		high += step
 	}

@@ -187,6 +187,21 @@ func TestBetaQuantileInvertsTheDistribution(t *testing.T) {
 	})
 }
 
+// TestJeffreysOfManyDraws: where the beta distribution's integral gives out, the
+// interval goes on as the normal distribution's.
+func TestJeffreysOfManyDraws(t *testing.T) {
+	t.Parallel()
+	for n := 1e6; n < 1e13; n *= 10 {
+		for _, m := range []float64{0.5, 0.1, 1 - 0.1} {
+			got := jeffreys(n, m*n, 0.95)
+			arm := 1.959964 * math.Sqrt(m*(1-m)/n)
+			if tolerance := arm / 500; math.Abs(m-arm-got.Low) > tolerance || math.Abs(m+arm-got.High) > tolerance {
+				t.Errorf("jeffreys(%v, %v) = %v, want %v +- %v", n, m*n, got, m, arm)
+			}
+		}
+	}
+}
+
 func TestIntervalErrors(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

@@ -96,12 +96,20 @@ func logMiss(n, c, k int) float64 {
 		return math.Inf(-1)
 	}
 	// The quotient is symmetric in c and k: the product runs over the fewer.
-	few, many := min(c, k), float64(max(c, k))
+	few, many := min(c, k), max(c, k)
 	var s sum
 	for i := n - few + 1; i <= n; i++ {
-		s.add(math.Log1p(-many / float64(i)))
+		s.add(logRest(many, i))
 	}
 	return s.value()
+}
+
+// logRest returns log(1 - part/whole), from the side on which no digits cancel.
+func logRest(part, whole int) float64 {
+	if 2*part > whole {
+		return math.Log(float64(whole-part) / float64(whole))
+	}
+	return math.Log1p(-float64(part) / float64(whole))
 }
 
 // sum adds floating-point numbers with Neumaier's compensation, so that ten
@@ -150,7 +158,7 @@ func Curve(c Count, ks []int) ([]float64, error) {
 	k := 0 // s is the logarithm of the chance that k samples all fail
 	for _, i := range order {
 		for ; k < ks[i] && k < c.N-c.C; k++ {
-			s.add(math.Log1p(-float64(c.C) / float64(c.N-k)))
+			s.add(logRest(c.C, c.N-k))
 		}
 		if ks[i] > c.N-c.C {
 			out[i] = 1

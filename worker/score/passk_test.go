@@ -44,9 +44,9 @@ func TestPassAtKIsExact(t *testing.T) {
 			}
 		}
 	}
-	big := []int{1, 2, 10, 100, 999, 1000, 4999, 5000, 5001, 9000, 9990, 9999, 10_000}
+	big := []int{1, 2, 100, 400, 5000, 9990, 10_000}
 	if testing.Short() {
-		big = []int{1, 100, 5000, 10_000}
+		big = []int{1, 100, 10_000}
 	}
 	for _, c := range append([]int{0}, big...) {
 		for _, k := range big {
@@ -57,15 +57,14 @@ func TestPassAtKIsExact(t *testing.T) {
 
 func checkExact(t *testing.T, n, c, k int) {
 	t.Helper()
-	if got, err := PassAtK(n, c, k); err != nil || !close12(got, exactPass(n, c, k)) {
+	// 1e-12 is what is promised; compensation gives more, and its loss shows here.
+	if got, err := PassAtK(n, c, k); err != nil || math.Abs(got-exactPass(n, c, k)) > 2e-15*exactPass(n, c, k) {
 		t.Errorf("PassAtK(%d, %d, %d) = %v, %v, want %v", n, c, k, got, err, exactPass(n, c, k))
 	}
 	want, _ := new(big.Rat).SetFrac(choose(c, k), choose(n, k)).Float64()
 	got, err := PassHatK(n, c, k)
-	if err != nil || (want > 1e-280 && !close12(got, want)) || got > 1 || got < 0 {
-		if math.Abs(got-want) > 1e-12 || err != nil {
-			t.Errorf("PassHatK(%d, %d, %d) = %v, %v, want %v", n, c, k, got, err, want)
-		}
+	if err != nil || (want > 1e-280 && math.Abs(got/want-1) > 1.5e-13) || math.Abs(got-want) > 1e-12 {
+		t.Errorf("PassHatK(%d, %d, %d) = %v, %v, want %v", n, c, k, got, err, want)
 	}
 }
 

@@ -60,6 +60,20 @@ func TestBCaLeansToTheTail(t *testing.T) {
 	}
 }
 
+func TestDegrees(t *testing.T) {
+	t.Parallel()
+	of := func(scores []float64) float64 { m := mean(scores); return degrees(scores, m, deviation(scores, m)) }
+	if got := of([]float64{0, 1, 0, 1, 0, 1, 0, 1}); got != 7 {
+		t.Errorf("short tails: %v degrees, want 7", got)
+	}
+	one := make([]float64, 101)
+	one[0] = 1
+	// kurtosis (1-p)^4 p + p^4 (1-p) over (p (1-p))^2, p = 1/101: about 98
+	if got := of(one); got < 1.9 || got > 2.2 {
+		t.Errorf("one of 101: %v degrees, want about 100/(1 + 95/2)", got)
+	}
+}
+
 func TestPopulationIntervalEqualScores(t *testing.T) {
 	t.Parallel()
 	for _, method := range methods {

@@ -112,6 +112,15 @@ func TestVerify(t *testing.T) {
 			{"q2/summary.json", Missing, "names temperature 0.2"},
 			{"q2/t0_2_combined.json", Missing, "not there"},
 		}},
+		{"all cells lost", func(t *testing.T, dir string, want *Expectation) {
+			t.Helper()
+			remove(t, CellPath(dir, 2, 0.2))
+			remove(t, CompressedCellPath(dir, 2, 1))
+			want.Cells = nil
+		}, []Finding{
+			{"q2/summary.json", Missing, "names temperature 0.2"},
+			{"q2/summary.json", Missing, "names temperature 1"},
+		}},
 		{"cell moved", func(t *testing.T, dir string, _ *Expectation) {
 			t.Helper()
 			if err := os.Rename(CellPath(dir, 2, 0.2), CellPath(dir, 2, 0.3)); err != nil {
