@@ -96,14 +96,14 @@ func TestTemplate(t *testing.T) {
 func TestTemplateRefused(t *testing.T) {
 	t.Parallel()
 	for text, says := range map[string]string{
-		"{{.Content":                                       "parse prompt template",
-		"{{.Contents}}":                                    "Contents",
-		"Solve it.":                                        "never shows the statement",
-		"{{if .StarterCode}}{{.Content}}{{end}}":           "never shows the statement",
-		`{{define "system"}}{{.Content}}{{end}}`:           `not "user"`,
-		`{{define "user"}}{{.Content}}{{end}} please`:      "text outside",
-		"{{.Content}}{{range 1000000000}}and again{{end}}": "longer than 16 MiB",
-		`{{define "a"}}{{.Content}}{{template "a" .}}{{end}}{{template "a" .}}`: "prompt",
+		"{{.Content":                                  "parse prompt template",
+		"{{.Contents}}":                               "Contents",
+		"Solve it.":                                   "never shows the statement",
+		"{{if .StarterCode}}{{.Content}}{{end}}":      "never shows the statement",
+		`{{define "system"}}{{.Content}}{{end}}`:      `not "user"`,
+		`{{define "user"}}{{.Content}}{{end}} please`: "text outside",
+		"{{.Content}}{{range 1000000000}}" + strings.Repeat("and again ", 10_000) + "{{end}}": "longer than 16 MiB",
+		`{{define "a"}}{{.Content}}{{template "a" .}}{{end}}{{template "a" .}}`:               "prompt",
 	} {
 		if _, err := ParseTemplate("t", text); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("ParseTemplate(%q) = %v, want %q", text, err, says)

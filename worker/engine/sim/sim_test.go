@@ -75,7 +75,7 @@ func TestSamplesDiffer(t *testing.T) {
 // interval, the others inside five standard deviations, as they are many.
 func TestFrequencies(t *testing.T) {
 	t.Parallel()
-	const n = 20000
+	const n = 5000
 	for _, p := range sample.Problems() {
 		names := byText(t, p.ID)
 		for _, temperature := range []float64{0, 0.1, 0.7, 2} {
