@@ -67,15 +67,13 @@ func (c *Client) models(ctx context.Context, e *endpoint) ([]string, error) {
 	for began := time.Now(); ; {
 		raw, err := c.get(ctx, e, e.api+"/models")
 		if err == nil {
-			if json.Unmarshal(raw, &list) != nil || list.Data == nil {
-				return nil, nil
-			}
+			_ = json.Unmarshal(raw, &list) // what is no list of models names none
 			break
 		}
 		f := faultOf(err)
 		switch {
 		case f.kind == refused && (f.code == http.StatusNotFound || f.code == http.StatusMethodNotAllowed):
-			return nil, nil // no list there; the one token tells more
+			return nil, nil // no list there is no fault; the one token tells more
 		case f.kind == refused:
 			return nil, err
 		case f.kind != busy || f.code == 0:

@@ -165,11 +165,7 @@ func (c *Client) ask(ctx context.Context, r engine.Request, want int) ([]engine.
 		switch f.kind {
 		case rejected, unclear:
 			return nil, fmt.Errorf("%w: %w", engine.ErrRejected, err)
-		case busy:
-			if pat.left(time.Now()) <= 0 {
-				return nil, err
-			}
-		case refused: // take says so when no other endpoint is left
+		case busy, refused: // take says so when no other endpoint is left
 		case broken:
 			if breaks == c.cfg.Attempts {
 				return nil, fmt.Errorf("%d attempts: %w", breaks, err)
@@ -220,9 +216,9 @@ func (c *Client) remember(e *endpoint, before, t traits, asked, n, got int, coun
 	}
 	c.pool.learn(e, func(now *traits) {
 		if fewerFields {
-			// Asking for fewer choices, tried first, was not what helped.
 			now.without, now.newMax = t.without, t.newMax
-		} else if n < asked {
+		}
+		if n < asked {
 			now.n = min(now.n, n)
 		}
 		if now.short++; got == n {

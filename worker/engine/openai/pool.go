@@ -60,7 +60,7 @@ type pool struct {
 }
 
 // patience is how long one request still waits for endpoints that rest. The
-// clock starts with the first fault or the first time that all rest.
+// clock starts when all of them rest, and anew when one of them worked since.
 type patience struct {
 	long  time.Duration
 	since time.Time
@@ -100,6 +100,8 @@ func (p *pool) take(ctx context.Context, want int, greedy bool, pat *patience) (
 				return nil, 0, traits{}, fmt.Errorf("no endpoint works for %v: %w", pat.long, last)
 			}
 			wake = min(wake, left)
+		} else {
+			pat.since = time.Time{}
 		}
 		if err := wait(ctx, changed, wake); err != nil {
 			return nil, 0, traits{}, err
@@ -148,7 +150,7 @@ func (p *pool) dead(now time.Time) error {
 }
 
 // mostChoices returns how many choices to ask for at most.
-func (t *traits) mostChoices(greedy bool) int {
+func (t traits) mostChoices(greedy bool) int {
 	// One choice where more would be the same text over again, which vLLM
 	// refuses, or where the server's count could not be told apart.
 	if greedy || t.counts != byIDs {

@@ -52,7 +52,7 @@ func TestQuirks(t *testing.T) {
 		}, 20 + 60 + 3 + 3},
 		{"unknown fields are refused without a word", func(x *exchange) bool {
 			return x.body["top_k"] != nil && x.status(400, `bad request`)
-		}, 20 + 60 + 60},
+		}, 20 + 80 + 60},
 		{"max_tokens is of yesterday", func(x *exchange) bool {
 			return x.body["max_tokens"] != nil && x.status(400, `{"error":{"message":"Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."}}`)
 		}, 20 + 20 + 3 + 3},
@@ -206,6 +206,47 @@ func TestOwnSampling(t *testing.T) {
 			t.Errorf("request = %s\nwant %s", got, tt.want)
 		}
 	}
+}
+
+// TestRemembersLimits wants what was found out to be in the next request.
+func TestRemembersLimits(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(*exchange) bool{
+		"refused": func(x *exchange) bool { return x.n > 2 && x.status(400, "") },
+		"ignored": func(x *exchange) bool { x.texts = x.texts[:min(x.n, 2)]; return false },
+	} {
+		f := newFake(t, spoil)
+		c := newClient(t, nil, f)
+		for range 3 {
+			generate(t, c, request(8), f)
+		}
+		before := f.requests()
+		generate(t, c, request(8), f)
+		for _, asked := range f.asked[before:] {
+			if asked["n"] != 2.0 {
+				t.Errorf("limit of 2 %s: asked for n = %v, want 2", name, asked["n"])
+			}
+		}
+	}
+}
+
+// TestTokenIDsVanish wants no wrong counts from a server that stops telling the
+// tokens of each choice.
+func TestTokenIDsVanish(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, func(x *exchange) bool { x.ids = x.k == 1; return false })
+	c := newClient(t, nil, f)
+	generate(t, c, request(1), f)
+	got, err := c.Generate(t.Context(), request(8))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, s := range got {
+		if s.Tokens != 0 {
+			t.Errorf("sample %d with %d tokens, want 0: nobody counted", i, s.Tokens)
+		}
+	}
+	generate(t, c, request(8), f)
 }
 
 func TestGreedyAsksForOneChoice(t *testing.T) {

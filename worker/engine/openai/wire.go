@@ -123,16 +123,24 @@ func relent(r engine.Request, stream bool, n int, t traits, said string) (traits
 	case n > 1:
 		return t, n / 2, true
 	}
-	off := sent[:0:0]
+	// What only serves our counting goes first: without the rest, the server's
+	// defaults would take part in the sampling.
+	ours, off := sent[:0:0], sent[:0:0]
 	for _, o := range sent {
-		if o.off {
+		switch {
+		case o.name == "return_token_ids" || o.name == "stream_options":
+			ours = append(ours, o)
+		case o.off:
 			off = append(off, o)
 		}
 	}
-	if len(off) == 0 {
-		return t, n, false
+	switch {
+	case len(ours) > 0:
+		return t.leaving(ours), n, true
+	case len(off) > 0:
+		return t.leaving(off), n, true
 	}
-	return t.leaving(off), n, true
+	return t, n, false
 }
 
 // leaving returns t without the given fields as well.

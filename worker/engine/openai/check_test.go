@@ -1,0 +1,156 @@
+package openai_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/lcbq/lcbq/worker/engine"
+	"github.com/lcbq/lcbq/worker/engine/openai"
+)
+
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	const (
+		good   = `{"choices":[{"index":0,"message":{"content":"a"},"finish_reason":"length"}],"usage":{"completion_tokens":1}}`
+		models = `{"data":[{"id":"m"},{"id":"qwen:latest"}]}`
+	)
+	for _, tt := range []struct {
+		name, model string
+		paths       map[string]string // path to body; a number in front is the status
+		want        string            // "" means nil
+		info        engine.Info
+	}{
+		{"all is well", "m", map[string]string{"/v1/models": models, "/v1/chat/completions": good, "/version": `{"version":"0.33.0"}`}, "", engine.Info{Name: "openai", Model: "m", Version: "0.33.0"}},
+		{"the only model", "", map[string]string{"/v1/models": `{"data":[{"id":"only"}]}`, "/v1/chat/completions": good, "/api/version": `{"version":"0.17"}`}, "", engine.Info{Name: "openai", Model: "only", Version: "ollama 0.17"}},
+		{"a tag of Ollama", "qwen", map[string]string{"/v1/models": models, "/v1/chat/completions": good, "/props": `{"build_info":"b7"}`}, "", engine.Info{Name: "openai", Model: "qwen", Version: "llama.cpp b7"}},
+		{"no list of models", "m", map[string]string{"/v1/chat/completions": good}, "", engine.Info{Name: "openai", Model: "m"}},
+		{"another model", "x", map[string]string{"/v1/models": models, "/v1/chat/completions": good}, "model \"x\" is not served\nserved are: m, qwen:latest", engine.Info{}},
+		{"no choice of model", "", map[string]string{"/v1/models": models}, "no model is chosen\nname one with --model; served are: m, qwen:latest", engine.Info{}},
+		{"wrong key for the list", "m", map[string]string{"/v1/models": `401{"error":"Unauthorized"}`}, "status 401: Unauthorized\nthe endpoint does not accept the key: set OPENAI_API_KEY", engine.Info{}},
+		{"wrong key for samples", "m", map[string]string{"/v1/models": models, "/v1/chat/completions": `403{"error":{"message":"no"}}`}, "ask for one token: status 403: no\nthe endpoint does not accept the key", engine.Info{}},
+		{"no such interface", "m", map[string]string{}, "not that of an OpenAI-compatible interface", engine.Info{}},
+		{"no chat template", "m", map[string]string{"/v1/models": models, "/v1/chat/completions": `400{"message":"no chat template"}`}, "status 400: no chat template", engine.Info{}},
+		{"broken server", "m", map[string]string{"/v1/models": models, "/v1/chat/completions": `500{"message":"dead"}`}, "status 500: dead", engine.Info{}},
+		{"many models", "x", map[string]string{"/v1/models": `{"data":[` + strings.Repeat(`{"id":"a"},`, 30) + `{"id":"b"}]}`}, "a and 11 more", engine.Info{}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				body, ok := tt.paths[r.URL.Path]
+				code := 200
+				if !ok {
+					body, code = `{"detail":"Not Found"}`, 404
+				} else if body[0] != '{' {
+					_, _ = fmt.Sscan(body[:3], &code)
+					body = body[3:]
+				}
+				if r.Header.Get("Authorization") != "Bearer secret" {
+					t.Errorf("%s: Authorization = %q, want the key", r.URL, r.Header.Get("Authorization"))
+				}
+				w.WriteHeader(code)
+				_, _ = io.WriteString(w, body)
+			}))
+			t.Cleanup(s.Close)
+			c := newClient(t, func(cfg *openai.Config) {
+				cfg.Endpoints, cfg.Key, cfg.Model, cfg.Attempts = []string{s.URL}, "secret", tt.model, 2
+			})
+			err := c.Check(t.Context())
+			if tt.want == "" {
+				if err != nil || c.Info() != tt.info {
+					t.Errorf("Check = %v, Info = %+v, want nil, %+v", err, c.Info(), tt.info)
+				}
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "secret") {
+				t.Errorf("Check = %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestCheckDeadEndpoint(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, nil)
+	dead := closedPort(t)
+	c := newClient(t, func(cfg *openai.Config) { cfg.Endpoints = []string{f.URL, dead} })
+	err := c.Check(t.Context())
+	want := "check endpoint " + dead + "/v1: "
+	if err == nil || !strings.HasPrefix(err.Error(), want) || !strings.Contains(err.Error(), "start the server, or correct the address") {
+		t.Errorf("Check = %v, want %q and a remedy", err, want)
+	}
+}
+
+func TestCheckWaitsWhileLoading(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int32
+	f := newFake(t, nil)
+	f.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asked.Add(1) < 3 {
+			w.Header().Set("Retry-After", "0.001")
+			http.Error(w, `{"error":{"message":"Loading model"}}`, http.StatusServiceUnavailable)
+			return
+		}
+		f.ServeHTTP(w, r)
+	})
+	if err := newClient(t, nil, f).Check(t.Context()); err != nil {
+		t.Errorf("Check = %v, want nil once the model is loaded", err)
+	}
+	never := newFake(t, nil)
+	never.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
+	err := newClient(t, func(cfg *openai.Config) { cfg.Patience = time.Nanosecond }, never).Check(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "not ready after") {
+		t.Errorf("Check = %v, want not ready", err)
+	}
+}
+
+func TestConfigValidate(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		cfg  openai.Config
+		want string
+	}{
+		{openai.Config{}, "no endpoint"},
+		{openai.Config{Endpoints: []string{"localhost:8000"}}, `endpoint "localhost:8000" is no http address`},
+		{openai.Config{Endpoints: []string{"http://u:secret@[::1"}}, "endpoint address does not parse"},
+		{openai.Config{Endpoints: []string{"ftp://u:secret@h"}}, `endpoint "ftp://u:xxxxx@h" is no http address`},
+		{openai.Config{Endpoints: []string{"http://h"}, MaxN: -1, Attempts: -2}, "most choices of a request = -1, want at least 1, or 0 for the default\nattempts = -2"},
+		{openai.Config{Endpoints: []string{"http://h"}, Key: "a\nb"}, "the key holds a line break"},
+	} {
+		_, err := openai.New(tt.cfg)
+		if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("New = %v, want %q", err, tt.want)
+		}
+	}
+}
+
+// TestEndpointForms wants the request where the server has it, however the
+// address is written.
+func TestEndpointForms(t *testing.T) {
+	t.Parallel()
+	for form, want := range map[string]string{
+		"":                              "/v1/chat/completions",
+		"/":                             "/v1/chat/completions",
+		"/v1":                           "/v1/chat/completions",
+		"/v1/":                          "/v1/chat/completions",
+		"/v1/chat/completions":          "/v1/chat/completions",
+		"/api/v1":                       "/api/v1/chat/completions",
+		"/v1beta/openai/?key=1#x":       "/v1beta/openai/chat/completions",
+		"/some%20where/v1/completions/": "/some where/v1/chat/completions",
+	} {
+		f := newFake(t, nil)
+		f.spoil = func(x *exchange) bool {
+			if x.r.URL.Path != want {
+				t.Errorf("%q asks %q, want %q", form, x.r.URL.Path, want)
+			}
+			return false
+		}
+		c := newClient(t, func(cfg *openai.Config) { cfg.Endpoints = []string{f.URL + form} })
+		generate(t, c, request(1), f)
+	}
+}
