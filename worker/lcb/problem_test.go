@@ -164,6 +164,23 @@ func TestBrokenRow(t *testing.T) {
 	}
 }
 
+func TestDepth(t *testing.T) {
+	t.Parallel()
+	for depth, ok := range map[int]bool{1000: true, 1001: false, 10_000_000: false} {
+		for _, ends := range []string{"[]", "{}"} {
+			text := strings.Repeat("[", depth-1) + ends + strings.Repeat("]", depth-1)
+			if err := validJSON(text); (err == nil) != ok {
+				t.Errorf("a text nested %d deep: %v", depth, err)
+			}
+		}
+	}
+	for _, element := range []string{"[]", "[1]", "{}", `{"a": 1}`} {
+		if err := validJSON("[" + strings.Repeat(element+",", 2000) + element + "]"); err != nil {
+			t.Errorf("a long list of %s: %v", element, err)
+		}
+	}
+}
+
 func TestZipBomb(t *testing.T) {
 	t.Parallel()
 	var d decoder
@@ -203,13 +220,13 @@ func TestDigest(t *testing.T) {
 			t.Errorf("another %s does not change the digest", name)
 		}
 	}
-	b, c := parse("b", map[string]any{}), parse("b", map[string]any{"question_content": "Another."})
-	if b.Digest() != c.Digest() {
-		t.Error("the statement changes the digest of the tests")
+	b, c, d := parse("b", map[string]any{}), parse("b", map[string]any{"question_content": "Another."}), parse("b", map[string]any{"starter_code": "def f():"})
+	if b.Digest() != c.Digest() || b.Digest() != d.Digest() {
+		t.Error("the statement or the starter code changes the digest of the tests")
 	}
 	switch whole := Digest([]*Problem{a, b}); whole {
-	case Digest([]*Problem{a, c}), Digest([]*Problem{a}), Digest([]*Problem{a, parse("c", map[string]any{})}):
-		t.Error("another statement, id or number of questions does not change the set's digest")
+	case Digest([]*Problem{a, c}), Digest([]*Problem{a, d}), Digest([]*Problem{a}), Digest([]*Problem{a, parse("c", map[string]any{})}):
+		t.Error("another statement, starter code, id or number of questions does not change the set's digest")
 	default:
 		if Digest([]*Problem{b, a}) != whole {
 			t.Error("the order changes the set's digest")

@@ -102,7 +102,8 @@ func TestTemplateRefused(t *testing.T) {
 		"{{if .StarterCode}}{{.Content}}{{end}}":      "never shows the statement",
 		`{{define "system"}}{{.Content}}{{end}}`:      `not "user"`,
 		`{{define "user"}}{{.Content}}{{end}} please`: "text outside",
-		`{{define "a"}}{{.Content}}{{template "a" .}}{{end}}{{template "a" .}}`: "prompt",
+		"{{.Content}}{{range 1000000000}}" + strings.Repeat("and again ", 10_000) + "{{end}}": "longer than 16 MiB",
+		`{{define "a"}}{{.Content}}{{template "a" .}}{{end}}{{template "a" .}}`:               "prompt",
 	} {
 		if _, err := ParseTemplate("t", text); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("ParseTemplate(%q) = %v, want %q", text, err, says)

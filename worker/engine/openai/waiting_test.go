@@ -181,6 +181,8 @@ type bell struct {
 	ring chan struct{}
 }
 
+func (b bell) Enabled(context.Context, slog.Level) bool { return true }
+
 func (b bell) Handle(context.Context, slog.Record) error { b.ring <- struct{}{}; return nil }
 
 // TestServerComesLate wants a server that is down waited for, however few

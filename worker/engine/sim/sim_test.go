@@ -71,11 +71,11 @@ func TestSamplesDiffer(t *testing.T) {
 }
 
 // TestFrequencies draws many samples of every question and holds the share of
-// each class against its closed form: inside five standard deviations, which
-// fewer than one of a million honest draws leaves.
+// each class against its closed form: that of the passing ones inside its 99.9%
+// interval, the others inside five standard deviations, as they are many.
 func TestFrequencies(t *testing.T) {
 	t.Parallel()
-	const n = 20000
+	const n = 5000
 	for _, p := range sample.Problems() {
 		names := byText(t, p.ID)
 		for _, temperature := range []float64{0, 0.1, 0.7, 2} {
@@ -97,7 +97,11 @@ func TestFrequencies(t *testing.T) {
 			for _, class := range []string{Passed, WrongAnswer, TimeLimit, RuntimeError, CompileError, NoCode, Truncated} {
 				share := want[class]
 				got := float64(counts[class]) / n
-				if math.Abs(got-share) > 5*math.Sqrt(share*(1-share)/n)+1e-12 {
+				deviations := 5.0
+				if class == Passed {
+					deviations = 3.2905
+				}
+				if math.Abs(got-share) > deviations*math.Sqrt(share*(1-share)/n)+1e-12 {
 					t.Errorf("%s at %v: %s %.4f, want %.4f", p.ID, temperature, class, got, share)
 				}
 			}
@@ -239,7 +243,8 @@ func TestInfo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if i := e.Info(); i.Name != "sim" || !i.Simulated || i.Version == "" || i.Model == "" {
+	const ofNothing = "e3b0c44298fc" // SHA-256 of no pools
+	if i := e.Info(); i.Name != "sim" || !i.Simulated || len(i.Version) != 12 || i.Version == ofNothing || i.Model == "" {
 		t.Errorf("Info() = %+v", i)
 	}
 }

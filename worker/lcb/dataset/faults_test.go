@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -32,6 +33,26 @@ func TestFetchFaults(t *testing.T) {
 			w.Header().Set("Content-Range", "bytes 500-699999/700000")
 			w.WriteHeader(http.StatusPartialContent)
 			_, _ = w.Write(body[500:])
+			return true
+		}},
+		{name: "a range unasked for", gets: 2, fault: func(n int64, w http.ResponseWriter, _ *http.Request, body []byte) bool {
+			if n == 1 {
+				w.Header().Set("Content-Range", "bytes 500-699999/700000")
+				w.WriteHeader(http.StatusPartialContent)
+				_, _ = w.Write(body[500:])
+			}
+			return n == 1
+		}},
+		{name: "slow", gets: 1, fault: func(_ int64, w http.ResponseWriter, r *http.Request, body []byte) bool {
+			w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+			for chunk := range slices.Chunk(body, len(body)/4) {
+				_, _ = w.Write(chunk)
+				_ = http.NewResponseController(w).Flush()
+				select {
+				case <-time.After(400 * time.Millisecond): // less than the silence allowed, all together more
+				case <-r.Context().Done():
+				}
+			}
 			return true
 		}},
 		{name: "range refused", part: 1000, gets: 2, fault: func(n int64, w http.ResponseWriter, _ *http.Request, _ []byte) bool {
@@ -94,8 +115,11 @@ func TestFetchFaults(t *testing.T) {
 				h.fault = func(w http.ResponseWriter, r *http.Request, body []byte) bool { return c.fault(n.Add(1), w, r, body) }
 			}
 			cfg := h.config(t)
-			if c.name == "silent" {
+			switch c.name {
+			case "silent":
 				cfg.Stall = 100 * time.Millisecond
+			case "slow":
+				cfg.Stall = time.Second
 			}
 			if size := max(c.part, -c.part); size > 0 {
 				b := append(content("test6.jsonl"), make([]byte, 200_000)...)[:size]
@@ -124,8 +148,8 @@ func TestFetchFaults(t *testing.T) {
 			if strings.Contains(c.says, "digest") != errors.Is(err, ErrDigest) && !strings.Contains(c.says, "more than") {
 				t.Errorf("errors.Is(%v, ErrDigest) = %v", err, errors.Is(err, ErrDigest))
 			}
-			if _, err := os.Stat(part(cfg, "test6.jsonl")); errors.Is(err, ErrDigest) && !missing(err) {
-				t.Errorf("the bad part is left")
+			if _, left := os.Stat(part(cfg, "test6.jsonl")); errors.Is(err, ErrDigest) && !missing(left) {
+				t.Error("the bad part is left")
 			}
 			cfg.Offline = true
 			if set, err := Fetch(t.Context(), cfg, "v6"); err == nil {

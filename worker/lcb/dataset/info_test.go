@@ -33,7 +33,7 @@ func TestInspect(t *testing.T) {
 	}
 	want := Info{
 		Questions: 12, Stdin: 6, Functional: 6, Platforms: map[string]int{"lcbq": 12}, Difficulties: map[string]int{"easy": 3, "medium": 5, "hard": 4},
-		From: "2026-11-01T00:00:00", To: "2026-11-01T00:00:00", FewestTests: 1 << 30, LargestID: "lcbq_a05", Digest: lcb.Digest(sample.Problems()),
+		From: "2026-11-01T00:00:00", To: "2026-11-12T00:00:00", FewestTests: 1 << 30, LargestID: "lcbq_a05", Digest: lcb.Digest(sample.Problems()),
 	}
 	for _, p := range sample.Problems() {
 		tests, err := p.Tests()

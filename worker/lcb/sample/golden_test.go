@@ -98,7 +98,7 @@ func (d *definition) row(tb testing.TB) string {
 		Private     string `json:"private_test_cases"`
 		Metadata    string `json:"metadata"`
 	}{
-		d.title, d.content(), "lcbq", d.id, "lcbq_a", "2026-11-01T00:00:00", d.starter, d.difficulty,
+		d.title, d.content(), "lcbq", d.id, "lcbq_a", "2026-11-" + d.id[len(d.id)-2:] + "T00:00:00", d.starter, d.difficulty,
 		marshal(tb, d.tests(d.public)), private, marshal(tb, metadata),
 	})
 }
@@ -152,7 +152,7 @@ func TestRows(t *testing.T) {
 		}
 		// The encoded tests may differ by the compressor, and by nothing else.
 		if p.ID != want[i].ID || p.Content != want[i].Content || p.StarterCode != want[i].StarterCode || p.FuncName != want[i].FuncName ||
-			p.Title != want[i].Title || p.Difficulty != want[i].Difficulty || !slices.Equal(have, wanted) {
+			p.Title != want[i].Title || p.ContestDate != want[i].ContestDate || p.Difficulty != want[i].Difficulty || !slices.Equal(have, wanted) {
 			t.Errorf("%s is not what its definition makes; `just golden` writes it anew", p.ID)
 		}
 	}
