@@ -37,7 +37,7 @@ class Script:
         return DONE, b""
 def load(mode, func, source, cap, fatal):
     try:
-        code = compile(source, "<program>", "exec"); g = dict(G)
+        code = compile(source, "<program>", "exec"); g = G
         if mode == "script" and not func: return Script(code)
         if func: exec(code, g)
     except BaseException as e: raise Failure(ERROR, failure_payload(e))

@@ -1,0 +1,119 @@
+package sandbox
+
+import (
+	"errors"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	forEachLevel(t, Config{Limits: Limits{Memory: 512 << 20, CPU: 2 * time.Second, Wall: time.Second}}, func(t *testing.T, h *Host) {
+		t.Helper()
+		b := newBench(t, openSlotOn(t, h))
+		t.Run("ten gigabytes", func(t *testing.T) { //nolint:paralleltest // one slot
+			r, err := b.slot.Run(t.Context(), b.stdin, "x = bytearray(10 << 30)", func(int, Output) bool { return true })
+			if err != nil || r.Outcome != MemoryLimit || r.PeakMemory > 64<<20 {
+				t.Errorf("Run = %+v, %v", r, err)
+			}
+		})
+		t.Run("endless print", func(t *testing.T) { //nolint:paralleltest // one slot
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			r, err := b.slot.Run(t.Context(), b.stdin, "while True: print('x' * 10000)", func(int, Output) bool { return true })
+			runtime.ReadMemStats(&after)
+			if err != nil || r.Outcome != OutputLimit || r.PeakMemory > 64<<20 || after.Sys > before.Sys+64<<20 {
+				t.Errorf("Run = %+v, %v; our memory grew by %d", r, err, after.Sys-before.Sys)
+			}
+		})
+		t.Run("sleeper", func(t *testing.T) { //nolint:paralleltest // one slot
+			start := time.Now()
+			r, err := b.slot.Run(t.Context(), b.stdin, "import time\ntime.sleep(60)", func(int, Output) bool { return true })
+			if took := time.Since(start); err != nil || r.Outcome != TimeLimit || took > 5*time.Second {
+				t.Errorf("Run = %+v, %v after %v", r, err, took)
+			}
+		})
+		t.Run("second test", func(t *testing.T) { //nolint:paralleltest // one slot
+			r, err := b.slot.Run(t.Context(), b.stdin, "import time\na = input()\nif a != '5 7': time.sleep(60)\nprint(a)", func(int, Output) bool { return true })
+			if err != nil || r.Outcome != TimeLimit || r.Test != 1 {
+				t.Errorf("Run = %+v, %v, want time limit in test 1", r, err)
+			}
+		})
+	})
+}
+
+// TestOverloaded starves a program of its processor: it must not be judged.
+func TestOverloaded(t *testing.T) {
+	t.Parallel()
+	c := conversation{limits: Limits{CPU: time.Second, Wall: time.Second, Hard: 2 * time.Second}, pid: os.Getpid(), started: time.Now().Add(-3 * time.Second)}
+	// One second counts as waited for: what came before the first tick.
+	if err := c.judgeTime(2 * time.Second); !isStop(err) {
+		t.Errorf("judgeTime above the processor limit = %v, want a stop", err)
+	}
+	c.ticks, c.delay = 1, -time.Hour
+	if err := c.judgeTime(0); !errors.Is(err, ErrOverloaded) {
+		t.Errorf("judgeTime of a starved program = %v, want ErrOverloaded", err)
+	}
+	c.started = time.Now().Add(-1500 * time.Millisecond)
+	if err := c.judgeTime(0); err != nil {
+		t.Errorf("judgeTime of a starved program before the hard limit = %v", err)
+	}
+	c.delay = time.Hour
+	if err := c.judgeTime(0); !isStop(err) {
+		t.Errorf("judgeTime of a sleeper = %v, want a stop", err)
+	}
+}
+
+// TestLacking takes a layer of the kernel away and wants a lower level or a
+// refusal that says what to do.
+func TestLacking(t *testing.T) {
+	t.Parallel()
+	missing := errors.New("not here")
+	for _, tt := range []struct {
+		name  string
+		max   Level
+		lack  func(k *kernel)
+		level Level
+		text  string // in the error or in a layer's reason
+	}{
+		{"no landlock at A", A, func(k *kernel) { k.landlock, k.landlockErr = 0, missing }, A, "landlock"},
+		{"no landlock at B", B, func(k *kernel) { k.landlock, k.landlockErr = 0, missing }, B, "landlock"},
+		{"no landlock at C", C, func(k *kernel) { k.landlock, k.landlockErr = 0, missing }, 0, "nothing else would keep a program from our user's files"},
+		{"no filter at A", A, func(k *kernel) { k.seccompErr = missing }, A, "CONFIG_SECCOMP_FILTER"},
+		{"no filter at B", B, func(k *kernel) { k.seccompErr = missing }, 0, "nothing else would hold a program's processes"},
+		{"old landlock", C, func(k *kernel) { k.landlock = 1 }, C, "ABI 1"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			if tt.level > C && os.Geteuid() != 0 {
+				t.Skip("needs root")
+			}
+			k := askKernel()
+			tt.lack(&k)
+			h, err := Probe(t.Context(), Config{Python: testPython, MaxLevel: tt.max, kernel: &k})
+			if tt.level == 0 {
+				if err == nil || !strings.Contains(err.Error(), tt.text) {
+					t.Errorf("Probe = %v, want an error with %q", err, tt.text)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if h.Level() != tt.level {
+				t.Errorf("Level = %v, want %v", h.Level(), tt.level)
+			}
+			said := ""
+			for _, l := range h.Layers() {
+				said += l.Name + " " + l.Why + "\n"
+			}
+			if !strings.Contains(said, tt.text) {
+				t.Errorf("layers %s say nothing of %q", said, tt.text)
+			}
+			newBench(t, openSlotOn(t, h)).check(t)
+		})
+	}
+}
