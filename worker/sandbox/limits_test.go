@@ -45,25 +45,40 @@ func TestLimits(t *testing.T) {
 	})
 }
 
-// TestOverloaded starves a program of its processor: it must not be judged.
-func TestOverloaded(t *testing.T) {
+// TestJudgeWall wants a starved program to be told from a sleeper.
+func TestJudgeWall(t *testing.T) {
 	t.Parallel()
-	c := conversation{limits: Limits{CPU: time.Second, Wall: time.Second, Hard: 2 * time.Second}, pid: os.Getpid(), started: time.Now().Add(-3 * time.Second)}
-	// One second counts as waited for: what came before the first tick.
-	if err := c.judgeTime(2 * time.Second); !isStop(err) {
-		t.Errorf("judgeTime above the processor limit = %v, want a stop", err)
-	}
-	c.ticks, c.delay = 1, -time.Hour
-	if err := c.judgeTime(0); !errors.Is(err, ErrOverloaded) {
-		t.Errorf("judgeTime of a starved program = %v, want ErrOverloaded", err)
-	}
-	c.started = time.Now().Add(-1500 * time.Millisecond)
-	if err := c.judgeTime(0); err != nil {
-		t.Errorf("judgeTime of a starved program before the hard limit = %v", err)
-	}
-	c.delay = time.Hour
-	if err := c.judgeTime(0); !isStop(err) {
-		t.Errorf("judgeTime of a sleeper = %v, want a stop", err)
+	for _, tt := range []struct {
+		name            string
+		cpu, idle, wall time.Duration
+		stateErr        error
+		want            string
+	}{
+		{"fine", 900 * time.Millisecond, 0, 900 * time.Millisecond, nil, ""},
+		{"sleeper", 0, 1100 * time.Millisecond, 1100 * time.Millisecond, nil, "stop"},
+		{"works and sleeps", 600 * time.Millisecond, 600 * time.Millisecond, 1200 * time.Millisecond, nil, "stop"},
+		{"starved", 100 * time.Millisecond, 0, 9 * time.Second, nil, ""},
+		{"starved beyond the hard limit", 100 * time.Millisecond, 0, 11 * time.Second, nil, "overloaded"},
+		{"state unknown", 100 * time.Millisecond, 0, 9 * time.Second, os.ErrPermission, ""},
+		{"state unknown beyond the hard limit", 100 * time.Millisecond, 0, 11 * time.Second, os.ErrPermission, "stop"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			c := conversation{limits: Limits{CPU: time.Second, Wall: time.Second, Hard: 10 * time.Second}, idle: tt.idle}
+			err := c.judgeWall(tt.cpu, tt.wall, tt.stateErr)
+			got := ""
+			switch {
+			case isStop(err):
+				got = "stop"
+			case errors.Is(err, ErrOverloaded):
+				got = "overloaded"
+			case err != nil:
+				got = err.Error()
+			}
+			if got != tt.want {
+				t.Errorf("judgeWall = %v, want %q", err, tt.want)
+			}
+		})
 	}
 }
 

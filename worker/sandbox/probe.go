@@ -40,7 +40,7 @@ type kernel struct {
 	landlockErr error
 	seccompErr  error
 	memfdErr    error
-	delayErr    error
+	stateErr    error
 }
 
 // askKernel finds out what the kernel offers.
@@ -55,7 +55,7 @@ func askKernel() kernel {
 	if k.memfdErr = err; err == nil {
 		unix.Close(fd)
 	}
-	_, k.delayErr = runDelay(os.Getpid())
+	_, k.stateErr = asleep(os.Getpid())
 	return k
 }
 

@@ -23,7 +23,9 @@ const (
 
 const frameHeader = 5
 
-// tick is how often a program that takes its time is looked at.
+// tick is how often, on average, a program that takes its time is looked at.
+// Each program has a period of its own, from half to three halves of it, so
+// that none can be awake just when it is looked at.
 const tick = 100 * time.Millisecond
 
 // A conversation is one program's process as seen from here: the socket, the
@@ -45,8 +47,8 @@ type conversation struct {
 	// The current test.
 	started time.Time
 	baseCPU time.Duration
-	ticks   int
-	delay   time.Duration // run delay at the first tick
+	looked  time.Time     // when last looked at
+	idle    time.Duration // time found asleep
 	lastCPU time.Duration // at the last look
 
 	testCPU time.Duration // largest of all tests
@@ -65,7 +67,8 @@ func (s *stop) Error() string { return s.detail }
 
 // begin starts the clocks of the next test.
 func (c *conversation) begin() {
-	c.started, c.ticks, c.baseCPU = time.Now(), 0, c.lastCPU
+	c.started, c.idle, c.baseCPU = time.Now(), 0, c.lastCPU
+	c.looked = c.started
 }
 
 // readCPU returns the processor time of the current test so far.
@@ -78,55 +81,25 @@ func (c *conversation) readCPU() (time.Duration, error) {
 	return now - c.baseCPU, nil
 }
 
-// end stops the clocks of the current test and judges it by them: an answer
-// that came too late is none.
+// end stops the clocks of the current test: an answer that took too much
+// processor time is none. That it took too long is decided by look alone, since
+// only there it is sure that the program had not answered, and not that we were
+// late to hear it.
 func (c *conversation) end() error {
 	cpu, err := c.readCPU()
 	if err != nil {
 		return err
 	}
 	c.testCPU = max(c.testCPU, cpu)
-	return c.judgeTime(cpu)
+	return c.judgeCPU(cpu)
 }
 
-// judgeTime returns a stop if the current test is over a limit.
-func (c *conversation) judgeTime(cpu time.Duration) error {
-	if cpu > c.limits.CPU {
-		return &stop{TimeLimit, fmt.Sprintf("used %.2f s of processor time, limit %v", cpu.Seconds(), c.limits.CPU)}
-	}
-	wall := time.Since(c.started)
-	if wall <= c.limits.Wall {
+// judgeCPU returns a stop if the current test is over the processor limit.
+func (c *conversation) judgeCPU(cpu time.Duration) error {
+	if cpu <= c.limits.CPU {
 		return nil
 	}
-	late, err := c.runDelaySince()
-	switch {
-	case errors.Is(err, errNoRunDelay):
-		// Nothing tells a sleeper from one who waits for a processor: the
-		// longer limit is the only one that cannot be unjust.
-		if wall > c.limits.Hard {
-			return &stop{TimeLimit, fmt.Sprintf("took %.1f s, limit %v", wall.Seconds(), c.limits.Hard)}
-		}
-		return nil
-	case err != nil && wall <= c.limits.Hard:
-		return nil // it is dying; its socket will say so
-	}
-	if err == nil && wall-late > c.limits.Wall {
-		return &stop{TimeLimit, fmt.Sprintf("took %.2f s, %.2f s of them without a processor, limit %v", wall.Seconds(), late.Seconds(), c.limits.Wall)}
-	}
-	if wall > c.limits.Hard {
-		return fmt.Errorf("%w: a test took %.0f s and was given %.2f s of processor time", ErrOverloaded, wall.Seconds(), cpu.Seconds())
-	}
-	return nil
-}
-
-// runDelaySince returns how long the program waited for a processor during
-// the current test. What came before the first tick counts as waited.
-func (c *conversation) runDelaySince() (time.Duration, error) {
-	now, err := runDelay(c.pid)
-	if err != nil || c.ticks == 0 {
-		return 0, err
-	}
-	return tick + max(0, now-c.delay), nil
+	return &stop{TimeLimit, fmt.Sprintf("used %.2f s of processor time, limit %v", cpu.Seconds(), c.limits.CPU)}
 }
 
 // look is called when the program has said nothing for a tick.
@@ -141,16 +114,38 @@ func (c *conversation) look() error {
 	if err != nil {
 		return err
 	}
-	if c.ticks == 0 {
-		// An error here is met again, and dealt with, in judgeTime.
-		c.delay, _ = runDelay(c.pid)
-	}
-	c.ticks++
 	c.testCPU = max(c.testCPU, cpu)
+	if err := c.judgeCPU(cpu); err != nil {
+		return err
+	}
 	if err := c.host.memory.check(c.pid); err != nil {
 		return err
 	}
-	return c.judgeTime(cpu)
+	now := time.Now()
+	sleeping, stateErr := asleep(c.pid)
+	if sleeping {
+		// We may have been late to look; what it did meanwhile is not known.
+		c.idle += min(now.Sub(c.looked), 2*tick)
+	}
+	c.looked = now
+	return c.judgeWall(cpu, now.Sub(c.started), stateErr)
+}
+
+// judgeWall returns a stop if the current test has slept too long, and
+// ErrOverloaded if it took very long for want of a processor.
+func (c *conversation) judgeWall(cpu, wall time.Duration, stateErr error) error {
+	if cpu+c.idle > c.limits.Wall {
+		return &stop{TimeLimit, fmt.Sprintf("ran %.2f s and slept %.2f s, limit %v", cpu.Seconds(), c.idle.Seconds(), c.limits.Wall)}
+	}
+	switch {
+	case wall <= c.limits.Hard:
+		return nil
+	case stateErr != nil:
+		// Nothing told a sleeper from one who waits for a processor: only the
+		// longer limit was not unjust.
+		return &stop{TimeLimit, fmt.Sprintf("took %.1f s, limit %v", wall.Seconds(), c.limits.Hard)}
+	}
+	return fmt.Errorf("%w: a test was given %.2f s of processor time in %.0f s", ErrOverloaded, cpu.Seconds(), wall.Seconds())
 }
 
 // fill reads at least one more byte.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"strconv"
 	"strings"
@@ -316,7 +317,7 @@ func programSocket() ([2]int, error) {
 	if err != nil {
 		return pair, fmt.Errorf("open program's socket: %w", err)
 	}
-	if err := setTimeouts(pair[0], tick); err == nil {
+	if err = setTimeouts(pair[0], tick/2+rand.N(tick)); err == nil {
 		err = unix.SetsockoptInt(pair[0], unix.SOL_SOCKET, unix.SO_PASSCRED, 1)
 	}
 	if err != nil {
