@@ -28,11 +28,11 @@ func cpuTime(pid int) (time.Duration, error) {
 // is ready to run and has no processor, or waits for a disk, is not asleep:
 // that is the machine's doing. So the time a program is found asleep, plus its
 // processor time, is what it would have taken on a machine of its own.
-func asleep(pid int) (bool, error) {
+func asleep(pid int) (all bool, threads int, err error) {
 	dir := "/proc/" + strconv.Itoa(pid) + "/task"
 	tasks, err := os.ReadDir(dir)
 	if err != nil {
-		return false, fmt.Errorf("read state of process %d: %w", pid, err)
+		return false, 0, fmt.Errorf("read state of process %d: %w", pid, err)
 	}
 	for _, task := range tasks {
 		stat, err := os.ReadFile(dir + "/" + task.Name() + "/stat")
@@ -40,18 +40,18 @@ func asleep(pid int) (bool, error) {
 			continue // the thread ended meanwhile
 		}
 		if err != nil {
-			return false, fmt.Errorf("read state of process %d: %w", pid, err)
+			return false, 0, fmt.Errorf("read state of process %d: %w", pid, err)
 		}
 		// The name before the state is in parentheses and may hold some.
 		end := bytes.LastIndexByte(stat, ')')
 		if end < 0 || end+2 >= len(stat) {
-			return false, fmt.Errorf("read state of process %d: got %q", pid, stat)
+			return false, 0, fmt.Errorf("read state of process %d: got %q", pid, stat)
 		}
 		switch stat[end+2] {
 		case 'S', 'T', 't', 'Z', 'X':
 		default:
-			return false, nil
+			return false, len(tasks), nil
 		}
 	}
-	return true, nil
+	return true, len(tasks), nil
 }

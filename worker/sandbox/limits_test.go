@@ -3,10 +3,13 @@ package sandbox
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestLimits(t *testing.T) {
@@ -99,6 +102,8 @@ func TestLacking(t *testing.T) {
 		{"no landlock at C", C, func(k *kernel) { k.landlock, k.landlockErr = 0, missing }, 0, "nothing else would keep a program from our user's files"},
 		{"no filter at A", A, func(k *kernel) { k.seccompErr = missing }, A, "CONFIG_SECCOMP_FILTER"},
 		{"no filter at B", B, func(k *kernel) { k.seccompErr = missing }, 0, "nothing else would hold a program's processes"},
+		{"no memfd", C, func(k *kernel) { k.memfdErr = missing }, C, "through a pipe"},
+		{"no states", C, func(k *kernel) { k.stateErr = missing }, C, "hidepid"},
 		{"old landlock", C, func(k *kernel) { k.landlock = 1 }, C, "ABI 1"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -130,5 +135,56 @@ func TestLacking(t *testing.T) {
 			}
 			newBench(t, openSlotOn(t, h)).check(t)
 		})
+	}
+}
+
+// TestNoRoomToFork takes the tasks of a slot's control group away: a program
+// that cannot be started is our failure, and the next one must start.
+func TestNoRoomToFork(t *testing.T) {
+	t.Parallel()
+	h := probeAt(t, A, Config{})
+	if h.groups == nil {
+		t.Skip("no control groups here")
+	}
+	s := openSlotOn(t, h)
+	b := newBench(t, s)
+	file := filepath.Join(s.groups[len(s.groups)-1], "pids.max")
+	if err := os.WriteFile(file, []byte("1"), 0); err != nil {
+		t.Fatal(err)
+	}
+	r, err := s.Run(t.Context(), b.next, correctStdin, func(int, Output) bool { return true })
+	if !errors.Is(err, unix.EAGAIN) {
+		t.Errorf("Run without room for a process = %+v, %v, want EAGAIN", r, err)
+	}
+	if err := os.WriteFile(file, []byte("72"), 0); err != nil {
+		t.Fatal(err)
+	}
+	b.check(t)
+}
+
+// TestPrivateInterpreter uses one that only root can read.
+func TestPrivateInterpreter(t *testing.T) {
+	t.Parallel()
+	found, err := filepath.Glob("/root/.pyenv/versions/3.1[0-9]*/bin/python3")
+	if err != nil || len(found) == 0 {
+		t.Skip("no interpreter below /root")
+	}
+	for _, python := range found {
+		for _, max := range []Level{A, B} {
+			t.Run(python+" "+max.String(), func(t *testing.T) {
+				t.Parallel()
+				h, err := Probe(t.Context(), Config{Python: python, MaxLevel: max})
+				if err != nil {
+					t.Fatal(err)
+				}
+				// B's user cannot read it, and C is root without its rights.
+				if want := map[Level]Level{A: A, B: C}[max]; h.Level() != want {
+					t.Errorf("Level = %v, want %v", h.Level(), want)
+				}
+				b := newBench(t, openSlotOn(t, h))
+				b.judge(t, hostileCase{"imports", "import decimal, fractions, sqlite3, zoneinfo, hashlib\nprint(decimal.Decimal(1) / 3 > 0)", []string{"accepted"}}, func(int) string { return "True\n" })
+				b.check(t)
+			})
+		}
 	}
 }

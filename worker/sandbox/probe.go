@@ -55,7 +55,7 @@ func askKernel() kernel {
 	if k.memfdErr = err; err == nil {
 		unix.Close(fd)
 	}
-	_, k.stateErr = asleep(os.Getpid())
+	_, _, k.stateErr = asleep(os.Getpid())
 	return k
 }
 

@@ -28,6 +28,10 @@ const frameHeader = 5
 // that none can be awake just when it is looked at.
 const tick = 100 * time.Millisecond
 
+// maxThreads bounds the threads of a program where the kernel does not. A
+// thread costs the host a task and its kernel stack, whatever its own stack.
+const maxThreads = 1024
+
 // A conversation is one program's process as seen from here: the socket, the
 // clocks, and why it was given up. It holds no verdict on the host: that a
 // program can end a conversation at any moment is its right.
@@ -122,7 +126,10 @@ func (c *conversation) look() error {
 		return err
 	}
 	now := time.Now()
-	sleeping, stateErr := asleep(c.pid)
+	sleeping, threads, stateErr := asleep(c.pid)
+	if threads > maxThreads {
+		return &stop{Crashed, fmt.Sprintf("started %d threads, limit %d", threads, maxThreads)}
+	}
 	if sleeping {
 		// We may have been late to look; what it did meanwhile is not known.
 		c.idle += min(now.Sub(c.looked), 2*tick)

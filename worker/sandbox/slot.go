@@ -193,7 +193,7 @@ func (s *Slot) attempt(ctx context.Context, f flavour, q *Question, source strin
 	if err != nil {
 		return Result{}, err
 	}
-	index, err := srv.load(q)
+	index, err := srv.load(q, s.host.supply)
 	if err != nil {
 		return Result{}, err
 	}
@@ -247,6 +247,9 @@ const keepBuffer = 1 << 20
 func (s *Slot) settle(ctx context.Context, srv *server, c *conversation, r Result, ended error) (Result, error) {
 	d, err := srv.reap()
 	var refused *refusal
+	if errors.Is(err, errServer) {
+		s.adopt(srv, c.pid)
+	}
 	switch {
 	case errors.As(err, &refused):
 		return Result{}, fmt.Errorf("start program: %w", err)
@@ -277,6 +280,16 @@ func (s *Slot) settle(ctx context.Context, srv *server, c *conversation, r Resul
 		return Result{}, ended
 	}
 	return r, nil
+}
+
+// adopt waits for a program whose fork server died, in case we are the process
+// that inherits orphans: the kernel has killed it, but it would stay a zombie.
+func (s *Slot) adopt(srv *server, pid int) {
+	_ = srv.process.Kill()
+	<-srv.reaped
+	if pid != 0 && !s.host.plan.PIDNS {
+		_, _ = unix.Wait4(pid, nil, 0, nil)
+	}
 }
 
 // explainDeath fills in what ended a process that ended by itself.
