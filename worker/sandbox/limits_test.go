@@ -48,8 +48,8 @@ func TestLimits(t *testing.T) {
 	})
 }
 
-// TestJudgeWall wants a starved program to be told from a sleeper.
-func TestJudgeWall(t *testing.T) {
+// TestClocks wants a starved program to be told from a sleeper.
+func TestClocks(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name            string
@@ -67,8 +67,9 @@ func TestJudgeWall(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			c := conversation{limits: Limits{CPU: time.Second, Wall: time.Second, Hard: 10 * time.Second}, idle: tt.idle}
-			err := c.judgeWall(tt.cpu, tt.wall, tt.stateErr)
+			start := time.Now()
+			k := clocks{now: tt.cpu, idle: tt.idle, started: start, looked: start}
+			err := k.silent(Limits{CPU: time.Second, Wall: time.Second, Hard: 10 * time.Second}, start.Add(tt.wall), false, tt.stateErr)
 			got := ""
 			switch {
 			case isStop(err):
@@ -79,9 +80,57 @@ func TestJudgeWall(t *testing.T) {
 				got = err.Error()
 			}
 			if got != tt.want {
-				t.Errorf("judgeWall = %v, want %q", err, tt.want)
+				t.Errorf("silent = %v, want %q", err, tt.want)
 			}
 		})
+	}
+}
+
+// TestClocksOfSeveral asks for several tests at once and wants no test to be
+// charged with another's time.
+func TestClocksOfSeveral(t *testing.T) {
+	t.Parallel()
+	limits := Limits{CPU: time.Second, Wall: time.Second, Hard: 10 * time.Second}
+	var k clocks
+	k.now = 5 * time.Second
+	k.ask()
+	k.now += 600 * time.Millisecond
+	if err := k.answered(limits); err != nil {
+		t.Errorf("first test of 0.6 s: %v", err)
+	}
+	k.now += 600 * time.Millisecond
+	if err := k.answered(limits); !errors.Is(err, errUnclear) {
+		t.Errorf("second test of 0.6 s or more = %v, want errUnclear", err)
+	}
+	k.now += 1100 * time.Millisecond
+	if err := k.answered(limits); !isStop(err) {
+		t.Errorf("third test of 1.1 s or more = %v, want a stop", err)
+	}
+	k.ask()
+	k.now += 900 * time.Millisecond
+	if err := k.answered(limits); err != nil {
+		t.Errorf("a test of 0.9 s after a rest: %v", err)
+	}
+}
+
+// TestSeveralSlowTests wants tests that are slow together to pass each.
+func TestSeveralSlowTests(t *testing.T) {
+	t.Parallel()
+	h, err := Probe(t.Context(), Config{Python: testPython, Limits: Limits{CPU: 300 * time.Millisecond}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := openSlotOn(t, h)
+	q := &Question{ID: "q", Inputs: []string{"0", "0", "0.2", "0.2", "0.2", "0.2", "0"}}
+	const source = "import time\nx = float(input())\nt = time.process_time()\nwhile time.process_time() < t + x: pass\nprint(x)\n"
+	r, err := s.Run(t.Context(), q, source, func(int, Output) bool { return true })
+	if err != nil || r.Outcome != Accepted || r.TestCPU > 300*time.Millisecond || r.CPU < 800*time.Millisecond {
+		t.Errorf("Run = %+v, %v", r, err)
+	}
+	q = &Question{ID: "r", Inputs: []string{"0", "0", "0.2", "0.4"}}
+	r, err = s.Run(t.Context(), q, source, func(int, Output) bool { return true })
+	if err != nil || r.Outcome != TimeLimit || r.Test != 3 {
+		t.Errorf("Run = %+v, %v, want time limit in test 3", r, err)
 	}
 }
 

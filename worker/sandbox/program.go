@@ -23,15 +23,6 @@ const (
 
 const frameHeader = 5
 
-// tick is how often, on average, a program that takes its time is looked at.
-// Each program has a period of its own, from half to three halves of it, so
-// that none can be awake just when it is looked at.
-const tick = 100 * time.Millisecond
-
-// maxThreads bounds the threads of a program where the kernel does not. A
-// thread costs the host a task and its kernel stack, whatever its own stack.
-const maxThreads = 1024
-
 // A conversation is one program's process as seen from here: the socket, the
 // clocks, and why it was given up. It holds no verdict on the host: that a
 // program can end a conversation at any moment is its right.
@@ -42,20 +33,16 @@ type conversation struct {
 	pid    int // known once the program is confined
 	buf    []byte
 	have   int // bytes of buf read and not yet consumed
+	used   int // bytes of buf that the last frame took, consumed by the next read
+	asked  int // frames asked for that have not come
+	strict bool
 
 	// A script's standard output: ours of the socket, and what came of it.
 	out    int // -1 for none
 	text   []byte
 	closed bool // the program's side is
 
-	// The current test.
-	started time.Time
-	baseCPU time.Duration
-	looked  time.Time     // when last looked at
-	idle    time.Duration // time found asleep
-	lastCPU time.Duration // at the last look
-
-	testCPU time.Duration // largest of all tests
+	clocks clocks
 }
 
 // errGone says that the program closed its socket, which only its death does.
@@ -68,92 +55,6 @@ type stop struct {
 }
 
 func (s *stop) Error() string { return s.detail }
-
-// begin starts the clocks of the next test.
-func (c *conversation) begin() {
-	c.started, c.idle, c.baseCPU = time.Now(), 0, c.lastCPU
-	c.looked = c.started
-}
-
-// readCPU returns the processor time of the current test so far.
-func (c *conversation) readCPU() (time.Duration, error) {
-	now, err := cpuTime(c.pid)
-	if err != nil {
-		return 0, err
-	}
-	c.lastCPU = now
-	return now - c.baseCPU, nil
-}
-
-// end stops the clocks of the current test: an answer that took too much
-// processor time is none. That it took too long is decided by look alone, since
-// only there it is sure that the program had not answered, and not that we were
-// late to hear it.
-func (c *conversation) end() error {
-	cpu, err := c.readCPU()
-	if err != nil {
-		return err
-	}
-	c.testCPU = max(c.testCPU, cpu)
-	return c.judgeCPU(cpu)
-}
-
-// judgeCPU returns a stop if the current test is over the processor limit.
-func (c *conversation) judgeCPU(cpu time.Duration) error {
-	if cpu <= c.limits.CPU {
-		return nil
-	}
-	return &stop{TimeLimit, fmt.Sprintf("used %.2f s of processor time, limit %v", cpu.Seconds(), c.limits.CPU)}
-}
-
-// look is called when the program has said nothing for a tick.
-func (c *conversation) look() error {
-	if c.pid == 0 {
-		if time.Since(c.started) > controlTimeout {
-			return fmt.Errorf("%w: no program started in %v", errServer, controlTimeout)
-		}
-		return nil
-	}
-	cpu, err := c.readCPU()
-	if err != nil {
-		return err
-	}
-	c.testCPU = max(c.testCPU, cpu)
-	if err := c.judgeCPU(cpu); err != nil {
-		return err
-	}
-	if err := c.host.memory.check(c.pid); err != nil {
-		return err
-	}
-	now := time.Now()
-	sleeping, threads, stateErr := asleep(c.pid)
-	if threads > maxThreads {
-		return &stop{Crashed, fmt.Sprintf("started %d threads, limit %d", threads, maxThreads)}
-	}
-	if sleeping {
-		// We may have been late to look; what it did meanwhile is not known.
-		c.idle += min(now.Sub(c.looked), 2*tick)
-	}
-	c.looked = now
-	return c.judgeWall(cpu, now.Sub(c.started), stateErr)
-}
-
-// judgeWall returns a stop if the current test has slept too long, and
-// ErrOverloaded if it took very long for want of a processor.
-func (c *conversation) judgeWall(cpu, wall time.Duration, stateErr error) error {
-	if cpu+c.idle > c.limits.Wall {
-		return &stop{TimeLimit, fmt.Sprintf("ran %.2f s and slept %.2f s, limit %v", cpu.Seconds(), c.idle.Seconds(), c.limits.Wall)}
-	}
-	switch {
-	case wall <= c.limits.Hard:
-		return nil
-	case stateErr != nil:
-		// Nothing told a sleeper from one who waits for a processor: only the
-		// longer limit was not unjust.
-		return &stop{TimeLimit, fmt.Sprintf("took %.1f s, limit %v", wall.Seconds(), c.limits.Hard)}
-	}
-	return fmt.Errorf("%w: a test was given %.2f s of processor time in %.0f s", ErrOverloaded, cpu.Seconds(), wall.Seconds())
-}
 
 // fill reads at least one more byte.
 func (c *conversation) fill() error {
@@ -218,9 +119,11 @@ func (c *conversation) ready() error {
 	}
 }
 
-// frame reads one frame. The payload is valid until the next call. Anything
-// behind it was sent before it was asked for, so it is out of turn.
+// frame reads the next frame. The payload is valid until the next call. What
+// comes beyond the frames asked for is out of turn.
 func (c *conversation) frame() (status byte, payload []byte, err error) {
+	c.have = copy(c.buf, c.buf[c.used:c.have])
+	c.used = 0
 	for c.have < frameHeader {
 		if err := c.fill(); err != nil {
 			return 0, nil, err
@@ -242,10 +145,11 @@ func (c *conversation) frame() (status byte, payload []byte, err error) {
 			return 0, nil, err
 		}
 	}
-	if c.have > total {
+	c.used = total
+	c.asked--
+	if c.asked == 0 && c.have > total {
 		return 0, nil, outOfTurn()
 	}
-	c.have = 0
 	return c.buf[0], c.buf[frameHeader:total], nil
 }
 
@@ -254,14 +158,15 @@ const frameSlack = 64 << 10
 
 func outOfTurn() error { return &stop{Crashed, "answered what it was not asked"} }
 
-// goAhead asks for the next test, if the program has kept silent.
-func (c *conversation) goAhead() error {
-	n, _, err := unix.Recvfrom(c.fd, c.buf[:1], unix.MSG_DONTWAIT|unix.MSG_PEEK)
-	if err == nil && n > 0 {
+// goAhead asks for the next n tests, if the program has kept silent.
+func (c *conversation) goAhead(n int) error {
+	m, _, err := unix.Recvfrom(c.fd, c.buf[:1], unix.MSG_DONTWAIT|unix.MSG_PEEK)
+	if err == nil && m > 0 {
 		return outOfTurn()
 	}
-	c.begin()
-	_, err = unix.SendmsgN(c.fd, []byte("G"), nil, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
+	c.clocks.ask()
+	c.asked = n
+	_, err = unix.SendmsgN(c.fd, goAheads[:n], nil, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
 	if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
 		return errGone
 	}
@@ -271,11 +176,26 @@ func (c *conversation) goAhead() error {
 	return nil
 }
 
-// sendSource sends the program's text, length first. A program is read whole
-// before it runs, so this cannot block for longer than the process takes.
-func (c *conversation) sendSource(source string) error {
-	data := make([]byte, 0, 4+len(source))
-	data = append(binary.LittleEndian.AppendUint32(data, uint32(len(source))), source...)
+// goAheads is asked for as many tests as it has bytes.
+var goAheads = []byte("GGGGGGGG")
+
+// pace returns how many of the tests left to ask for at once. Quick tests are
+// asked for several at a time, because the hand-over costs more than they do;
+// in strict pace each is asked for alone, and its clocks are exact.
+func (c *conversation) pace(left int) int {
+	if c.strict || c.clocks.last > quick {
+		return 1
+	}
+	return min(left, len(goAheads))
+}
+
+// quick is the processor time below which a test says that the next ones will
+// not be slow either. If they are, nothing is lost but some precision.
+const quick = 20 * time.Millisecond
+
+// send sends data, which the program reads before it does anything else, so
+// that this cannot block for longer than its process takes.
+func (c *conversation) send(data []byte) error {
 	for len(data) > 0 {
 		n, err := unix.SendmsgN(c.fd, data, nil, nil, unix.MSG_NOSIGNAL)
 		switch {
@@ -297,10 +217,11 @@ func (c *conversation) sendSource(source string) error {
 
 // talk holds the whole conversation with a program of LCB mode and returns
 // what ended it: nil if every test was accepted, a *stop, a *raised, errGone,
-// or an error of ours. It leaves in test the index of the test at hand.
+// errUnclear, or an error of ours. It leaves in test the index of the test at
+// hand.
 func (c *conversation) talk(q *Question, source string, check Check, test *int) error {
 	*test = -1
-	if err := c.load(source); err != nil {
+	if err := c.load(source, len(q.Inputs)); err != nil {
 		return err
 	}
 	want := byte(statusOutput)
@@ -309,8 +230,10 @@ func (c *conversation) talk(q *Question, source string, check Check, test *int) 
 	}
 	for i := range q.Inputs {
 		*test = i
-		if err := c.goAhead(); err != nil {
-			return err
+		if c.asked == 0 {
+			if err := c.goAhead(c.pace(len(q.Inputs) - i)); err != nil {
+				return err
+			}
 		}
 		payload, err := c.answer(want)
 		if err != nil {
@@ -325,24 +248,32 @@ func (c *conversation) talk(q *Question, source string, check Check, test *int) 
 }
 
 // load waits for the program's process, gives it the source, and waits until
-// that is compiled and loaded, under the limits of a test.
-func (c *conversation) load(source string) error {
-	c.started = time.Now()
+// that is compiled and loaded, under the limits of a test. Unless the pace is
+// strict, the first of the tests is asked for along with it.
+func (c *conversation) load(source string, tests int) error {
+	c.clocks.started = time.Now()
+	data := make([]byte, 0, 5+len(source))
+	data = append(binary.LittleEndian.AppendUint32(data, uint32(len(source))), source...)
+	c.asked = 1
+	if tests > 0 && !c.strict {
+		data = append(data, 'G')
+		c.asked = 2
+	}
 	small := len(source) <= inlineSource
 	if small {
-		if err := c.sendSource(source); err != nil {
+		if err := c.send(data); err != nil {
 			return err
 		}
 	}
 	if err := c.ready(); err != nil {
 		return err
 	}
-	if _, err := c.readCPU(); err != nil {
+	if err := c.clocks.read(c.pid); err != nil {
 		return err
 	}
-	c.begin()
+	c.clocks.ask()
 	if !small {
-		if err := c.sendSource(source); err != nil {
+		if err := c.send(data); err != nil {
 			return err
 		}
 	}
@@ -361,13 +292,17 @@ func output(kind Kind, payload []byte) Output {
 	return Output{Text: payload}
 }
 
-// answer reads the frame that ends a test and stops its clocks.
+// answer reads the frame that ends a test, and judges the test by its clocks:
+// an answer that took too long is none.
 func (c *conversation) answer(want byte) ([]byte, error) {
 	status, payload, err := c.frame()
 	if err != nil {
 		return nil, err
 	}
-	if err := c.end(); err != nil {
+	if err := c.clocks.read(c.pid); err != nil {
+		return nil, err
+	}
+	if err := c.clocks.answered(c.limits); err != nil {
 		return nil, err
 	}
 	switch status {

@@ -145,7 +145,8 @@ type Output struct {
 }
 
 // A Check looks at the output of a test and reports whether to go on with the
-// next. The output is valid only during the call.
+// next. The output is valid only during the call. A program may be started over
+// (its fork server died, its time was unclear): then test 0 comes again.
 type Check func(test int, out Output) (ok bool)
 
 // An Outcome says how a program ended.

@@ -200,11 +200,21 @@ func (s *Slot) attempt(ctx context.Context, f flavour, q *Question, source strin
 	if s.host.config.Mode == Script && q.Kind == Stdin {
 		return s.runScript(ctx, srv, index, q, source, check)
 	}
+	r, err := s.converseOnce(ctx, srv, index, q, source, check, false)
+	if errors.Is(err, errUnclear) {
+		r, err = s.converseOnce(ctx, srv, index, q, source, check, true)
+	}
+	return r, err
+}
+
+// converseOnce runs a program of LCB mode in a process of its own.
+func (s *Slot) converseOnce(ctx context.Context, srv *server, index uint32, q *Question, source string, check Check, strict bool) (Result, error) {
 	c, err := s.converse(srv, index, 0, len(q.Inputs))
 	if err != nil {
 		return Result{}, err
 	}
 	defer s.hangUp(c)
+	c.strict = strict
 	release := c.watch(ctx)
 	r := Result{}
 	err = c.talk(q, source, check, &r.Test)
@@ -258,7 +268,7 @@ func (s *Slot) settle(ctx context.Context, srv *server, c *conversation, r Resul
 	case ctx.Err() != nil && ended != nil && !isStop(ended):
 		return Result{}, context.Cause(ctx)
 	}
-	r.CPU, r.TestCPU, r.PeakMemory = d.cpu, c.testCPU, d.peak
+	r.CPU, r.TestCPU, r.PeakMemory = d.cpu, c.clocks.most, d.peak
 	var halt *stop
 	var exc *raised
 	switch {
