@@ -57,20 +57,21 @@ class MockStdinWithBuffer:
         return _getattr(stream, name)
 
 
-def make_capture(cap, fatal):
-    """Return the class of sys.stdout for programs that may print cap characters."""
+class StringIO(_StringIO):  # so that a program's error messages read as officially
+    """sys.stdout of one test, which ends the program when it printed too much."""
 
-    class StringIO(_StringIO):  # so a program's error messages read as officially
-        left = cap
+    def __init__(self, cap, fatal):
+        _StringIO.__init__(self)
+        self.left, self.fatal = cap, fatal
+        # One argument too many, so close() raises TypeError.
+        self.close = lambda x: 1
 
-        def write(self, s):
-            n = _write(self, s)
-            self.left = left = self.left - n
-            if left < 0:
-                fatal(LIMIT, b"")
-            return n
-
-    return StringIO
+    def write(self, s):
+        n = _write(self, s)
+        self.left = left = self.left - n
+        if left < 0:
+            self.fatal(LIMIT, b"")
+        return n
 
 
 class Patches:
