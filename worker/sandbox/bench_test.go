@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"fmt"
-	"os"
 	"syscall"
 	"testing"
 	"time"
@@ -42,7 +41,7 @@ func cpuOfAll() time.Duration {
 func BenchmarkProgram(b *testing.B) {
 	for _, level := range []Level{A, B, C} {
 		b.Run(level.String(), func(b *testing.B) {
-			h, err := Probe(b.Context(), Config{Python: os.Getenv("PY"), MaxLevel: level, MinLevel: level})
+			h, err := Probe(b.Context(), Config{Python: testPython, MaxLevel: level, MinLevel: level})
 			if err != nil {
 				b.Skip(err)
 			}

@@ -24,36 +24,34 @@ func cpuTime(pid int) (time.Duration, error) {
 	return time.Duration(ts.Nano()), nil
 }
 
-// errNoRunDelay is returned by runDelay where the kernel does not account for
-// the time a thread waits for a processor; wall limits then mean little.
-var errNoRunDelay = errors.New("no run delay in schedstat")
-
-// runDelay returns how long the threads of pid that live now have been ready to
-// run without a processor.
-func runDelay(pid int) (time.Duration, error) {
+// asleep reports whether every thread of pid sleeps or is stopped. A thread that
+// is ready to run and has no processor, or waits for a disk, is not asleep:
+// that is the machine's doing. So the time a program is found asleep, plus its
+// processor time, is what it would have taken on a machine of its own.
+func asleep(pid int) (all bool, threads int, err error) {
 	dir := "/proc/" + strconv.Itoa(pid) + "/task"
 	tasks, err := os.ReadDir(dir)
 	if err != nil {
-		return 0, fmt.Errorf("read run delay: %w", err)
+		return false, 0, fmt.Errorf("read state of process %d: %w", pid, err)
 	}
-	var sum time.Duration
 	for _, task := range tasks {
-		stat, err := os.ReadFile(dir + "/" + task.Name() + "/schedstat")
+		stat, err := os.ReadFile(dir + "/" + task.Name() + "/stat")
 		if errors.Is(err, unix.ESRCH) || errors.Is(err, os.ErrNotExist) {
 			continue // the thread ended meanwhile
 		}
 		if err != nil {
-			return 0, fmt.Errorf("%w: %w", errNoRunDelay, err)
+			return false, 0, fmt.Errorf("read state of process %d: %w", pid, err)
 		}
-		fields := bytes.Fields(stat)
-		if len(fields) < 2 {
-			return 0, errNoRunDelay
+		// The name before the state is in parentheses and may hold some.
+		end := bytes.LastIndexByte(stat, ')')
+		if end < 0 || end+2 >= len(stat) {
+			return false, 0, fmt.Errorf("read state of process %d: got %q", pid, stat)
 		}
-		ns, err := strconv.ParseInt(string(fields[1]), 10, 64)
-		if err != nil {
-			return 0, fmt.Errorf("%w: %w", errNoRunDelay, err)
+		switch stat[end+2] {
+		case 'S', 'T', 't', 'Z', 'X':
+		default:
+			return false, len(tasks), nil
 		}
-		sum += time.Duration(ns)
 	}
-	return sum, nil
+	return true, len(tasks), nil
 }

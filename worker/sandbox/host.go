@@ -24,6 +24,7 @@ type Host struct {
 	numpy       bool
 	groups      *cgroups // nil where there are none
 	memory      memoryWatch
+	supply      supply
 }
 
 // Level returns how much a program is isolated here.
@@ -53,6 +54,10 @@ func Probe(ctx context.Context, config Config) (*Host, error) {
 	k := askKernel()
 	if config.kernel != nil {
 		k = *config.kernel
+	}
+	h.supply = sealedFile
+	if k.memfdErr != nil {
+		h.supply = feedPipe
 	}
 	if err := h.settleLevel(ctx, k); err != nil {
 		return nil, fmt.Errorf("probe sandbox: %w", err)

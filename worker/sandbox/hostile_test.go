@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"bytes"
+	"embed"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,6 +10,11 @@ import (
 	"strings"
 	"testing"
 )
+
+// In the binary, because some tests run it where the source is out of reach.
+//
+//go:embed testdata/hostile
+var hostileFiles embed.FS
 
 // A hostileCase is one program of testdata/hostile.
 type hostileCase struct {
@@ -43,7 +49,7 @@ def call(number, *args):
 // readHostile returns the programs of one catalogue file.
 func readHostile(t *testing.T, file string) []hostileCase {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("testdata", "hostile", file))
+	text, err := hostileFiles.ReadFile("testdata/hostile/" + file)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,6 +51,6 @@ func (h *Host) describeLayers(st stance, k kernel, groupsErr error, refused []er
 	add("system call allow-list", k.seccompErr == nil, text(k.seccompErr, "CONFIG_SECCOMP_FILTER gives it"))
 	add("resource limits", true, "")
 	add("inputs in a sealed memfd", k.memfdErr == nil, text(k.memfdErr, "they go through a pipe"))
-	add("wall clock less run-queue delay", k.delayErr == nil, text(k.delayErr, "CONFIG_SCHED_INFO gives it; the hard limit holds sleepers"))
+	add("sleepers told from the starved", k.stateErr == nil, text(k.stateErr, "mount /proc without hidepid; until then the hard limit stops sleepers"))
 	return layers
 }

@@ -26,14 +26,15 @@ func encodeInputs(inputs []string) []byte {
 	return buf
 }
 
-// sealedFile returns a descriptor from which data can be read and through
-// which nobody can ever change it. Where the kernel has no memfd, or forbids
-// it, the descriptor is the end of a pipe that a goroutine feeds; stop ends
-// that goroutine and must be called once the reader is done.
-func sealedFile(data []byte) (fd int, stop func(), err error) {
+// A supply makes a descriptor from which data can be read. The caller closes
+// it, and calls done once the reader is through with it.
+type supply func(data []byte) (fd int, done func(), err error)
+
+// sealedFile is a supply by a file in memory that nobody can ever change.
+func sealedFile(data []byte) (fd int, done func(), err error) {
 	fd, err = unix.MemfdCreate("lcbq-inputs", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	if err != nil {
-		return feedPipe(data)
+		return -1, nil, fmt.Errorf("make file for inputs: %w", err)
 	}
 	if err := fillMemfd(fd, data); err != nil {
 		unix.Close(fd)
@@ -61,8 +62,9 @@ func fillMemfd(fd int, data []byte) error {
 	return nil
 }
 
-// feedPipe returns the reading end of a pipe that carries data.
-func feedPipe(data []byte) (fd int, stop func(), err error) {
+// feedPipe is a supply by a pipe and a goroutine that feeds it, for kernels
+// that have no memfd, or forbid it.
+func feedPipe(data []byte) (fd int, done func(), err error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return -1, nil, fmt.Errorf("open pipe for inputs: %w", err)
@@ -80,13 +82,13 @@ func feedPipe(data []byte) (fd int, stop func(), err error) {
 		err = unix.SetNonblock(fd, false)
 	}
 	_ = r.Close()
-	stop = func() {
+	done = func() {
 		_ = w.Close()
 		<-fed
 	}
 	if err != nil {
-		stop()
+		done()
 		return -1, nil, fmt.Errorf("open pipe for inputs: %w", err)
 	}
-	return fd, stop, nil
+	return fd, done, nil
 }

@@ -31,7 +31,7 @@ var stances = []stance{
 	{level: A, name: "namespaces", root: true, uid: true, remedy: "run with CAP_SYS_ADMIN, in a container --privileged"},
 	{level: A, name: "user namespaces", userns: true, remedy: "allow unprivileged user namespaces, or run as root"},
 	{level: B, name: "a user per slot", root: true, uid: true, remedy: "install the interpreter where any user can read it"},
-	{level: C, name: "no privilege"},
+	{level: C, name: "no privilege", remedy: "use a kernel with seccomp and landlock (Linux 5.13)"},
 }
 
 // A kernel is what the kernel offers to anybody, and why not.
@@ -40,7 +40,7 @@ type kernel struct {
 	landlockErr error
 	seccompErr  error
 	memfdErr    error
-	delayErr    error
+	stateErr    error
 }
 
 // askKernel finds out what the kernel offers.
@@ -55,7 +55,7 @@ func askKernel() kernel {
 	if k.memfdErr = err; err == nil {
 		unix.Close(fd)
 	}
-	_, k.delayErr = runDelay(os.Getpid())
+	_, _, k.stateErr = asleep(os.Getpid())
 	return k
 }
 

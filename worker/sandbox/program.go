@@ -23,9 +23,6 @@ const (
 
 const frameHeader = 5
 
-// tick is how often a program that takes its time is looked at.
-const tick = 100 * time.Millisecond
-
 // A conversation is one program's process as seen from here: the socket, the
 // clocks, and why it was given up. It holds no verdict on the host: that a
 // program can end a conversation at any moment is its right.
@@ -36,20 +33,16 @@ type conversation struct {
 	pid    int // known once the program is confined
 	buf    []byte
 	have   int // bytes of buf read and not yet consumed
+	used   int // bytes of buf that the last frame took, consumed by the next read
+	asked  int // frames asked for that have not come
+	strict bool
 
 	// A script's standard output: ours of the socket, and what came of it.
 	out    int // -1 for none
 	text   []byte
 	closed bool // the program's side is
 
-	// The current test.
-	started time.Time
-	baseCPU time.Duration
-	ticks   int
-	delay   time.Duration // run delay at the first tick
-	lastCPU time.Duration // at the last look
-
-	testCPU time.Duration // largest of all tests
+	clocks clocks
 }
 
 // errGone says that the program closed its socket, which only its death does.
@@ -62,96 +55,6 @@ type stop struct {
 }
 
 func (s *stop) Error() string { return s.detail }
-
-// begin starts the clocks of the next test.
-func (c *conversation) begin() {
-	c.started, c.ticks, c.baseCPU = time.Now(), 0, c.lastCPU
-}
-
-// readCPU returns the processor time of the current test so far.
-func (c *conversation) readCPU() (time.Duration, error) {
-	now, err := cpuTime(c.pid)
-	if err != nil {
-		return 0, err
-	}
-	c.lastCPU = now
-	return now - c.baseCPU, nil
-}
-
-// end stops the clocks of the current test and judges it by them: an answer
-// that came too late is none.
-func (c *conversation) end() error {
-	cpu, err := c.readCPU()
-	if err != nil {
-		return err
-	}
-	c.testCPU = max(c.testCPU, cpu)
-	return c.judgeTime(cpu)
-}
-
-// judgeTime returns a stop if the current test is over a limit.
-func (c *conversation) judgeTime(cpu time.Duration) error {
-	if cpu > c.limits.CPU {
-		return &stop{TimeLimit, fmt.Sprintf("used %.2f s of processor time, limit %v", cpu.Seconds(), c.limits.CPU)}
-	}
-	wall := time.Since(c.started)
-	if wall <= c.limits.Wall {
-		return nil
-	}
-	late, err := c.runDelaySince()
-	switch {
-	case errors.Is(err, errNoRunDelay):
-		// Nothing tells a sleeper from one who waits for a processor: the
-		// longer limit is the only one that cannot be unjust.
-		if wall > c.limits.Hard {
-			return &stop{TimeLimit, fmt.Sprintf("took %.1f s, limit %v", wall.Seconds(), c.limits.Hard)}
-		}
-		return nil
-	case err != nil && wall <= c.limits.Hard:
-		return nil // it is dying; its socket will say so
-	}
-	if err == nil && wall-late > c.limits.Wall {
-		return &stop{TimeLimit, fmt.Sprintf("took %.2f s, %.2f s of them without a processor, limit %v", wall.Seconds(), late.Seconds(), c.limits.Wall)}
-	}
-	if wall > c.limits.Hard {
-		return fmt.Errorf("%w: a test took %.0f s and was given %.2f s of processor time", ErrOverloaded, wall.Seconds(), cpu.Seconds())
-	}
-	return nil
-}
-
-// runDelaySince returns how long the program waited for a processor during
-// the current test. What came before the first tick counts as waited.
-func (c *conversation) runDelaySince() (time.Duration, error) {
-	now, err := runDelay(c.pid)
-	if err != nil || c.ticks == 0 {
-		return 0, err
-	}
-	return tick + max(0, now-c.delay), nil
-}
-
-// look is called when the program has said nothing for a tick.
-func (c *conversation) look() error {
-	if c.pid == 0 {
-		if time.Since(c.started) > controlTimeout {
-			return fmt.Errorf("%w: no program started in %v", errServer, controlTimeout)
-		}
-		return nil
-	}
-	cpu, err := c.readCPU()
-	if err != nil {
-		return err
-	}
-	if c.ticks == 0 {
-		// An error here is met again, and dealt with, in judgeTime.
-		c.delay, _ = runDelay(c.pid)
-	}
-	c.ticks++
-	c.testCPU = max(c.testCPU, cpu)
-	if err := c.host.memory.check(c.pid); err != nil {
-		return err
-	}
-	return c.judgeTime(cpu)
-}
 
 // fill reads at least one more byte.
 func (c *conversation) fill() error {
@@ -216,9 +119,11 @@ func (c *conversation) ready() error {
 	}
 }
 
-// frame reads one frame. The payload is valid until the next call. Anything
-// behind it was sent before it was asked for, so it is out of turn.
+// frame reads the next frame. The payload is valid until the next call. What
+// comes beyond the frames asked for is out of turn.
 func (c *conversation) frame() (status byte, payload []byte, err error) {
+	c.have = copy(c.buf, c.buf[c.used:c.have])
+	c.used = 0
 	for c.have < frameHeader {
 		if err := c.fill(); err != nil {
 			return 0, nil, err
@@ -240,10 +145,11 @@ func (c *conversation) frame() (status byte, payload []byte, err error) {
 			return 0, nil, err
 		}
 	}
-	if c.have > total {
+	c.used = total
+	c.asked--
+	if c.asked == 0 && c.have > total {
 		return 0, nil, outOfTurn()
 	}
-	c.have = 0
 	return c.buf[0], c.buf[frameHeader:total], nil
 }
 
@@ -252,14 +158,15 @@ const frameSlack = 64 << 10
 
 func outOfTurn() error { return &stop{Crashed, "answered what it was not asked"} }
 
-// goAhead asks for the next test, if the program has kept silent.
-func (c *conversation) goAhead() error {
-	n, _, err := unix.Recvfrom(c.fd, c.buf[:1], unix.MSG_DONTWAIT|unix.MSG_PEEK)
-	if err == nil && n > 0 {
+// goAhead asks for the next n tests, if the program has kept silent.
+func (c *conversation) goAhead(n int) error {
+	m, _, err := unix.Recvfrom(c.fd, c.buf[:1], unix.MSG_DONTWAIT|unix.MSG_PEEK)
+	if err == nil && m > 0 {
 		return outOfTurn()
 	}
-	c.begin()
-	_, err = unix.SendmsgN(c.fd, []byte("G"), nil, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
+	c.clocks.ask()
+	c.asked = n
+	_, err = unix.SendmsgN(c.fd, goAheads[:n], nil, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
 	if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
 		return errGone
 	}
@@ -269,11 +176,26 @@ func (c *conversation) goAhead() error {
 	return nil
 }
 
-// sendSource sends the program's text, length first. A program is read whole
-// before it runs, so this cannot block for longer than the process takes.
-func (c *conversation) sendSource(source string) error {
-	data := make([]byte, 0, 4+len(source))
-	data = append(binary.LittleEndian.AppendUint32(data, uint32(len(source))), source...)
+// goAheads is asked for as many tests as it has bytes.
+var goAheads = []byte("GGGGGGGG")
+
+// pace returns how many of the tests left to ask for at once. Quick tests are
+// asked for several at a time, because the hand-over costs more than they do;
+// in strict pace each is asked for alone, and its clocks are exact.
+func (c *conversation) pace(left int) int {
+	if c.strict || c.clocks.last > quick {
+		return 1
+	}
+	return min(left, len(goAheads))
+}
+
+// quick is the processor time below which a test says that the next ones will
+// not be slow either. If they are, nothing is lost but some precision.
+const quick = 20 * time.Millisecond
+
+// send sends data, which the program reads before it does anything else, so
+// that this cannot block for longer than its process takes.
+func (c *conversation) send(data []byte) error {
 	for len(data) > 0 {
 		n, err := unix.SendmsgN(c.fd, data, nil, nil, unix.MSG_NOSIGNAL)
 		switch {
@@ -295,10 +217,11 @@ func (c *conversation) sendSource(source string) error {
 
 // talk holds the whole conversation with a program of LCB mode and returns
 // what ended it: nil if every test was accepted, a *stop, a *raised, errGone,
-// or an error of ours. It leaves in test the index of the test at hand.
+// errUnclear, or an error of ours. It leaves in test the index of the test at
+// hand.
 func (c *conversation) talk(q *Question, source string, check Check, test *int) error {
 	*test = -1
-	if err := c.load(source); err != nil {
+	if err := c.load(source, len(q.Inputs)); err != nil {
 		return err
 	}
 	want := byte(statusOutput)
@@ -307,8 +230,10 @@ func (c *conversation) talk(q *Question, source string, check Check, test *int) 
 	}
 	for i := range q.Inputs {
 		*test = i
-		if err := c.goAhead(); err != nil {
-			return err
+		if c.asked == 0 {
+			if err := c.goAhead(c.pace(len(q.Inputs) - i)); err != nil {
+				return err
+			}
 		}
 		payload, err := c.answer(want)
 		if err != nil {
@@ -323,24 +248,32 @@ func (c *conversation) talk(q *Question, source string, check Check, test *int) 
 }
 
 // load waits for the program's process, gives it the source, and waits until
-// that is compiled and loaded, under the limits of a test.
-func (c *conversation) load(source string) error {
-	c.started = time.Now()
+// that is compiled and loaded, under the limits of a test. Unless the pace is
+// strict, the first of the tests is asked for along with it.
+func (c *conversation) load(source string, tests int) error {
+	c.clocks.started = time.Now()
+	data := make([]byte, 0, 5+len(source))
+	data = append(binary.LittleEndian.AppendUint32(data, uint32(len(source))), source...)
+	c.asked = 1
+	if tests > 0 && !c.strict {
+		data = append(data, 'G')
+		c.asked = 2
+	}
 	small := len(source) <= inlineSource
 	if small {
-		if err := c.sendSource(source); err != nil {
+		if err := c.send(data); err != nil {
 			return err
 		}
 	}
 	if err := c.ready(); err != nil {
 		return err
 	}
-	if _, err := c.readCPU(); err != nil {
+	if err := c.clocks.read(c.pid); err != nil {
 		return err
 	}
-	c.begin()
+	c.clocks.ask()
 	if !small {
-		if err := c.sendSource(source); err != nil {
+		if err := c.send(data); err != nil {
 			return err
 		}
 	}
@@ -359,13 +292,17 @@ func output(kind Kind, payload []byte) Output {
 	return Output{Text: payload}
 }
 
-// answer reads the frame that ends a test and stops its clocks.
+// answer reads the frame that ends a test, and judges the test by its clocks:
+// an answer that took too long is none.
 func (c *conversation) answer(want byte) ([]byte, error) {
 	status, payload, err := c.frame()
 	if err != nil {
 		return nil, err
 	}
-	if err := c.end(); err != nil {
+	if err := c.clocks.read(c.pid); err != nil {
+		return nil, err
+	}
+	if err := c.clocks.answered(c.limits); err != nil {
 		return nil, err
 	}
 	switch status {

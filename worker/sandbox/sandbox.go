@@ -56,7 +56,8 @@ type Limits struct {
 	// Default 6 s.
 	CPU time.Duration
 	// Wall is elapsed time less the time the program was ready to run and had
-	// no processor: what stops a sleeper. Default 6 s.
+	// no processor: what stops a sleeper, to about a tenth of a second. Default
+	// 6 s.
 	Wall time.Duration
 	// Hard is elapsed time as it is. A program that reaches it without having
 	// used up CPU or Wall says that the machine is overloaded, and Run returns
@@ -144,7 +145,8 @@ type Output struct {
 }
 
 // A Check looks at the output of a test and reports whether to go on with the
-// next. The output is valid only during the call.
+// next. The output is valid only during the call. A program may be started over
+// (its fork server died, its time was unclear): then test 0 comes again.
 type Check func(test int, out Output) (ok bool)
 
 // An Outcome says how a program ended.

@@ -37,7 +37,7 @@ func (s *Slot) scriptTest(ctx context.Context, srv *server, index uint32, test i
 	if err != nil {
 		return Result{}, nil, fmt.Errorf("open script's output: %w", err)
 	}
-	stdin, fed, err := sealedFile([]byte(input))
+	stdin, fed, err := s.host.supply([]byte(input))
 	if err != nil {
 		_ = unix.Close(pair[0])
 		_ = unix.Close(pair[1])
@@ -51,7 +51,7 @@ func (s *Slot) scriptTest(ctx context.Context, srv *server, index uint32, test i
 		_ = unix.Close(pair[0])
 		return Result{}, nil, err
 	}
-	c.out = pair[0]
+	c.out, c.strict = pair[0], true
 	defer s.hangUp(c)
 	release := c.watch(ctx)
 	r := Result{}
@@ -82,11 +82,11 @@ func (s *Slot) scriptTest(ctx context.Context, srv *server, index uint32, test i
 // script holds the conversation with a script's process.
 func (c *conversation) script(source string, test int, at *int) error {
 	*at = -1
-	if err := c.load(source); err != nil {
+	if err := c.load(source, 0); err != nil {
 		return err
 	}
 	*at = test
-	if err := c.goAhead(); err != nil {
+	if err := c.goAhead(1); err != nil {
 		return err
 	}
 	_, err := c.answer(statusDone)

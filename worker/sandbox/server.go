@@ -174,8 +174,9 @@ func (r *refusal) Unwrap() error { return r.errno }
 // in a row, and two cells seldom alternate.
 const maxQuestions = 4
 
-// load makes the server know q and returns the index it knows it by.
-func (s *server) load(q *Question) (uint32, error) {
+// load makes the server know q, by way of supply if it does not yet, and
+// returns the index it knows it by.
+func (s *server) load(q *Question, supply supply) (uint32, error) {
 	if index, ok := s.questions[q.ID]; ok {
 		return index, nil
 	}
@@ -185,7 +186,7 @@ func (s *server) load(q *Question) (uint32, error) {
 		}
 	}
 	data := encodeInputs(q.Inputs)
-	fd, stop, err := sealedFile(data)
+	fd, done, err := supply(data)
 	if err != nil {
 		return 0, fmt.Errorf("load question %s: %w", q.ID, err)
 	}
@@ -200,7 +201,7 @@ func (s *server) load(q *Question) (uint32, error) {
 	if err == nil {
 		_, err = s.receive('q')
 	}
-	stop()
+	done()
 	if err != nil {
 		return 0, fmt.Errorf("load question %s: %w", q.ID, err)
 	}

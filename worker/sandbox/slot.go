@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"strconv"
 	"strings"
@@ -192,18 +193,28 @@ func (s *Slot) attempt(ctx context.Context, f flavour, q *Question, source strin
 	if err != nil {
 		return Result{}, err
 	}
-	index, err := srv.load(q)
+	index, err := srv.load(q, s.host.supply)
 	if err != nil {
 		return Result{}, err
 	}
 	if s.host.config.Mode == Script && q.Kind == Stdin {
 		return s.runScript(ctx, srv, index, q, source, check)
 	}
+	r, err := s.converseOnce(ctx, srv, index, q, source, check, false)
+	if errors.Is(err, errUnclear) {
+		r, err = s.converseOnce(ctx, srv, index, q, source, check, true)
+	}
+	return r, err
+}
+
+// converseOnce runs a program of LCB mode in a process of its own.
+func (s *Slot) converseOnce(ctx context.Context, srv *server, index uint32, q *Question, source string, check Check, strict bool) (Result, error) {
 	c, err := s.converse(srv, index, 0, len(q.Inputs))
 	if err != nil {
 		return Result{}, err
 	}
 	defer s.hangUp(c)
+	c.strict = strict
 	release := c.watch(ctx)
 	r := Result{}
 	err = c.talk(q, source, check, &r.Test)
@@ -246,6 +257,9 @@ const keepBuffer = 1 << 20
 func (s *Slot) settle(ctx context.Context, srv *server, c *conversation, r Result, ended error) (Result, error) {
 	d, err := srv.reap()
 	var refused *refusal
+	if errors.Is(err, errServer) {
+		s.adopt(srv, c.pid)
+	}
 	switch {
 	case errors.As(err, &refused):
 		return Result{}, fmt.Errorf("start program: %w", err)
@@ -254,7 +268,7 @@ func (s *Slot) settle(ctx context.Context, srv *server, c *conversation, r Resul
 	case ctx.Err() != nil && ended != nil && !isStop(ended):
 		return Result{}, context.Cause(ctx)
 	}
-	r.CPU, r.TestCPU, r.PeakMemory = d.cpu, c.testCPU, d.peak
+	r.CPU, r.TestCPU, r.PeakMemory = d.cpu, c.clocks.most, d.peak
 	var halt *stop
 	var exc *raised
 	switch {
@@ -276,6 +290,16 @@ func (s *Slot) settle(ctx context.Context, srv *server, c *conversation, r Resul
 		return Result{}, ended
 	}
 	return r, nil
+}
+
+// adopt waits for a program whose fork server died, in case we are the process
+// that inherits orphans: the kernel has killed it, but it would stay a zombie.
+func (s *Slot) adopt(srv *server, pid int) {
+	_ = srv.process.Kill()
+	<-srv.reaped
+	if pid != 0 && !s.host.plan.PIDNS {
+		_, _ = unix.Wait4(pid, nil, 0, nil)
+	}
 }
 
 // explainDeath fills in what ended a process that ended by itself.
@@ -316,7 +340,7 @@ func programSocket() ([2]int, error) {
 	if err != nil {
 		return pair, fmt.Errorf("open program's socket: %w", err)
 	}
-	if err := setTimeouts(pair[0], tick); err == nil {
+	if err = setTimeouts(pair[0], tick/2+rand.N(tick)); err == nil {
 		err = unix.SetsockoptInt(pair[0], unix.SOL_SOCKET, unix.SO_PASSCRED, 1)
 	}
 	if err != nil {

@@ -1,0 +1,232 @@
+//go:build sandbox
+
+package sandbox
+
+// These tests run the others again where there are fewer rights: as a plain
+// user, and in a container as Docker makes it. They need root, runc, and half
+// a minute each, hence the build tag.
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// everywhere are the tests that must hold on any host.
+const everywhere = "^(TestLevel|TestHostile|TestScript|TestKilledServer|TestNumpyAfterHostile|TestLimits|TestManyAtOnce|TestParentKilled)$"
+
+// nobody is the plain user of these tests.
+const nobody = 65534
+
+// copySelf puts the test binary where any user can execute it.
+func copySelf(t *testing.T) string {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, to become somebody else")
+	}
+	dir, err := os.MkdirTemp("", "lcbq-test-") //nolint:usetesting // T.TempDir is closed to other users
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	from, err := os.Open("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer from.Close()
+	to, err := os.OpenFile(filepath.Join(dir, "sandbox.test"), os.O_CREATE|os.O_WRONLY, 0o755)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = io.Copy(to, from)
+	if err := errors.Join(err, to.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// args are the arguments of a test binary that runs everything that must hold,
+// and demands that level is the best.
+func args(path, level string) []string {
+	return []string{path, "-test.timeout=5m", "-test.run=" + everywhere, "-level=" + level}
+}
+
+// report runs cmd and fails the test with what failed in there.
+func report(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "PASS") {
+		t.Errorf("%v: %v\n%.20000s", cmd.Args[0], err, out)
+	}
+}
+
+func TestAsPlainUser(t *testing.T) {
+	t.Parallel()
+	dir := copySelf(t)
+	cmd := exec.CommandContext(t.Context(), filepath.Join(dir, "sandbox.test"))
+	cmd.Args = args(cmd.Path, "A")
+	cmd.Dir = "/"
+	cmd.Env = []string{"PATH=/usr/bin:/bin", "HOME=/nonexistent"}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody, Groups: []uint32{}}}
+	report(t, cmd)
+}
+
+func TestInContainer(t *testing.T) {
+	t.Parallel()
+	runc, err := exec.LookPath("runc")
+	if err != nil {
+		t.Skip("needs runc")
+	}
+	for _, tt := range []struct {
+		name, level string
+		uid         int
+	}{
+		{"root", "B", 0},
+		{"user", "C", nobody},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			dir := copySelf(t)
+			writeBundle(t, runc, dir, tt.uid, tt.level)
+			cmd := exec.CommandContext(t.Context(), runc, "--root", filepath.Join(dir, "state"), "run", "--bundle", dir, filepath.Base(dir))
+			cmd.Dir = dir
+			report(t, cmd)
+		})
+	}
+}
+
+// dockerCaps are the capabilities that Docker leaves to root.
+var dockerCaps = []string{
+	"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD", "CAP_NET_RAW", "CAP_SETGID", "CAP_SETUID",
+	"CAP_SETFCAP", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_KILL", "CAP_AUDIT_WRITE",
+}
+
+// writeBundle makes dir a bundle of the OCI runtime: the host's /usr and /etc
+// as a read-only image, and Docker's defaults for the rest.
+func writeBundle(t *testing.T, runc, dir string, uid int, level string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), runc, "spec", "--bundle", dir)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("runc spec: %v: %s", err, out)
+	}
+	root := filepath.Join(dir, "rootfs")
+	for _, sub := range []string{"usr", "etc", "tmp", "test", "proc", "dev", "sys", "root"} {
+		if err := os.MkdirAll(filepath.Join(root, sub), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, link := range []string{"bin", "lib", "lib64", "sbin"} {
+		if target, err := os.Readlink("/" + link); err == nil {
+			if err := os.Symlink(target, filepath.Join(root, link)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	var spec map[string]any
+	readJSON(t, filepath.Join(dir, "config.json"), &spec)
+	caps := dockerCaps
+	if uid != 0 {
+		caps = []string{}
+	}
+	spec["process"] = map[string]any{
+		"user": map[string]any{"uid": uid, "gid": uid}, "cwd": "/",
+		"args": args("/test/sandbox.test", level),
+		"env":  []string{"PATH=/usr/bin:/bin", "HOME=/root"},
+		"capabilities": map[string]any{
+			"bounding": dockerCaps, "effective": caps, "permitted": caps,
+		},
+	}
+	spec["root"] = map[string]any{"path": "rootfs", "readonly": true}
+	mounts, _ := spec["mounts"].([]any)
+	bind := func(source, destination string) any {
+		return map[string]any{"source": source, "destination": destination, "type": "bind", "options": []string{"bind", "ro"}}
+	}
+	mounts = append(mounts, bind("/usr", "/usr"), bind("/etc", "/etc"), bind(dir, "/test"))
+	spec["mounts"] = mounts
+	linux, _ := spec["linux"].(map[string]any)
+	linux["seccomp"] = dockerSeccomp(t)
+	text, err := json.Marshal(spec)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "config.json"), text, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// dockerSeccomp returns Docker's default profile, as it turns out for a
+// container with dockerCaps on this machine.
+func dockerSeccomp(t *testing.T) any {
+	t.Helper()
+	type conditions struct {
+		Caps, Arches []string
+	}
+	var profile struct {
+		DefaultAction   string
+		DefaultErrnoRet int
+		ArchMap         []struct {
+			Architecture     string
+			SubArchitectures []string
+		}
+		Syscalls []map[string]any
+	}
+	readJSON(t, "testdata/docker-seccomp.json", &profile)
+	meets := func(rule map[string]any, key string, empty bool) bool {
+		text, _ := json.Marshal(rule[key])
+		var c conditions
+		if err := json.Unmarshal(text, &c); err != nil {
+			t.Fatal(err)
+		}
+		if c.Caps == nil && c.Arches == nil {
+			return empty
+		}
+		in := func(have, want []string) bool {
+			return slices.ContainsFunc(want, func(w string) bool { return slices.Contains(have, w) })
+		}
+		if key == "excludes" {
+			return in(dockerCaps, c.Caps) || in([]string{runtime.GOARCH}, c.Arches)
+		}
+		return (c.Caps == nil || in(dockerCaps, c.Caps)) && (c.Arches == nil || in([]string{runtime.GOARCH}, c.Arches))
+	}
+	var rules []any
+	for _, rule := range profile.Syscalls {
+		if !meets(rule, "includes", true) || meets(rule, "excludes", false) {
+			continue
+		}
+		for _, key := range []string{"includes", "excludes", "comment"} {
+			delete(rule, key)
+		}
+		rules = append(rules, rule)
+	}
+	native := profile.ArchMap[slices.Index([]string{"amd64", "arm64"}, runtime.GOARCH)]
+	return map[string]any{
+		"defaultAction": profile.DefaultAction, "defaultErrnoRet": profile.DefaultErrnoRet,
+		"architectures": append(native.SubArchitectures, native.Architecture), "syscalls": rules,
+	}
+}
+
+func readJSON(t *testing.T, file string, to any) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err == nil {
+		err = json.Unmarshal(text, to)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,239 @@
+package sandbox
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	forEachLevel(t, Config{Limits: Limits{Memory: 512 << 20, CPU: 2 * time.Second, Wall: time.Second}}, func(t *testing.T, h *Host) {
+		t.Helper()
+		b := newBench(t, openSlotOn(t, h))
+		t.Run("ten gigabytes", func(t *testing.T) { //nolint:paralleltest // one slot
+			r, err := b.slot.Run(t.Context(), b.stdin, "x = bytearray(10 << 30)", func(int, Output) bool { return true })
+			if err != nil || r.Outcome != MemoryLimit || r.PeakMemory > 64<<20 {
+				t.Errorf("Run = %+v, %v", r, err)
+			}
+		})
+		t.Run("endless print", func(t *testing.T) { //nolint:paralleltest // one slot
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			r, err := b.slot.Run(t.Context(), b.stdin, "while True: print('x' * 10000)", func(int, Output) bool { return true })
+			runtime.ReadMemStats(&after)
+			if err != nil || r.Outcome != OutputLimit || r.PeakMemory > 64<<20 || after.Sys > before.Sys+64<<20 {
+				t.Errorf("Run = %+v, %v; our memory grew by %d", r, err, after.Sys-before.Sys)
+			}
+		})
+		t.Run("sleeper", func(t *testing.T) { //nolint:paralleltest // one slot
+			start := time.Now()
+			r, err := b.slot.Run(t.Context(), b.stdin, "import time\ntime.sleep(60)", func(int, Output) bool { return true })
+			if took := time.Since(start); err != nil || r.Outcome != TimeLimit || took > 5*time.Second {
+				t.Errorf("Run = %+v, %v after %v", r, err, took)
+			}
+		})
+		t.Run("second test", func(t *testing.T) { //nolint:paralleltest // one slot
+			r, err := b.slot.Run(t.Context(), b.stdin, "import time\na = input()\nif a != '5 7': time.sleep(60)\nprint(a)", func(int, Output) bool { return true })
+			if err != nil || r.Outcome != TimeLimit || r.Test != 1 {
+				t.Errorf("Run = %+v, %v, want time limit in test 1", r, err)
+			}
+		})
+	})
+}
+
+// TestClocks wants a starved program to be told from a sleeper.
+func TestClocks(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name            string
+		cpu, idle, wall time.Duration
+		stateErr        error
+		want            string
+	}{
+		{"fine", 900 * time.Millisecond, 0, 900 * time.Millisecond, nil, ""},
+		{"sleeper", 0, 1100 * time.Millisecond, 1100 * time.Millisecond, nil, "stop"},
+		{"works and sleeps", 600 * time.Millisecond, 600 * time.Millisecond, 1200 * time.Millisecond, nil, "stop"},
+		{"starved", 100 * time.Millisecond, 0, 9 * time.Second, nil, ""},
+		{"starved beyond the hard limit", 100 * time.Millisecond, 0, 11 * time.Second, nil, "overloaded"},
+		{"state unknown", 100 * time.Millisecond, 0, 9 * time.Second, os.ErrPermission, ""},
+		{"state unknown beyond the hard limit", 100 * time.Millisecond, 0, 11 * time.Second, os.ErrPermission, "stop"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			start := time.Now()
+			k := clocks{now: tt.cpu, idle: tt.idle, started: start, looked: start}
+			err := k.silent(Limits{CPU: time.Second, Wall: time.Second, Hard: 10 * time.Second}, start.Add(tt.wall), false, tt.stateErr)
+			got := ""
+			switch {
+			case isStop(err):
+				got = "stop"
+			case errors.Is(err, ErrOverloaded):
+				got = "overloaded"
+			case err != nil:
+				got = err.Error()
+			}
+			if got != tt.want {
+				t.Errorf("silent = %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+// TestClocksOfSeveral asks for several tests at once and wants no test to be
+// charged with another's time.
+func TestClocksOfSeveral(t *testing.T) {
+	t.Parallel()
+	limits := Limits{CPU: time.Second, Wall: time.Second, Hard: 10 * time.Second}
+	var k clocks
+	k.now = 5 * time.Second
+	k.ask()
+	k.now += 600 * time.Millisecond
+	if err := k.answered(limits); err != nil {
+		t.Errorf("first test of 0.6 s: %v", err)
+	}
+	k.now += 600 * time.Millisecond
+	if err := k.answered(limits); !errors.Is(err, errUnclear) {
+		t.Errorf("second test of 0.6 s or more = %v, want errUnclear", err)
+	}
+	k.now += 1100 * time.Millisecond
+	if err := k.answered(limits); !isStop(err) {
+		t.Errorf("third test of 1.1 s or more = %v, want a stop", err)
+	}
+	k.ask()
+	k.now += 900 * time.Millisecond
+	if err := k.answered(limits); err != nil {
+		t.Errorf("a test of 0.9 s after a rest: %v", err)
+	}
+}
+
+// TestSeveralSlowTests wants tests that are slow together to pass each.
+func TestSeveralSlowTests(t *testing.T) {
+	t.Parallel()
+	h, err := Probe(t.Context(), Config{Python: testPython, Limits: Limits{CPU: 300 * time.Millisecond}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := openSlotOn(t, h)
+	q := &Question{ID: "q", Inputs: []string{"0", "0", "0.2", "0.2", "0.2", "0.2", "0"}}
+	const source = "import time\nx = float(input())\nt = time.process_time()\nwhile time.process_time() < t + x: pass\nprint(x)\n"
+	r, err := s.Run(t.Context(), q, source, func(int, Output) bool { return true })
+	if err != nil || r.Outcome != Accepted || r.TestCPU > 300*time.Millisecond || r.CPU < 800*time.Millisecond {
+		t.Errorf("Run = %+v, %v", r, err)
+	}
+	q = &Question{ID: "r", Inputs: []string{"0", "0", "0.2", "0.4"}}
+	r, err = s.Run(t.Context(), q, source, func(int, Output) bool { return true })
+	if err != nil || r.Outcome != TimeLimit || r.Test != 3 {
+		t.Errorf("Run = %+v, %v, want time limit in test 3", r, err)
+	}
+}
+
+// TestLacking takes a layer of the kernel away and wants a lower level or a
+// refusal that says what to do.
+func TestLacking(t *testing.T) {
+	t.Parallel()
+	missing := errors.New("not here")
+	for _, tt := range []struct {
+		name  string
+		max   Level
+		lack  func(k *kernel)
+		level Level
+		text  string // in the error or in a layer's reason
+	}{
+		{"no landlock at A", A, func(k *kernel) { k.landlock, k.landlockErr = 0, missing }, A, "landlock"},
+		{"no landlock at B", B, func(k *kernel) { k.landlock, k.landlockErr = 0, missing }, B, "landlock"},
+		{"no landlock at C", C, func(k *kernel) { k.landlock, k.landlockErr = 0, missing }, 0, "nothing else would keep a program from our user's files"},
+		{"no filter at A", A, func(k *kernel) { k.seccompErr = missing }, A, "CONFIG_SECCOMP_FILTER"},
+		{"no filter at B", B, func(k *kernel) { k.seccompErr = missing }, 0, "nothing else would hold a program's processes"},
+		{"no memfd", C, func(k *kernel) { k.memfdErr = missing }, C, "through a pipe"},
+		{"no states", C, func(k *kernel) { k.stateErr = missing }, C, "hidepid"},
+		{"old landlock", C, func(k *kernel) { k.landlock = 1 }, C, "ABI 1"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			if tt.level > C && os.Geteuid() != 0 {
+				t.Skip("needs root")
+			}
+			k := askKernel()
+			tt.lack(&k)
+			h, err := Probe(t.Context(), Config{Python: testPython, MaxLevel: tt.max, kernel: &k})
+			if tt.level == 0 {
+				if err == nil || !strings.Contains(err.Error(), tt.text) {
+					t.Errorf("Probe = %v, want an error with %q", err, tt.text)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if h.Level() != tt.level {
+				t.Errorf("Level = %v, want %v", h.Level(), tt.level)
+			}
+			said := ""
+			for _, l := range h.Layers() {
+				said += l.Name + " " + l.Why + "\n"
+			}
+			if !strings.Contains(said, tt.text) {
+				t.Errorf("layers %s say nothing of %q", said, tt.text)
+			}
+			newBench(t, openSlotOn(t, h)).check(t)
+		})
+	}
+}
+
+// TestNoRoomToFork takes the tasks of a slot's control group away: a program
+// that cannot be started is our failure, and the next one must start.
+func TestNoRoomToFork(t *testing.T) {
+	t.Parallel()
+	h := probeAt(t, A, Config{})
+	if h.groups == nil {
+		t.Skip("no control groups here")
+	}
+	s := openSlotOn(t, h)
+	b := newBench(t, s)
+	file := filepath.Join(s.groups[len(s.groups)-1], "pids.max")
+	if err := os.WriteFile(file, []byte("1"), 0); err != nil {
+		t.Fatal(err)
+	}
+	r, err := s.Run(t.Context(), b.next, correctStdin, func(int, Output) bool { return true })
+	if !errors.Is(err, unix.EAGAIN) {
+		t.Errorf("Run without room for a process = %+v, %v, want EAGAIN", r, err)
+	}
+	if err := os.WriteFile(file, []byte("72"), 0); err != nil {
+		t.Fatal(err)
+	}
+	b.check(t)
+}
+
+// TestPrivateInterpreter uses one that only root can read.
+func TestPrivateInterpreter(t *testing.T) {
+	t.Parallel()
+	found, err := filepath.Glob("/root/.pyenv/versions/3.1[0-9]*/bin/python3")
+	if err != nil || len(found) == 0 {
+		t.Skip("no interpreter below /root")
+	}
+	for _, python := range found {
+		for _, max := range []Level{A, B} {
+			t.Run(python+" "+max.String(), func(t *testing.T) {
+				t.Parallel()
+				h, err := Probe(t.Context(), Config{Python: python, MaxLevel: max})
+				if err != nil {
+					t.Fatal(err)
+				}
+				// B's user cannot read it, and C is root without its rights.
+				if want := map[Level]Level{A: A, B: C}[max]; h.Level() != want {
+					t.Errorf("Level = %v, want %v", h.Level(), want)
+				}
+				b := newBench(t, openSlotOn(t, h))
+				b.judge(t, hostileCase{"imports", "import decimal, fractions, sqlite3, zoneinfo, hashlib\nprint(decimal.Decimal(1) / 3 > 0)", []string{"accepted"}}, func(int) string { return "True\n" })
+				b.check(t)
+			})
+		}
+	}
+}
