@@ -1,0 +1,289 @@
+# The harness, last part: what the fork server calls.
+#
+# This is trusted code that the fork server loads once and that then runs
+# inside the confined process of each program. It never sees an expected
+# output: it hands over what the program printed or returned. A program may
+# rewrite every module it can import, so everything that is needed after a
+# program has started is bound to a private name before.
+#
+# What is reproduced is lcb_runner at 28fef95, quirk by quirk.
+
+import os
+import shutil
+import signal
+import subprocess
+import warnings
+
+OUTPUT, VALUE, ERROR, LIMIT, DONE = 1, 2, 3, 4, 5
+MESSAGE = 300  # characters of an exception's text that are reported
+RECURSION_LIMIT = 50000
+INT_DIGITS = 50000
+
+STARRED = (
+    "string re datetime collections heapq bisect copy math random statistics "
+    "itertools functools operator io sys json builtins typing"
+).split()
+PREAMBLE = "".join(
+    ["from %s import *\n" % m for m in STARRED] + ["import %s\n" % m for m in STARRED[:-2]]
+)
+# Imported by many programs, and loaded by none of the above.
+COMMON = "threading time queue dataclasses enum contextlib fileinput".split()
+
+BLOCKED_OS = (
+    "kill system putenv remove removedirs rmdir fchdir setuid fork forkpty "
+    "killpg rename renames truncate replace unlink fchmod fchown chmod chown "
+    "chroot lchflags lchmod lchown getcwd chdir"
+).split()
+BLOCKED_MODULES = "ipdb joblib resource psutil tkinter".split()
+
+_os, _hasattr, _repr = os.__dict__, hasattr, repr
+_issubclass = type.__subclasscheck__
+_SyntaxError, _AttributeError = SyntaxError, AttributeError
+_lower, _slice_str = str.lower, str.__getitem__
+_quote = json.encoder.encode_basestring_ascii
+_decode = json.decoder.JSONDecoder().decode
+_traceback = BaseException.__dict__["__traceback__"].__get__
+_next_tb = types.TracebackType.__dict__["tb_next"].__get__
+_tb_frame = types.TracebackType.__dict__["tb_frame"].__get__
+_tb_line = types.TracebackType.__dict__["tb_lineno"].__get__
+_frame_code = types.FrameType.__dict__["f_code"].__get__
+_code_file = types.CodeType.__dict__["co_filename"].__get__
+_settrace, _setprofile = sys.settrace, sys.setprofile
+_set_int_digits = getattr(sys, "set_int_max_str_digits", None)
+_signal, _SIGALRM = signal.signal, signal.SIGALRM
+_first = slice(0, MESSAGE)
+
+_module = None  # the preamble's namespace, built by warm, used by one program
+_sealed = False
+_given = None  # the same for functional programs in script mode
+
+
+class Failure(Exception):
+    """What the official runner reports when a program cannot even be loaded."""
+
+    def __init__(self, status, payload):
+        Exception.__init__(self, status)
+        self.status, self.payload = status, payload
+
+
+class TimeoutException(Exception):
+    """The official runner's; its name alone makes an exception a time limit."""
+
+
+def on_alarm(signum, frame):
+    """Answer a program that sets an alarm of its own as the official runner does."""
+    print("timeout occured: alarm went off")
+    raise TimeoutException
+
+
+def needs_numpy(source):
+    """Report whether the program may import numpy, by its text."""
+    return "numpy" in source
+
+
+def warm(mode):
+    """Prepare the fork server, once, for programs of this mode."""
+    global _module, _given
+    for name, access in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # Without it print(file=sys.stderr) would print to standard output.
+            setattr(sys, name, open(os.devnull, access, encoding="utf-8"))
+    sys.argv[:] = ["main.py"]
+    warnings.simplefilter("ignore")  # they would go to stderr, which nobody reads
+    for name in COMMON:
+        __import__(name)
+    if mode == "script":
+        _given = given_names()
+        return
+    names = builtins.quit, builtins.help
+    builtins.quit = builtins.help = None  # as seal will, before the names are copied
+    try:
+        _module = types.ModuleType("tmp_sol", "")
+        exec(compile(PREAMBLE, _PROGRAM, "exec"), _module.__dict__)
+    finally:
+        builtins.quit, builtins.help = names
+
+
+def seal():
+    """Take away what the official runner takes away.
+
+    The fork server may call it after warm, as its last step: every program
+    then inherits it for nothing. If it did not, load does it, which costs half
+    a millisecond.
+    """
+    global _sealed
+    _sealed = True
+    _os["environ"]["OMP_NUM_THREADS"] = "1"
+    _builtins["quit"] = _builtins["help"] = None
+    for name in BLOCKED_OS:
+        _os[name] = None
+    shutil.rmtree = shutil.move = shutil.chown = subprocess.Popen = None
+    for name in BLOCKED_MODULES:
+        _modules[name] = None
+    if _set_int_digits:
+        _set_int_digits(INT_DIGITS)
+    _signal(_SIGALRM, on_alarm)
+
+
+def line_of(e, shift):
+    """Return the program's line in which e was raised, 0 if there is none."""
+    line = 0
+    if _issubclass(_SyntaxError, _type(e)):
+        try:
+            if e.filename == _PROGRAM and _type(e.lineno) is _int:
+                line = e.lineno
+        except _BaseException:
+            pass
+    tb = _traceback(e)
+    while tb is not None:
+        if _code_file(_frame_code(_tb_frame(tb))) == _PROGRAM:
+            line = _tb_line(tb)
+        tb = _next_tb(tb)
+    return line - shift if line and line > shift else 0
+
+
+def text_of(e, convert):
+    """Return str or repr of e, or what the program's own method raised instead."""
+    try:
+        return _str_self(convert(e)), None
+    except _BaseException as other:
+        return "", other
+
+
+def code_of(e, where, broken):
+    """Return the code that the official runner gives this exception."""
+    if not _issubclass(_Exception, _type(e)):
+        return -5  # its process ends without a result
+    if where == "load":
+        # It formats the exception where nothing catches what that raises.
+        return -4 if broken is None else -5
+    text, broken = text_of(e, _repr)
+    if broken is not None:
+        return -4 if _issubclass(_Exception, _type(broken)) else -5
+    return -3 if "timeoutexception" in _lower(text) else -4
+
+
+def failure_payload(e, where="load", shift=0):
+    """Encode an exception that ended the load or a test."""
+    message, broken = text_of(e, _str)
+    return _encode(
+        '{"type":%s,"message":%s,"line":%d,"where":"%s","code":%d}'
+        % (
+            _quote(type_name(_type(e))),
+            _quote(_slice_str(message, _first)),
+            line_of(e, shift),
+            where,
+            code_of(e, where, broken),
+        )
+    )
+
+
+class Stdin:
+    """A loaded program that reads standard input: a function without arguments."""
+
+    def __init__(self, function, cap, fatal):
+        self.function, self.cap, self.fatal = function, cap, fatal
+
+    def run(self, raw):
+        stdout = _sys.get("stdout")
+        _sys["stdout"] = capture = StringIO(self.cap, self.fatal)
+        try:
+            call_with_stdin(self.function, raw)
+            data = _encode(_getvalue(capture), "utf-8", "surrogatepass")
+        except _BaseException as e:
+            _settrace(None)
+            return ERROR, failure_payload(e, "test")
+        finally:
+            _settrace(None)
+            _setprofile(None)
+            _sys["stdout"] = stdout
+        if _len(data) > self.cap:
+            self.fatal(LIMIT, b"")
+        return OUTPUT, data
+
+
+class Functional:
+    """A loaded program with a function to call."""
+
+    def __init__(self, function, cap, shift):
+        self.function, self.cap, self.shift = function, cap, shift
+
+    def run(self, raw):
+        try:
+            arguments = [_decode(line) for line in _split(raw, "\n")]
+            value = self.function(*arguments)
+            _settrace(None)
+            return VALUE, encode(value, self.cap)
+        except _BaseException as e:
+            _settrace(None)
+            return ERROR, failure_payload(e, "test", self.shift)
+        finally:
+            _setprofile(None)
+
+
+def load_stdin(source, cap, fatal):
+    try:
+        code = wrapped(source)
+    except Unprintable:
+        # Its text has no function to call, but runs before that is noticed.
+        names = types.ModuleType("tmp_sol", "").__dict__
+        _exec(_compile(source, _PROGRAM, "exec", 0, True), names)
+        raise _TypeError("cannot unpack non-iterable NoneType object") from None
+    names = _module.__dict__
+    _setrecursionlimit(RECURSION_LIMIT)
+    _exec(code, names)
+    return Stdin(names["wrapped_function"], cap, fatal)
+
+
+def load_functional(func, source, cap):
+    # The line in front stands for the preamble: a __future__ import is too late.
+    code = _compile("pass\n" + source, _PROGRAM, "exec", 0, True)
+    _setrecursionlimit(RECURSION_LIMIT)
+    _exec(code, _module.__dict__)
+    owner = _module
+    if "class Solution" in source:  # the text: a comment will do
+        owner = _module.Solution()
+    if owner is None:
+        raise AssertionError
+    try:
+        function = _getattr(owner, func) if _hasattr(owner, func) else None
+    except _Exception:
+        function = None
+    if function is None:
+        raise _TypeError("cannot unpack non-iterable NoneType object")
+    return Functional(function, cap, 1)
+
+
+def load_given(func, source, cap):
+    code = _compile(source, _PROGRAM, "exec", 0, True)
+    _setrecursionlimit(RECURSION_LIMIT)
+    module = _modules["solution"] = types.ModuleType("solution")
+    names = module.__dict__
+    names["__builtins__"] = _given
+    _exec(code, names)
+    owner = names["Solution"]() if "Solution" in names else module
+    return Functional(_getattr(owner, func), cap, 0)
+
+
+def load(mode, func, source, output_cap, fatal):
+    """Compile a program and execute its module, once, in its own process.
+
+    It returns an object whose run(raw) performs one test, or raises Failure.
+    fatal(status, payload) must answer and end the process at once.
+    """
+    shift = 0
+    try:
+        if mode == "script":
+            if func is None:
+                return Script(source, fatal)
+            return load_given(func, source, output_cap)
+        if not _sealed:
+            seal()
+        _setrecursionlimit(COMPILE_LIMIT)
+        if func is None:
+            return load_stdin(source, output_cap, fatal)
+        shift = 1
+        return load_functional(func, source, output_cap)
+    except _BaseException as e:
+        _settrace(None)
+        raise Failure(ERROR, failure_payload(e, "load", shift)) from None

@@ -1,0 +1,133 @@
+# The harness, third part: standard input and output of one test, with the
+# official runner's mocks and all their quirks.
+
+import builtins
+import io
+
+_builtins, _sys = builtins.__dict__, sys.__dict__
+_StringIO = io.StringIO
+_write, _getvalue = io.StringIO.write, io.StringIO.getvalue
+_split, _partition = str.split, bytes.partition
+_iter, _next = iter, next
+_setattr, _delattr = setattr, delattr
+_SystemExit, _ValueError = SystemExit, ValueError
+_missing = object()
+
+
+class MockBuffer:
+    """sys.stdin.buffer: all of the input, or always its first line."""
+
+    def __init__(self, inputs):
+        self.inputs = inputs if _isascii(inputs) else _encode(inputs)
+
+    def _bytes(self):
+        if _type(self.inputs) is _str:
+            self.inputs = _encode(self.inputs)
+        return self.inputs
+
+    def read(self, *args):
+        return self._bytes()
+
+    def readline(self, *args):
+        return _partition(self._bytes(), b"\n")[0] + b"\n"
+
+
+class MockStdinWithBuffer:
+    """sys.stdin: read and readlines give the whole input, readline has a cursor."""
+
+    def __init__(self, inputs):
+        self.inputs = inputs
+        self.buffer = MockBuffer(inputs)
+
+    def read(self, *args):
+        return self.inputs
+
+    def readlines(self, *args):
+        return _split(self.inputs, "\n")
+
+    def __getattr__(self, name):
+        mine = self.__dict__
+        stream = mine.get("_stringio")
+        if stream is None:
+            # Made when it is first asked for: many programs read all at once,
+            # and it takes four bytes a character.
+            stream = mine["_stringio"] = _StringIO(mine["inputs"])
+            # What input() asks for on every call, without a detour through here.
+            mine["readline"], mine["fileno"] = stream.readline, stream.fileno
+        return _getattr(stream, name)
+
+
+class StringIO(_StringIO):  # so that a program's error messages read as officially
+    """sys.stdout of one test, which ends the program when it printed too much."""
+
+    def __init__(self, cap, fatal):
+        _StringIO.__init__(self)
+        self.left, self.fatal = cap, fatal
+        # One argument too many, so close() raises TypeError.
+        self.close = lambda x: 1
+
+    def write(self, s):
+        n = _write(self, s)
+        self.left = left = self.left - n
+        if left < 0:
+            self.fatal(LIMIT, b"")
+        return n
+
+
+class Patches:
+    """What the official runner patches around one call, and undoes after it."""
+
+    def __init__(self, inputs):
+        self.inputs = inputs
+        self.lines = None
+        self.stdin = self.open = None
+
+    def readline(self, *args):
+        # Without line ends, StopIteration at the end, and a cursor of its own.
+        if self.lines is None:
+            self.lines = _iter(_split(self.inputs, "\n"))
+        return _next(self.lines)
+
+    def readlines(self, *args):
+        return _split(self.inputs, "\n")
+
+    def read(self, *args):
+        return self.inputs
+
+    def mock_open(self, *args, **kwargs):
+        """Stand for builtins.open, which programs hardly ever reach."""
+        _builtins["open"] = self.open
+        from unittest.mock import mock_open
+
+        _builtins["open"] = opened = mock_open(read_data=self.inputs)
+        return opened(*args, **kwargs)
+
+    def enter(self):
+        # In this order: the methods go to the real stream, which a program may
+        # have imported by name, and then the mock takes its place.
+        self.stdin = stdin = _sys["stdin"]
+        stdin.read, stdin.readlines, stdin.readline = self.read, self.readlines, self.readline
+        _sys["stdin"] = MockStdinWithBuffer(self.inputs)
+        self.open = _builtins["open"]
+        _builtins["open"] = self.mock_open
+
+    def leave(self):
+        _builtins["open"] = self.open
+        _sys["stdin"] = stdin = self.stdin
+        for name in ("read", "readlines", "readline"):
+            try:
+                _delattr(stdin, name)
+            except _BaseException:
+                pass
+
+
+def call_with_stdin(method, inputs):
+    """Call method with inputs on its standard input."""
+    patches = Patches(inputs)
+    patches.enter()
+    try:
+        method()
+    except _SystemExit:
+        pass
+    finally:
+        patches.leave()
