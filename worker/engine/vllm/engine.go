@@ -205,19 +205,18 @@ func (e *Engine) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 // a socket in dir where the installed version can, for nothing can take that
 // away, else a free port of this machine's own address.
 func (e *Engine) place(ctx context.Context, dir string) ([]string, error) {
-	network, at, args := "unix", filepath.Join(dir, "s"), []string(nil)
+	network, at := "unix", filepath.Join(dir, "s")
+	args := []string{"--uds", at}
 	if e.cfg.Install.Has("--uds") {
 		if err := os.Remove(at); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return nil, err
 		}
-		args = []string{"--uds", at}
 	} else {
 		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 		if err != nil {
 			return nil, fmt.Errorf("find a free port: %w", err)
 		}
-		at = l.Addr().String()
-		network = "tcp"
+		network, at = "tcp", l.Addr().String()
 		if err := l.Close(); err != nil {
 			return nil, err
 		}

@@ -30,16 +30,16 @@ var rounds = flag.Int("rounds", 8, "rounds of the supervision test")
 // be killed: this program under other arguments.
 func TestMain(m *testing.M) {
 	if status, ok := Guardian(); ok {
-		os.Exit(status)
+		os.Exit(status) //nolint:forbidigo // this process is not the test
 	}
 	if len(os.Args) > 1 {
 		switch os.Args[1] {
 		case "serve":
-			os.Exit(serve(os.Args[2:]))
+			os.Exit(serve(os.Args[2:])) //nolint:forbidigo // this process is not the test
 		case "child":
-			os.Exit(child(os.Args[2:]))
+			os.Exit(child(os.Args[2:])) //nolint:forbidigo // this process is not the test
 		case "supervise":
-			os.Exit(stand(os.Args[2:]))
+			os.Exit(stand(os.Args[2:])) //nolint:forbidigo // this process is not the test
 		}
 	}
 	goleak.VerifyTestMain(m)
@@ -64,18 +64,20 @@ const helpText = `usage: vllm serve [model_tag] [options]
 
 // serve plays `vllm serve`.
 func serve(args []string) int {
-	if slices.Contains(args, "--help=all") && os.Getenv("FAKE_HELP") == "old" {
+	help, _ := os.LookupEnv("FAKE_HELP")
+	if slices.Contains(args, "--help=all") && help == "old" {
 		_, _ = fmt.Fprintln(os.Stderr, "error: argument -h/--help: ignored explicit argument 'all'")
 		return 2
 	}
 	if slices.ContainsFunc(args, func(s string) bool { return strings.HasPrefix(s, "--help") }) {
 		_, _ = fmt.Fprintln(os.Stdout, helpText)
-		if os.Getenv("FAKE_HELP") == "" {
+		if help == "" {
 			_, _ = fmt.Fprintln(os.Stdout, "  --uds UDS --shutdown_timeout S")
 		}
 		return 0
 	}
-	is := func(name string) bool { return slices.Contains(strings.Split(os.Getenv("FAKE"), ","), name) }
+	behaviours, _ := os.LookupEnv("FAKE")
+	is := func(name string) bool { return slices.Contains(strings.Split(behaviours, ","), name) }
 	_, _ = fmt.Fprintln(os.Stderr, "INFO loading", args)
 	if is(stubborn) {
 		signal.Ignore(syscall.SIGTERM)
@@ -173,7 +175,7 @@ func listenAndServe(args []string, dies, sickly bool) int {
 		go func() {
 			<-served                          // the first token, asked for before anybody waits for samples
 			time.Sleep(20 * time.Millisecond) //nolint:forbidigo // a moment of serving
-			os.Exit(3)
+			os.Exit(3)                        //nolint:forbidigo // this process is not the test
 		}()
 	}
 	_, _ = fmt.Fprintln(os.Stderr, "INFO serving at", at)
@@ -220,10 +222,16 @@ func newNest(t *testing.T) nest {
 	return n
 }
 
+// environ returns the environment of a fake with the given behaviours. The race
+// detector must not hold each process back for a second at its end.
+func (n nest) environ(behaviours ...string) []string {
+	return append(os.Environ(), n.mark, "FAKE="+strings.Join(behaviours, ","), "GORACE=atexit_sleep_ms=0")
+}
+
 // config returns the configuration of a fake with the given behaviours.
 func (n nest) config(t *testing.T, behaviours ...string) Config {
 	t.Helper()
-	env := append(os.Environ(), n.mark, "FAKE="+strings.Join(behaviours, ","))
+	env := n.environ(behaviours...)
 	in, err := Probe(t.Context(), env, os.Args[0])
 	if err != nil {
 		t.Fatal(err)

@@ -21,7 +21,7 @@ const guardianName = "engine-guardian"
 
 // The guardian's files, as the parent passes them.
 const (
-	commandFD = 3 // a line with the arguments in JSON, then commands; the end says that the parent is dead
+	commandFD = 3 // an order on a line, then commands; the end says that the parent is dead
 	reportFD  = 4 // reports go out, one a line
 )
 
@@ -30,6 +30,12 @@ const (
 	cmdTerm = 'T' // send SIGTERM to the engine's leader
 	cmdKill = 'K' // kill everything
 )
+
+// An order says what to run. It travels in JSON.
+type order struct {
+	Argv []string
+	Dir  string // removed at the end if lcbq is dead and cannot do it
+}
 
 // orphanGrace is how long an engine whose lcbq was killed may take to end
 // politely. Its shared memory segments and sockets are cleaned up then; the GPU's
@@ -101,8 +107,8 @@ func (g *guardian) run(commands *bufio.Reader) error {
 	if err != nil {
 		return fmt.Errorf("read what to run: %w", err)
 	}
-	var argv []string
-	if err := json.Unmarshal(line, &argv); err != nil || len(argv) == 0 {
+	var what order
+	if err := json.Unmarshal(line, &what); err != nil || len(what.Argv) == 0 {
 		return fmt.Errorf("read what to run from %q: %w", line, err)
 	}
 	// Signals meant for lcbq's whole group or service stop lcbq; the guardian
@@ -114,11 +120,11 @@ func (g *guardian) run(commands *bufio.Reader) error {
 	if err := adopt(); err != nil {
 		return err
 	}
-	if err := g.start(argv); err != nil {
+	if err := g.start(what.Argv); err != nil {
 		return err
 	}
-	orders := make(chan byte)
-	go listen(commands, orders)
+	words := make(chan byte)
+	go listen(commands, words)
 	var patience <-chan time.Time
 	for {
 		select {
@@ -127,14 +133,15 @@ func (g *guardian) run(commands *bufio.Reader) error {
 		case <-g.tick.C:
 		case <-patience:
 			g.kill()
-		case order, ok := <-orders:
+		case word, ok := <-words:
 			switch {
-			case ok && order == cmdTerm:
+			case ok && word == cmdTerm:
 				g.terminate()
-			case ok && order == cmdKill:
+			case ok && word == cmdKill:
 				g.kill()
 			case !ok: // lcbq is dead
-				orders = nil
+				words = nil
+				defer func() { _ = os.RemoveAll(what.Dir) }()
 				g.terminate()
 				patience = time.After(orphanGrace)
 			}
@@ -174,15 +181,15 @@ func (g *guardian) start(argv []string) error {
 	return p.Release() // reap waits for it
 }
 
-// listen passes commands on and closes orders when no more can come.
-func listen(b *bufio.Reader, orders chan<- byte) {
-	defer close(orders)
+// listen passes commands on and closes words when no more can come.
+func listen(b *bufio.Reader, words chan<- byte) {
+	defer close(words)
 	for {
-		order, err := b.ReadByte()
+		word, err := b.ReadByte()
 		if err != nil {
 			return
 		}
-		orders <- order
+		words <- word
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"strconv"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -31,7 +31,7 @@ type process struct {
 
 // spawn starts an engine under a guardian. The output goes to log, which spawn
 // leaves open. It returns when the engine's leader runs.
-func spawn(argv, environ []string, log *os.File) (*process, error) {
+func spawn(what order, environ []string, log *os.File) (*process, error) {
 	commands, control, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -63,9 +63,9 @@ func spawn(argv, environ []string, log *os.File) (*process, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start guardian: %w", err), control.Close(), reports.Close())
 	}
-	what, err := json.Marshal(argv)
+	line, err := json.Marshal(what)
 	if err == nil {
-		_, err = control.Write(append(what, '\n'))
+		_, err = control.Write(append(line, '\n'))
 	}
 	if err != nil { // the end of its commands ends the guardian
 		return nil, errors.Join(fmt.Errorf("tell guardian what to run: %w", err), control.Close(), reports.Close(), p.cmd.Wait())
@@ -88,7 +88,7 @@ func (p *process) session() int { return p.cmd.Process.Pid }
 
 // follow reads the guardian's reports to their end.
 func (p *process) follow(lines *bufio.Scanner, reports *os.File) {
-	clear := false
+	cleared := false
 	for lines.Scan() {
 		verb, rest, _ := strings.Cut(lines.Text(), " ")
 		switch verb {
@@ -98,13 +98,13 @@ func (p *process) follow(lines *bufio.Scanner, reports *os.File) {
 		case "stuck":
 			p.err = fmt.Errorf("%w: %s", errStuck, rest)
 		case "clear":
-			clear, p.err = true, nil
+			cleared, p.err = true, nil
 		}
 	}
 	_ = p.cmd.Wait() // the reports say more than its status
 	_ = reports.Close()
 	_ = p.control.Close()
-	if !clear {
+	if !cleared {
 		// The guardian was killed. The leader died with it; the rest is for us.
 		if p.why == "" {
 			p.why = "its guardian was killed"
@@ -115,14 +115,14 @@ func (p *process) follow(lines *bufio.Scanner, reports *os.File) {
 	close(p.cleared)
 }
 
-// order sends a command. A guardian that has ended does not need it.
-func (p *process) order(cmd byte) { _, _ = p.control.Write([]byte{cmd}) }
+// tell sends a command. A guardian that has ended does not need it.
+func (p *process) tell(cmd byte) { _, _ = p.control.Write([]byte{cmd}) }
 
 // stop ends the engine: politely first, then after the grace, or at once when
 // hurry is closed, for good. It returns when nothing of it is left, or an error
 // if something cannot be killed.
 func (p *process) stop(grace time.Duration, hurry <-chan struct{}) error {
-	p.order(cmdTerm)
+	p.tell(cmdTerm)
 	t := time.NewTimer(grace)
 	defer t.Stop()
 	select {
@@ -131,7 +131,7 @@ func (p *process) stop(grace time.Duration, hurry <-chan struct{}) error {
 	case <-t.C:
 	case <-hurry:
 	}
-	p.order(cmdKill)
+	p.tell(cmdKill)
 	t.Reset(stuckAfter + 10*time.Second)
 	select {
 	case <-p.cleared:
@@ -163,12 +163,13 @@ func sweep(session int, mark string) error {
 }
 
 // A leftover is an engine that an earlier lcbq started, as its state file
-// remembers it.
+// remembers it in JSON.
 type leftover struct {
-	boot    string // id of the boot it was started in
-	session int    // pid of its guardian
-	start   string // of the guardian
-	mark    string
+	Boot    string // id of the boot it was started in
+	Session int    // pid of its guardian
+	Start   string // of the guardian
+	Mark    string
+	Dir     string // of its socket
 }
 
 // bootID tells one boot of the machine from the next.
@@ -181,7 +182,7 @@ func bootID() string {
 }
 
 // remember writes the state file.
-func (p *process) remember(path string) error {
+func (p *process) remember(path, dir string) error {
 	if path == "" {
 		return nil
 	}
@@ -189,8 +190,11 @@ func (p *process) remember(path string) error {
 	if err != nil {
 		return err
 	}
-	text := fmt.Sprintf("%s %d %s %s\n", bootID(), guardian.pid, guardian.start, p.mark)
-	return os.WriteFile(path, []byte(text), 0o600)
+	text, err := json.Marshal(leftover{bootID(), guardian.pid, guardian.start, p.mark, dir})
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, text, 0o600)
 }
 
 // forget removes the state file.
@@ -215,30 +219,28 @@ func reclaim(ctx context.Context, path string) error {
 		return err
 	}
 	var l leftover
-	f := strings.Fields(string(text))
-	if len(f) == 4 {
-		l = leftover{boot: f[0], start: f[2], mark: f[3]}
-		l.session, _ = strconv.Atoi(f[1])
-	}
-	if l.session <= 1 || l.boot != bootID() {
-		forget(path)
+	if json.Unmarshal(text, &l) != nil || l.Session <= 1 || l.Mark == "" || l.Boot != bootID() {
+		forget(path) // another life of the machine, or a file cut short
 		return nil
 	}
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for deadline := time.Now().Add(2*orphanGrace + 4*time.Second); ; {
-		g, err := readProc(l.session)
-		if err == nil && g.start != l.start {
+		g, err := readProc(l.Session)
+		if err == nil && g.start != l.Start {
 			break // another process by now: none of ours can be in its session
 		}
 		if err != nil || g.zombie {
-			if err := sweep(l.session, l.mark); err != nil {
+			if err := sweep(l.Session, l.Mark); err != nil {
 				return err
+			}
+			if strings.HasPrefix(filepath.Base(l.Dir), dirPrefix) {
+				_ = os.RemoveAll(l.Dir) // nobody listens there any more
 			}
 			break
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("another lcbq runs an engine here, with process %d as its guardian\nstop that one first", l.session)
+			return fmt.Errorf("another lcbq runs an engine here, with process %d as its guardian\nstop that one first", l.Session)
 		}
 		select {
 		case <-ctx.Done():

@@ -24,6 +24,11 @@ const (
 // taken for dead.
 const sick = 3
 
+// dirPrefix begins the names of the folders for sockets. Their paths must be
+// short, for a socket's name holds 107 bytes, and free of our name: they stand in
+// the server's command line, and a pkill by our name must not hit it.
+const dirPrefix = "engine-"
+
 // errFinal marks a failure that a restart would only repeat.
 var errFinal = errors.New("no restart helps")
 
@@ -47,9 +52,7 @@ func (e *Engine) Run(ctx context.Context) error {
 
 // supervise is Run without the last words.
 func (e *Engine) supervise(ctx context.Context) error {
-	// Its path must be short, for a socket's name holds 107 bytes, and free of our
-	// name: it stands in the server's command line.
-	dir, err := os.MkdirTemp("", "engine-")
+	dir, err := os.MkdirTemp("", dirPrefix)
 	if err != nil {
 		return fmt.Errorf("make folder for the socket: %w", err)
 	}
@@ -124,7 +127,7 @@ func (e *Engine) once(ctx context.Context, dir string) (served time.Duration, er
 	argv := append(append([]string(nil), e.cfg.Install.Program...), "serve")
 	argv = append(append(append(argv, e.args...), place...), e.cfg.Extra...)
 	began := time.Now()
-	p, err := spawn(argv, e.cfg.environ(), log.file)
+	p, err := spawn(order{argv, dir}, e.cfg.environ(), log.file)
 	if err != nil {
 		return 0, fmt.Errorf("start %s: %w", argv[0], err)
 	}
@@ -133,7 +136,7 @@ func (e *Engine) once(ctx context.Context, dir string) (served time.Duration, er
 	e.mu.Unlock()
 	e.enter(Loading)
 	e.cfg.Log.Info("engine starts", "gpu", e.cfg.GPU, "guardian", p.session(), "log", e.cfg.LogFile)
-	why := p.remember(e.cfg.State)
+	why := p.remember(e.cfg.State, dir)
 	var ready time.Time
 	if why == nil {
 		ready, why = e.attend(ctx, p, began)

@@ -26,6 +26,7 @@ func TestRounds(t *testing.T) {
 	t.Parallel()
 	for round := range *rounds {
 		t.Run(fmt.Sprint(round), func(t *testing.T) {
+			t.Parallel()
 			n := newNest(t)
 			var is []string
 			for _, b := range []string{forks, stubborn, hangs, dies, breaks, holdsPort, sickly} {
@@ -265,7 +266,7 @@ func TestMemoryHeld(t *testing.T) {
 func lcbq(t *testing.T, n nest, behaviours ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "supervise", filepath.Join(n.dir, "state")) //nolint:gosec // it is this test
-	cmd.Env = append(os.Environ(), n.mark, "FAKE="+strings.Join(behaviours, ","))
+	cmd.Env = n.environ(behaviours...)
 	out, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()
@@ -288,10 +289,18 @@ func TestKilledLcbq(t *testing.T) {
 	if left := n.processes(t, "child loner"); len(left) != 1 {
 		t.Fatalf("grandchildren: %v, want one", left)
 	}
+	dir, _, _ := strings.Cut(n.processes(t, "test serve")[n.one(t, "test serve")], "/s ")
+	dir = dir[strings.LastIndex(dir, " ")+1:]
+	if _, err := os.Stat(filepath.Join(dir, "s")); err != nil {
+		t.Fatal(err)
+	}
 	began := time.Now()
 	_ = cmd.Process.Kill()
 	_ = cmd.Wait()
 	until(t, "nothing is left", func() bool { return len(n.processes(t, "")) == 0 })
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("folder of the socket: %v, want none", err)
+	}
 	if took := time.Since(began); took > 10*time.Second {
 		t.Errorf("the engine ended %v after lcbq, want 10s at most", took)
 	}
@@ -357,9 +366,11 @@ func TestReclaimSpares(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, text := range []string{
-		fmt.Sprintf("%s %d 1 LCBQ_ENGINE=x", bootID(), self.session),              // started at another time
-		fmt.Sprintf("another-boot %d %s LCBQ_ENGINE=x", self.session, self.start), // in another life of the machine
-		"", "nonsense", fmt.Sprintf("%s 0 1 x", bootID()), fmt.Sprintf("%s 1 1 x", bootID()),
+		fmt.Sprintf(`{"Boot":%q,"Session":%d,"Start":"1","Mark":"A=b"}`, bootID(), self.session),   // started at another time
+		fmt.Sprintf(`{"Boot":"x","Session":%d,"Start":%q,"Mark":"A=b"}`, self.session, self.start), // in another life of the machine
+		fmt.Sprintf(`{"Boot":%q,"Session":1,"Start":"1","Mark":"A=b"}`, bootID()),
+		fmt.Sprintf(`{"Boot":%q,"Session":9,"Start":"1","Mark":""}`, bootID()),
+		"", "nonsense", "{",
 	} {
 		if err := os.WriteFile(state, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
