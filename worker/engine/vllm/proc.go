@@ -78,18 +78,26 @@ func descendants(all []proc, root int) []proc {
 }
 
 // members returns the live processes of a session, and those elsewhere that
-// carry the mark in their environment.
-func members(all []proc, session int, mark string) []proc {
+// carry the mark in their environment. Where the session may be an old one, whose
+// number somebody else's has by now, one of its processes must carry the mark or
+// call itself vLLM's: those write their title over their environment.
+func members(all []proc, session int, mark string, old bool) []proc {
 	var found []proc
 	for _, p := range all {
 		if p.zombie || p.pid == os.Getpid() {
 			continue
 		}
-		if p.session == session || (mark != "" && carries(p.pid, mark)) {
+		if p.session == session && (!old || isVLLM(p.pid)) || carries(p.pid, mark) {
 			found = append(found, p)
 		}
 	}
 	return found
+}
+
+// isVLLM reports whether a process's command line speaks of vLLM.
+func isVLLM(pid int) bool {
+	line, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline"))
+	return err == nil && bytes.Contains(bytes.ToLower(line), []byte("vllm"))
 }
 
 // carries reports whether a process was started with the variable. A process

@@ -110,7 +110,7 @@ func (p *process) follow(lines *bufio.Scanner, reports *os.File) {
 			p.why = "its guardian was killed"
 			close(p.exited)
 		}
-		p.err = sweep(p.session(), p.mark)
+		p.err = sweep(p.session(), p.mark, false)
 	}
 	close(p.cleared)
 }
@@ -141,9 +141,8 @@ func (p *process) stop(grace time.Duration, hurry <-chan struct{}) error {
 	}
 }
 
-// sweep kills the live members of a session and everything that carries the
-// mark, until there are none.
-func sweep(session int, mark string) error {
+// sweep kills the members of a session until there are none.
+func sweep(session int, mark string, old bool) error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for deadline := time.Now().Add(stuckAfter); ; <-tick.C {
@@ -151,7 +150,7 @@ func sweep(session int, mark string) error {
 		if err != nil {
 			return err
 		}
-		left := members(all, session, mark)
+		left := members(all, session, mark, old)
 		if len(left) == 0 {
 			return nil
 		}
@@ -172,13 +171,18 @@ type leftover struct {
 	Dir     string // of its socket
 }
 
-// bootID tells one boot of the machine from the next.
+// bootID tells one boot of the machine, and one start of the container, from the
+// next: process numbers mean something within it only.
 func bootID() string {
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return "unknown"
 	}
-	return strings.TrimSpace(string(id))
+	ns, err := os.Readlink("/proc/self/ns/pid")
+	if err != nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(id)) + " " + ns
 }
 
 // remember writes the state file.
@@ -231,7 +235,7 @@ func reclaim(ctx context.Context, path string) error {
 			break // another process by now: none of ours can be in its session
 		}
 		if err != nil || g.zombie {
-			if err := sweep(l.Session, l.Mark); err != nil {
+			if err := sweep(l.Session, l.Mark, true); err != nil {
 				return err
 			}
 			if strings.HasPrefix(filepath.Base(l.Dir), dirPrefix) {

@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -259,127 +256,5 @@ func TestMemoryHeld(t *testing.T) {
 	}
 	if _, err := os.Stat(cfg.LogFile); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("log: %v, want no engine started on held memory", err)
-	}
-}
-
-// lcbq starts a process that supervises an engine, and waits until that serves.
-func lcbq(t *testing.T, n nest, behaviours ...string) *exec.Cmd {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "supervise", filepath.Join(n.dir, "state")) //nolint:gosec // it is this test
-	cmd.Env = n.environ(behaviours...)
-	out, err := cmd.StdoutPipe()
-	if err == nil {
-		err = cmd.Start()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.ReadFull(out, make([]byte, 1)); err != nil {
-		t.Fatal("lcbq does not serve: ", err)
-	}
-	return cmd
-}
-
-// TestKilledLcbq kills the supervising process in the worst way, and wants the
-// guardian to end the engine.
-func TestKilledLcbq(t *testing.T) {
-	t.Parallel()
-	n := newNest(t)
-	cmd := lcbq(t, n, forks, stubborn)
-	if left := n.processes(t, "child loner"); len(left) != 1 {
-		t.Fatalf("grandchildren: %v, want one", left)
-	}
-	dir, _, _ := strings.Cut(n.processes(t, "test serve")[n.one(t, "test serve")], "/s ")
-	dir = dir[strings.LastIndex(dir, " ")+1:]
-	if _, err := os.Stat(filepath.Join(dir, "s")); err != nil {
-		t.Fatal(err)
-	}
-	began := time.Now()
-	_ = cmd.Process.Kill()
-	_ = cmd.Wait()
-	until(t, "nothing is left", func() bool { return len(n.processes(t, "")) == 0 })
-	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("folder of the socket: %v, want none", err)
-	}
-	if took := time.Since(began); took > 10*time.Second {
-		t.Errorf("the engine ended %v after lcbq, want 10s at most", took)
-	}
-}
-
-// TestKilledLcbqAndGuardian kills both at once. What is left then is ended by
-// the next lcbq, before it starts an engine of its own.
-func TestKilledLcbqAndGuardian(t *testing.T) {
-	t.Parallel()
-	n := newNest(t)
-	cmd := lcbq(t, n, forks)
-	guardian := n.one(t, guardianName)
-	_ = syscall.Kill(cmd.Process.Pid, syscall.SIGSTOP) // or it would see the guardian die
-	_ = syscall.Kill(guardian, syscall.SIGKILL)
-	_ = cmd.Process.Kill()
-	_ = cmd.Wait()
-	until(t, "the leader is gone", func() bool { return len(n.processes(t, " serve ")) == 0 })
-	if left := n.processes(t, ""); len(left) != 2 {
-		t.Fatalf("left are %v, want the two that ignore everything", left)
-	}
-	cfg := n.config(t)
-	cfg.State = filepath.Join(n.dir, "state")
-	e, stop := start(t, cfg)
-	if err := e.Await(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if left := n.processes(t, "child"); len(left) != 0 {
-		t.Errorf("left are %v, want them ended before the next engine", left)
-	}
-	if err := stop(); err != nil {
-		t.Error(err)
-	}
-}
-
-// TestOneEngineOnly wants a second lcbq on the same card refused.
-func TestOneEngineOnly(t *testing.T) {
-	t.Parallel()
-	n := newNest(t)
-	cfg := n.config(t)
-	e, stop := start(t, cfg)
-	if err := e.Await(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-	defer cancel()
-	if err := reclaim(ctx, cfg.State); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("reclaim of a living engine = %v, want it to wait", err)
-	}
-	if e.Phase() != Serving {
-		t.Errorf("Phase = %v, want serving still", e.Phase())
-	}
-	if err := stop(); err != nil {
-		t.Error(err)
-	}
-}
-
-// TestReclaimSpares wants no process touched that only has an old one's number.
-func TestReclaimSpares(t *testing.T) {
-	t.Parallel()
-	state := filepath.Join(t.TempDir(), "state")
-	self, err := readProc(os.Getpid())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, text := range []string{
-		fmt.Sprintf(`{"Boot":%q,"Session":%d,"Start":"1","Mark":"A=b"}`, bootID(), self.session),   // started at another time
-		fmt.Sprintf(`{"Boot":"x","Session":%d,"Start":%q,"Mark":"A=b"}`, self.session, self.start), // in another life of the machine
-		fmt.Sprintf(`{"Boot":%q,"Session":1,"Start":"1","Mark":"A=b"}`, bootID()),
-		fmt.Sprintf(`{"Boot":%q,"Session":9,"Start":"1","Mark":""}`, bootID()),
-		"", "nonsense", "{",
-	} {
-		if err := os.WriteFile(state, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := reclaim(t.Context(), state); err != nil {
-			t.Errorf("reclaim of %q = %v, want nil", text, err)
-		}
-		if _, err := os.Stat(state); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("reclaim of %q leaves the file", text)
-		}
 	}
 }
