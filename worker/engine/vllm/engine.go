@@ -97,6 +97,10 @@ func (e *Engine) Info() engine.Info { return e.client.Info() }
 // Load returns what the server says of itself; an error while there is none.
 func (e *Engine) Load(ctx context.Context) (openai.Load, error) { return e.client.Load(ctx) }
 
+// Adapt keeps the server's batch full without drowning it, until ctx is done.
+// It only ever sends more than Config.InFlight, up to twice as much.
+func (e *Engine) Adapt(ctx context.Context) { e.client.Adapt(ctx, time.Second, 2*e.cfg.InFlight) }
+
 // Phase returns what the engine is doing at this moment.
 func (e *Engine) Phase() Phase {
 	e.mu.Lock()
