@@ -97,6 +97,11 @@ func TestServes(t *testing.T) {
 			if !e.Owns(pid) || !e.Owns(n.one(t, "child loner")) || e.Owns(os.Getpid()) {
 				t.Error("Owns does not tell the engine's processes from ours")
 			}
+			ours, err := readProc(os.Getpid())
+			theirs, err2 := readProc(pid)
+			if err := errors.Join(err, err2); err != nil || ours.session == theirs.session {
+				t.Errorf("engine in session %d, %v, want another than ours: Ctrl-C is not for it", theirs.session, err)
+			}
 			if l, err := e.Load(t.Context()); err != nil || l.Running != 3 {
 				t.Errorf("Load = %+v, %v, want 3 running", l, err)
 			}
@@ -132,7 +137,9 @@ func TestRestarts(t *testing.T) {
 		t.Run(strings.TrimSpace(victim), func(t *testing.T) {
 			t.Parallel()
 			n := newNest(t)
-			e, stop := start(t, n.config(t, forks))
+			cfg := n.config(t, forks)
+			cfg.Grace = time.Hour // which nobody waits for once the leader has ended
+			e, stop := start(t, cfg)
 			for range 2 {
 				if _, err := e.Generate(t.Context(), anyRequest); err != nil {
 					t.Fatal(err)
