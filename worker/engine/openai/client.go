@@ -45,7 +45,7 @@ func New(cfg Config) (*Client, error) {
 		}
 		c.pool.ends = append(c.pool.ends, &endpoint{
 			address: a,
-			http:    &http.Client{Transport: transport(a, cfg.InFlight)},
+			http:    &http.Client{Transport: transport(a, cfg)},
 			traits:  traits{n: cfg.MaxN},
 		})
 	}
@@ -54,14 +54,14 @@ func New(cfg Config) (*Client, error) {
 
 // transport returns one endpoint's own connections, as many kept as requests
 // may be in flight: a connection made anew for each would run out of ports.
-func transport(a address, keep int) *http.Transport {
+func transport(a address, cfg Config) *http.Transport {
 	d := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}
 	t := &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment, // as every HTTP client of the field does
 		DialContext:           d.DialContext,
 		ForceAttemptHTTP2:     true,
-		MaxIdleConns:          keep,
-		MaxIdleConnsPerHost:   keep,
+		MaxIdleConns:          cfg.InFlight,
+		MaxIdleConnsPerHost:   cfg.InFlight,
 		IdleConnTimeout:       90 * time.Second,
 		TLSHandshakeTimeout:   10 * time.Second,
 		ExpectContinueTimeout: time.Second,
@@ -72,6 +72,9 @@ func transport(a address, keep int) *http.Transport {
 			return d.DialContext(ctx, "unix", a.socket)
 		}
 	}
+	if cfg.Dial != nil {
+		t.Proxy, t.DialContext = nil, cfg.Dial
+	}
 	return t
 }
 
@@ -81,6 +84,9 @@ func (c *Client) Close() {
 		e.http.CloseIdleConnections()
 	}
 }
+
+// Wake ends the rest of every endpoint: the caller knows that they work again.
+func (c *Client) Wake() { c.pool.wake() }
 
 // Info implements engine.Engine. Model and version are known once Check returned.
 func (c *Client) Info() engine.Info {

@@ -4,9 +4,11 @@
 package openai
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"strings"
 	"time"
@@ -59,6 +61,10 @@ type Config struct {
 	// Patience is how long a request waits for an endpoint that is down, busy or
 	// loading before it fails, default 10 minutes.
 	Patience time.Duration
+
+	// Dial connects to the endpoint in place of the network, whatever its address;
+	// nil is the network.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	Log *slog.Logger // nil discards
 }

@@ -168,6 +168,17 @@ func (p *pool) back(e *endpoint, n int) {
 	p.changed = make(chan struct{})
 }
 
+// wake ends all rests.
+func (p *pool) wake() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, e := range p.ends {
+		e.fails, e.until, e.last, e.dead = 0, time.Time{}, nil, nil
+	}
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
 // judge decides by the outcome of an attempt that began at the given time
 // whether the endpoint rests, and returns how long if that is new.
 func (p *pool) judge(e *endpoint, began time.Time, err error) time.Duration {

@@ -3,6 +3,7 @@ package openai_test
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -209,5 +210,26 @@ func TestServerComesLate(t *testing.T) {
 	})
 	generate(t, c, request(1), f)
 	_ = s.Close()
+	wg.Wait()
+}
+
+// TestAdapt wants the server's metrics to raise the bound, and to be asked no
+// more when the context is done.
+func TestAdapt(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, nil)
+	f.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "vllm:num_requests_running 100\nvllm:num_requests_waiting 0\n")
+	})
+	c := newClient(t, nil, f)
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { c.Adapt(ctx, time.Millisecond, 40) })
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for c.InFlight() != 40 {
+		<-tick.C
+	}
+	cancel()
 	wg.Wait()
 }

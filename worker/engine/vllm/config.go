@@ -1,0 +1,233 @@
+// Package vllm runs one `vllm serve` on one GPU and keeps it running, and asks
+// it for samples. It knows nothing of the other GPUs' engines, and reads no
+// driver: who holds memory is told to it.
+//
+// A program that uses it calls [Guardian] first thing in main.
+package vllm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Config says what to serve on which card. The zero value of every field but
+// Install, Model, Device and Log is its default.
+type Config struct {
+	Install *Install // the installed vllm, from Probe
+	Model   string   // a name on the hub or a folder
+	Extra   []string // further arguments of vllm serve, passed as they are; they win over ours
+
+	DType           string  // default half
+	MaxModelLen     int     // prompt and completion tokens together, default 2182
+	MaxNumSeqs      int     // sequences in a batch, default 512
+	MaxBatchTokens  int     // tokens of a step, default 32768
+	MemoryShare     float64 // of the card's memory, default 0.95
+	TensorParallel  int     // cards of one engine, default 1: only sensible with NVLink
+	Seed            uint64  // of the engine's sampler
+	DistrustRemote  bool    // do not run code that comes with the model
+	NoPrefixCaching bool
+	NoChunkedPrefil bool
+
+	GPU     int      // number for logs and ports
+	Device  string   // what CUDA_VISIBLE_DEVICES is set to: UUIDs, with commas between where TensorParallel > 1
+	Environ []string // complete environment of the engine, CUDA_VISIBLE_DEVICES aside
+	Cache   string   // folder for compiled kernels, one for each GPU; "" leaves them where vLLM puts them
+	LogFile string   // where the engine's output is appended; "" discards it
+	State   string   // file that remembers the running engine, so that one left by a crash is found; "" remembers none
+
+	Delay    time.Duration // before the first start, so that engines do not all load at once
+	Ready    time.Duration // most time from start to answering, default 20 minutes: a cold start compiles
+	Grace    time.Duration // between the polite signal and the kill, default 30 s
+	Restarts int           // most restarts in a row, default 3; negative means none
+	Uptime   time.Duration // of an engine that ends the row, default 5 minutes
+	Pause    time.Duration // before the first restart, default 1 s; doubles with each in a row
+	Health   time.Duration // between looks at the engine's health, default 5 s
+
+	// Free waits until the card's memory is free. It is called before every start
+	// and after the last stop; an error before a start counts as a failed start.
+	// Nil does not wait.
+	Free func(context.Context) error
+	// FreeFor bounds Free, default 1 minute.
+	FreeFor time.Duration
+	// Hurry, once closed, cuts the grace short: a person is waiting.
+	Hurry <-chan struct{}
+
+	Stream   bool // ask for streams; costs throughput
+	MaxN     int  // most choices of a request, default 32
+	InFlight int  // most samples in flight, default twice MaxNumSeqs
+
+	Log *slog.Logger // nil discards
+}
+
+// Validate reports all faults of c at once.
+func (c Config) Validate() error {
+	var errs []error
+	check := func(ok bool, name string, value any, want string) {
+		if !ok {
+			errs = append(errs, fmt.Errorf("%s = %v, want %s", name, value, want))
+		}
+	}
+	check(c.Install != nil, "installed vllm", "nothing", "what Probe found")
+	check(strings.TrimSpace(c.Model) != "", "model", strconv.Quote(c.Model), "a name on the hub or a folder")
+	check(c.Device != "", "device", strconv.Quote(c.Device), "the UUID of a GPU")
+	check(c.MemoryShare >= 0 && c.MemoryShare <= 1, "share of GPU memory", c.MemoryShare, "more than 0 to 1")
+	check(c.TensorParallel >= 0, "tensor parallel size", c.TensorParallel, "at least 1")
+	check(c.MaxModelLen >= 0, "longest sequence", c.MaxModelLen, "at least 1")
+	check(c.MaxNumSeqs >= 0, "sequences in a batch", c.MaxNumSeqs, "at least 1")
+	check(c.MaxBatchTokens >= 0, "tokens of a step", c.MaxBatchTokens, "at least 1")
+	for _, name := range []string{"--port", "--host", "--uds"} {
+		check(!c.overridden(name), "extra argument", name, "none that says where the engine listens: it is found by itself")
+	}
+	if n := c.TensorParallel; n > 1 && len(strings.Split(c.Device, ",")) != n {
+		check(false, "device", c.Device, fmt.Sprintf("%d GPUs for tensor parallel size %d", n, n))
+	}
+	return errors.Join(errs...)
+}
+
+// filled returns c with its defaults in place.
+func (c Config) filled() Config {
+	set := func(v *int, d int) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	long := func(v *time.Duration, d time.Duration) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	if c.DType == "" {
+		c.DType = "half"
+	}
+	if c.MemoryShare == 0 {
+		c.MemoryShare = 0.95
+	}
+	set(&c.MaxModelLen, 2182)
+	set(&c.MaxNumSeqs, 512)
+	set(&c.MaxBatchTokens, 32768)
+	set(&c.TensorParallel, 1)
+	set(&c.Restarts, 3)
+	set(&c.MaxN, 32)
+	set(&c.InFlight, 2*c.MaxNumSeqs)
+	long(&c.Ready, 20*time.Minute)
+	long(&c.Grace, 30*time.Second)
+	long(&c.Uptime, 5*time.Minute)
+	long(&c.Pause, time.Second)
+	long(&c.Health, 5*time.Second)
+	long(&c.FreeFor, time.Minute)
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// Stagger is the delay between the starts of engines on one machine.
+const Stagger = 500 * time.Millisecond
+
+// portBase and portStride place each engine's internal ports below those that
+// the kernel hands out, and apart from each other: engines with one VLLM_PORT
+// pick the same ports.
+const (
+	portBase   = 21000
+	portStride = 100
+)
+
+// An argument is one of vllm serve that we would like to pass.
+type argument struct {
+	name  string
+	value string // "" for a switch
+	must  bool   // an engine without it is not the one that was asked for
+}
+
+// flags returns our arguments, the place to listen at aside.
+func (c Config) flags() []argument {
+	all := []argument{
+		{"--dtype", c.DType, true},
+		{"--max-model-len", strconv.Itoa(c.MaxModelLen), true},
+		{"--gpu-memory-utilization", strconv.FormatFloat(c.MemoryShare, 'g', -1, 64), true},
+		{"--max-num-seqs", strconv.Itoa(c.MaxNumSeqs), true},
+		{"--max-num-batched-tokens", strconv.Itoa(c.MaxBatchTokens), true},
+		// Without it, fields missing in a request are taken from the model's own
+		// generation_config.json. We send them all; this is the second lock.
+		{"--generation-config", "vllm", false},
+		{"--disable-uvicorn-access-log", "", false},
+		{"--shutdown-timeout", "0", false},
+		{"--seed", strconv.FormatUint(c.Seed%(1<<31), 10), false},
+	}
+	add := func(want bool, f argument) {
+		if want {
+			all = append(all, f)
+		}
+	}
+	add(!c.DistrustRemote, argument{"--trust-remote-code", "", false})
+	if c.NoPrefixCaching {
+		all = append(all, argument{"--no-enable-prefix-caching", "", true})
+	} else {
+		all = append(all, argument{"--enable-prefix-caching", "", false})
+	}
+	if c.NoChunkedPrefil {
+		all = append(all, argument{"--no-enable-chunked-prefill", "", true})
+	} else {
+		all = append(all, argument{"--enable-chunked-prefill", "", false})
+	}
+	add(c.TensorParallel > 1, argument{"--tensor-parallel-size", strconv.Itoa(c.TensorParallel), true})
+	add(c.Stream, argument{"--stream-interval", "16", false})
+	return all
+}
+
+// arguments returns the arguments behind `serve`, and which of ours the
+// installed version lacks. It returns an error where it lacks one that matters.
+func (c Config) arguments() (args, lacks []string, err error) {
+	args = []string{c.Model}
+	for _, f := range c.flags() {
+		switch {
+		case c.overridden(f.name):
+		case c.Install.Has(f.name):
+			args = append(args, f.name)
+			if f.value != "" {
+				args = append(args, f.value)
+			}
+		case f.must:
+			return nil, nil, fmt.Errorf("the installed vllm has no %s\nupgrade it: pip install --upgrade vllm", f.name)
+		default:
+			lacks = append(lacks, f.name)
+		}
+	}
+	return args, lacks, nil
+}
+
+// overridden reports whether the extra arguments hold the flag, or its negation.
+func (c Config) overridden(name string) bool {
+	bare := strings.TrimPrefix(strings.TrimPrefix(name, "--"), "no-")
+	for _, x := range c.Extra {
+		x, _, _ = strings.Cut(x, "=")
+		x = strings.ReplaceAll(strings.TrimPrefix(strings.TrimPrefix(x, "--"), "no-"), "_", "-")
+		if x == bare {
+			return true
+		}
+	}
+	return false
+}
+
+// environ returns the engine's environment.
+func (c Config) environ() []string {
+	env := append([]string(nil), c.Environ...)
+	env = append(env,
+		"CUDA_VISIBLE_DEVICES="+c.Device,
+		"VLLM_PORT="+strconv.Itoa(portBase+c.GPU*portStride),
+		"VLLM_NO_USAGE_STATS=1",
+	)
+	if c.Cache != "" {
+		env = append(env,
+			"VLLM_CACHE_ROOT="+c.Cache,
+			"TORCHINDUCTOR_CACHE_DIR="+c.Cache+"/inductor",
+			"TRITON_CACHE_DIR="+c.Cache+"/triton",
+		)
+	}
+	return env
+}

@@ -1,0 +1,114 @@
+package vllm
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestProbe(t *testing.T) {
+	t.Parallel()
+	for _, help := range []string{"", "old"} {
+		in, err := Probe(t.Context(), append(os.Environ(), "FAKE_HELP="+help), os.Args[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, want := range map[string]bool{"--dtype": true, "--uds": help == "", "--shutdown-timeout": help == "", "--no-such": false} {
+			if in.Has(name) != want {
+				t.Errorf("help %q: Has(%s) = %t, want %t", help, name, in.Has(name), want)
+			}
+		}
+	}
+	script := func(text string) string {
+		path := filepath.Join(t.TempDir(), "vllm")
+		if err := os.WriteFile(path, []byte("#!/bin/sh\n"+text), 0o700); err != nil { //nolint:gosec // a program must be executable
+			t.Fatal(err)
+		}
+		return path
+	}
+	for _, tt := range []struct{ program, want string }{
+		{"no-such-vllm", "find no-such-vllm: executable file not found in $PATH\ninstall it (pip install vllm)"},
+		{script("echo ImportError: libcudart >&2; exit 1"), "exit status 1\n  ImportError: libcudart"},
+		{script("echo usage: something --else"), "names no flag of vLLM"},
+	} {
+		if _, err := Probe(t.Context(), os.Environ(), tt.program); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("Probe = %v, want %q", err, tt.want)
+		}
+	}
+}
+
+// install returns an installed vllm that has the given flags.
+func install(flags ...string) *Install {
+	in := &Install{Program: []string{"vllm"}, flags: map[string]bool{}}
+	for _, f := range flags {
+		in.flags[f] = true
+	}
+	return in
+}
+
+var needed = []string{"--dtype", "--max-model-len", "--gpu-memory-utilization", "--max-num-seqs", "--max-num-batched-tokens"}
+
+func TestArguments(t *testing.T) {
+	t.Parallel()
+	all := append([]string{
+		"--generation-config", "--disable-uvicorn-access-log", "--shutdown-timeout", "--seed", "--trust-remote-code", "--stream-interval",
+		"--enable-prefix-caching", "--no-enable-prefix-caching", "--enable-chunked-prefill", "--no-enable-chunked-prefill", "--tensor-parallel-size",
+	}, needed...)
+	const base = "m --dtype half --max-model-len 2182 --gpu-memory-utilization 0.95 --max-num-seqs 512 --max-num-batched-tokens 32768"
+	for _, tt := range []struct {
+		name string
+		cfg  Config
+		args string
+		lack int
+	}{
+		{"defaults", Config{Install: install(all...)}, base + " --generation-config vllm --disable-uvicorn-access-log --shutdown-timeout 0 --seed 0 --trust-remote-code --enable-prefix-caching --enable-chunked-prefill", 0},
+		{"an old version", Config{Install: install(needed...)}, base, 7},
+		{
+			"everything else",
+			Config{
+				Install: install(all...), DType: "bfloat16", MaxModelLen: 9, MemoryShare: 0.5, MaxNumSeqs: 8, MaxBatchTokens: 7, Seed: 5,
+				DistrustRemote: true, NoPrefixCaching: true, NoChunkedPrefil: true, TensorParallel: 2, Device: "a,b", Stream: true,
+			},
+			"m --dtype bfloat16 --max-model-len 9 --gpu-memory-utilization 0.5 --max-num-seqs 8 --max-num-batched-tokens 7 --generation-config vllm --disable-uvicorn-access-log --shutdown-timeout 0 --seed 5 --no-enable-prefix-caching --no-enable-chunked-prefill --tensor-parallel-size 2 --stream-interval 16",
+			0,
+		},
+		{
+			"the operator's own win",
+			Config{Install: install(all...), Extra: []string{"--dtype=auto", "--seed", "3", "--no-enable-prefix-caching", "--max_num_seqs", "4", "--enable-chunked-prefill"}},
+			"m --max-model-len 2182 --gpu-memory-utilization 0.95 --max-num-batched-tokens 32768 --generation-config vllm --disable-uvicorn-access-log --shutdown-timeout 0 --trust-remote-code",
+			0,
+		},
+	} {
+		tt.cfg.Model = "m"
+		args, lacks, err := tt.cfg.filled().arguments()
+		if got := strings.Join(args, " "); err != nil || got != tt.args || len(lacks) != tt.lack {
+			t.Errorf("%s: arguments = %s, %v, %v\nwant %s and %d lacking", tt.name, got, lacks, err, tt.args, tt.lack)
+		}
+	}
+	_, err := New(Config{Install: install(needed[1:]...), Model: "m", Device: "a"})
+	if err == nil || !strings.Contains(err.Error(), "the installed vllm has no --dtype") {
+		t.Errorf("New = %v, want the missing flag", err)
+	}
+}
+
+func TestValidate(t *testing.T) {
+	t.Parallel()
+	err := Config{MemoryShare: 2, TensorParallel: 2, Device: "a", Extra: []string{"--port=80"}}.Validate()
+	for _, want := range []string{"installed vllm", `model = ""`, "share of GPU memory = 2", "device = a, want 2 GPUs", "extra argument = --port, want none"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Validate = %v, want %q", err, want)
+		}
+	}
+}
+
+func TestEnviron(t *testing.T) {
+	t.Parallel()
+	env := Config{GPU: 3, Device: "GPU-x", Environ: []string{"A=1", "VLLM_PORT=5"}, Cache: "/c"}.environ()
+	for _, want := range []string{"A=1", "CUDA_VISIBLE_DEVICES=GPU-x", "VLLM_PORT=21300", "VLLM_CACHE_ROOT=/c", "TRITON_CACHE_DIR=/c/triton", "VLLM_NO_USAGE_STATS=1"} {
+		if !slices.Contains(env, want) {
+			t.Errorf("environment lacks %s", want)
+		}
+	}
+}

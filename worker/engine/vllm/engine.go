@@ -1,0 +1,263 @@
+package vllm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/lcbq/lcbq/worker/engine"
+	"github.com/lcbq/lcbq/worker/engine/openai"
+)
+
+// Engine is one supervised vLLM server.
+type Engine struct {
+	cfg    Config
+	args   []string
+	client *openai.Client
+
+	mu      sync.Mutex
+	phase   Phase
+	changed chan struct{} // closed and replaced with every change of phase
+	socket  string        // where the server listens; "" while there is none
+	network string
+	running *process // nil while there is none
+	final   error    // why Run returned, once it has
+}
+
+// A Phase is what an engine is doing.
+type Phase uint8
+
+// The phases, in the order of a life without accidents.
+const (
+	Waiting  Phase = iota // Run was not called, or waits for its turn or for memory
+	Loading               // the server starts
+	Serving               // it answers
+	Stopping              // it is being ended, or restarted after a failure
+	Ended                 // Run has returned
+)
+
+var phaseNames = [...]string{"waiting", "loading", "serving", "stopping", "ended"}
+
+// String returns the phase's name.
+func (p Phase) String() string {
+	if int(p) >= len(phaseNames) {
+		return "unknown"
+	}
+	return phaseNames[p]
+}
+
+var _ engine.Engine = (*Engine)(nil)
+
+// New checks the configuration against what the installed vLLM can do. It
+// starts nothing: Run does. The caller closes the engine after Run returned.
+func New(cfg Config) (*Engine, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.filled()
+	args, lacks, err := cfg.arguments()
+	if err != nil {
+		return nil, err
+	}
+	if len(lacks) > 0 {
+		cfg.Log.Info("installed vllm lacks flags", "gpu", cfg.GPU, "flags", lacks)
+	}
+	if cfg.TensorParallel > 1 {
+		cfg.Log.Warn("tensor parallel engines are slow on cards without NVLink", "gpus", cfg.Device)
+	}
+	e := &Engine{cfg: cfg, args: args, changed: make(chan struct{})}
+	e.client, err = openai.New(openai.Config{
+		Endpoints: []string{"http://engine/v1"},
+		Dial:      e.dial,
+		Model:     cfg.Model, Name: "vllm",
+		MaxN: cfg.MaxN, InFlight: cfg.InFlight, Stream: cfg.Stream,
+		// A restart loads the model anew; requests wait for it.
+		Patience: cfg.Ready + cfg.FreeFor + cfg.Grace,
+		Log:      cfg.Log.With("gpu", cfg.GPU),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// Close drops the client's connections.
+func (e *Engine) Close() { e.client.Close() }
+
+// Info implements engine.Engine. The version is known once the engine served.
+func (e *Engine) Info() engine.Info { return e.client.Info() }
+
+// Load returns what the server says of itself; an error while there is none.
+func (e *Engine) Load(ctx context.Context) (openai.Load, error) { return e.client.Load(ctx) }
+
+// Adapt keeps the server's batch full without drowning it, until ctx is done.
+// It only ever sends more than Config.InFlight, up to twice as much.
+func (e *Engine) Adapt(ctx context.Context) { e.client.Adapt(ctx, time.Second, 2*e.cfg.InFlight) }
+
+// Phase returns what the engine is doing at this moment.
+func (e *Engine) Phase() Phase {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.phase
+}
+
+// Owns reports whether a process of this machine belongs to the running engine.
+func (e *Engine) Owns(pid int) bool {
+	e.mu.Lock()
+	p := e.running
+	e.mu.Unlock()
+	if p == nil {
+		return false
+	}
+	one, err := readProc(pid)
+	return err == nil && (one.session == p.session() || carries(pid, p.mark))
+}
+
+// Generate implements engine.Engine. It waits for the engine to serve, through
+// restarts too, and returns an error once Run has given up.
+func (e *Engine) Generate(ctx context.Context, r engine.Request) ([]engine.Completion, error) {
+	if err := e.Await(ctx); err != nil {
+		return nil, err
+	}
+	// When Run ends, nobody will answer any more: the client must not wait out
+	// its patience.
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	over := make(chan struct{})
+	defer close(over)
+	go func() {
+		for {
+			e.mu.Lock()
+			phase, changed, final := e.phase, e.changed, e.final
+			e.mu.Unlock()
+			if phase == Ended {
+				cancel(ended(final))
+				return
+			}
+			select {
+			case <-changed:
+			case <-over:
+				return
+			}
+		}
+	}()
+	return e.client.Generate(ctx, r)
+}
+
+// ended says that no more samples will come.
+func ended(final error) error {
+	if final != nil {
+		return fmt.Errorf("engine has ended: %w", final)
+	}
+	return errors.New("engine has ended")
+}
+
+// Await blocks until the engine serves. It returns an error when ctx is done or
+// Run has returned.
+func (e *Engine) Await(ctx context.Context) error {
+	for {
+		e.mu.Lock()
+		phase, changed, final := e.phase, e.changed, e.final
+		e.mu.Unlock()
+		switch phase {
+		case Serving:
+			return nil
+		case Ended:
+			return ended(final)
+		default:
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-changed:
+		}
+	}
+}
+
+// enter changes the phase and tells those who wait for it.
+func (e *Engine) enter(p Phase) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.phase == p {
+		return
+	}
+	e.phase = p
+	close(e.changed)
+	e.changed = make(chan struct{})
+}
+
+// dial connects to wherever the server listens at this moment.
+func (e *Engine) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	e.mu.Lock()
+	network, socket := e.network, e.socket
+	e.mu.Unlock()
+	if socket == "" {
+		return nil, &net.OpError{Op: "dial", Err: errors.New("the engine is not running")}
+	}
+	var d net.Dialer
+	return d.DialContext(ctx, network, socket)
+}
+
+// place chooses where the next server listens and returns the arguments for it:
+// a socket in dir where the installed version can, for nothing can take that
+// away, else a free port of this machine's own address.
+func (e *Engine) place(ctx context.Context, dir string) ([]string, error) {
+	network, at := "unix", filepath.Join(dir, "s")
+	args := []string{"--uds", at}
+	if e.cfg.Install.Has("--uds") {
+		if err := os.Remove(at); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, err
+		}
+	} else {
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, fmt.Errorf("find a free port: %w", err)
+		}
+		network, at = "tcp", l.Addr().String()
+		if err := l.Close(); err != nil {
+			return nil, err
+		}
+		_, port, err := net.SplitHostPort(at)
+		if err != nil {
+			return nil, err
+		}
+		args = []string{"--host", "127.0.0.1", "--port", port}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.network, e.socket = network, at
+	return args, nil
+}
+
+// healthFor bounds one look at the server's health. A busy event loop answers
+// late; one that takes this long serves nobody.
+const healthFor = 20 * time.Second
+
+// healthy asks the server whether its engine lives.
+func (e *Engine) healthy(ctx context.Context, client *http.Client) error {
+	ctx, cancel := context.WithTimeout(ctx, healthFor)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://engine/health", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 4<<10))
+	if err := resp.Body.Close(); err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("status %d", resp.StatusCode)
+	}
+	return nil
+}

@@ -1,0 +1,88 @@
+package vllm
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// probeFor bounds one question to the program, which imports torch to answer.
+const probeFor = 3 * time.Minute
+
+// An Install is a vllm that was found on this machine.
+type Install struct {
+	Program []string // path of vllm, and arguments before its own
+	flags   map[string]bool
+}
+
+// flagForm finds flags in a help text.
+var flagForm = regexp.MustCompile(`--[a-zA-Z0-9][a-zA-Z0-9_-]*`)
+
+// Probe finds the program and asks it which flags of `vllm serve` it has, so
+// that none is guessed. The default program is vllm on PATH. It takes as long as
+// an import of torch.
+func Probe(ctx context.Context, environ []string, program ...string) (*Install, error) {
+	if len(program) == 0 {
+		program = []string{"vllm"}
+	}
+	path, err := exec.LookPath(program[0])
+	if err != nil {
+		return nil, fmt.Errorf("find %s: %w\ninstall it (pip install vllm) or use a running server: --engine openai --endpoint URL", program[0], errors.Unwrap(err))
+	}
+	in := &Install{Program: append([]string{path}, program[1:]...)}
+	// Newer versions list only groups until asked for all, older ones do not know
+	// the question.
+	help, err := in.ask(ctx, environ, "serve", "--help=all")
+	if err != nil || !strings.Contains(help, "--max-num-seqs") {
+		help, err = in.ask(ctx, environ, "serve", "--help")
+	}
+	if err != nil {
+		return nil, err
+	}
+	in.flags = map[string]bool{}
+	for _, f := range flagForm.FindAllString(help, -1) {
+		in.flags[strings.ReplaceAll(f, "_", "-")] = true
+	}
+	if !in.flags["--max-num-seqs"] {
+		return nil, fmt.Errorf("probe %s: its help for serve names no flag of vLLM", path)
+	}
+	return in, nil
+}
+
+// Has reports whether `vllm serve` takes the flag.
+func (in *Install) Has(name string) bool { return in.flags[name] }
+
+// ask runs the program to its end and returns its standard output.
+func (in *Install) ask(ctx context.Context, environ []string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, probeFor, fmt.Errorf("no answer within %v", probeFor))
+	defer cancel()
+	cmd := exec.CommandContext(ctx, in.Program[0], append(in.Program[1:len(in.Program):len(in.Program)], args...)...) //nolint:gosec // the program is the operator's
+	cmd.Env = environ
+	cmd.WaitDelay = time.Second
+	var out, said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &said
+	if err := cmd.Run(); err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		return "", fmt.Errorf("run %s %s: %w%s", in.Program[0], strings.Join(args, " "), err, lastLines(said.Bytes(), 3))
+	}
+	return out.String(), nil
+}
+
+// lastLines returns the last few lines that say something, each on a line of
+// its own, to be put behind an error.
+func lastLines(text []byte, n int) string {
+	var lines []string
+	for line := range bytes.Lines(text) {
+		if s := strings.TrimSpace(strings.ToValidUTF8(string(line), "?")); s != "" {
+			lines = append(lines, "\n  "+s)
+		}
+	}
+	return strings.Join(lines[max(0, len(lines)-n):], "")
+}

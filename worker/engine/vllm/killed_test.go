@@ -1,0 +1,184 @@
+package vllm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// lcbq starts a process that supervises an engine, and waits until that serves.
+func lcbq(t *testing.T, n nest, behaviours ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "supervise", filepath.Join(n.dir, "state")) //nolint:gosec // it is this test
+	cmd.Env = n.environ(behaviours...)
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(out, make([]byte, 1)); err != nil {
+		t.Fatal("lcbq does not serve: ", err)
+	}
+	return cmd
+}
+
+// TestKilledLcbq kills the supervising process in the worst way, and wants the
+// guardian to end the engine.
+func TestKilledLcbq(t *testing.T) {
+	t.Parallel()
+	n := newNest(t)
+	cmd := lcbq(t, n, forks, stubborn)
+	if left := n.processes(t, "child loner"); len(left) != 1 {
+		t.Fatalf("grandchildren: %v, want one", left)
+	}
+	dir, _, _ := strings.Cut(n.processes(t, "test serve")[n.one(t, "test serve")], "/s ")
+	dir = dir[strings.LastIndex(dir, " ")+1:]
+	if _, err := os.Stat(filepath.Join(dir, "s")); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	until(t, "nothing is left", func() bool { return len(n.processes(t, "")) == 0 })
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("folder of the socket: %v, want none", err)
+	}
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("the engine ended %v after lcbq, want 10s at most", took)
+	}
+}
+
+// TestKilledLcbqAndGuardian kills both at once. What is left then is ended by
+// the next lcbq, before it starts an engine of its own.
+func TestKilledLcbqAndGuardian(t *testing.T) {
+	t.Parallel()
+	n := newNest(t)
+	cmd := lcbq(t, n, forks)
+	guardian := n.one(t, guardianName)
+	_ = syscall.Kill(cmd.Process.Pid, syscall.SIGSTOP) // or it would see the guardian die
+	_ = syscall.Kill(guardian, syscall.SIGKILL)
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	until(t, "the leader is gone", func() bool { return len(n.processes(t, " serve ")) == 0 })
+	if left := n.processes(t, ""); len(left) != 2 {
+		t.Fatalf("left are %v, want the two that ignore everything", left)
+	}
+	cfg := n.config(t)
+	cfg.State = filepath.Join(n.dir, "state")
+	e, stop := start(t, cfg)
+	if err := e.Await(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if left := n.processes(t, "child"); len(left) != 0 {
+		t.Errorf("left are %v, want them ended before the next engine", left)
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestOneEngineOnly wants a second lcbq on the same card refused.
+func TestOneEngineOnly(t *testing.T) {
+	t.Parallel()
+	n := newNest(t)
+	cfg := n.config(t)
+	e, stop := start(t, cfg)
+	if err := e.Await(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if err := reclaim(ctx, cfg.State); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("reclaim of a living engine = %v, want it to wait", err)
+	}
+	if e.Phase() != Serving {
+		t.Errorf("Phase = %v, want serving still", e.Phase())
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestMembers wants strangers spared who have an old session's number.
+func TestMembers(t *testing.T) {
+	t.Parallel()
+	n := newNest(t)
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "child", "loner") //nolint:gosec // it is this test
+	cmd.Args[0] = "VLLM::EngineCore"
+	cmd.Env = n.environ()
+	other := exec.CommandContext(t.Context(), "sleep", "60")
+	for _, c := range []*exec.Cmd{cmd, other} {
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			_ = c.Process.Kill()
+			_ = c.Wait()
+		}()
+	}
+	until(t, "it has its name", func() bool { return isVLLM(cmd.Process.Pid) && !isVLLM(other.Process.Pid) })
+	self, err := readProc(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := processes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		session     int
+		mark        string
+		old         bool
+		core, sleep bool
+	}{
+		{self.session, "A=b", false, true, true},
+		{self.session, "A=b", true, true, false},
+		{0, n.mark, true, true, false},
+		{0, "A=b", false, false, false},
+	} {
+		found := map[int]bool{}
+		for _, p := range members(all, tt.session, tt.mark, tt.old) {
+			found[p.pid] = true
+		}
+		if found[cmd.Process.Pid] != tt.core || found[other.Process.Pid] != tt.sleep || found[os.Getpid()] {
+			t.Errorf("members %+v: core %t, sleep %t, self %t", tt, found[cmd.Process.Pid], found[other.Process.Pid], found[os.Getpid()])
+		}
+	}
+}
+
+// TestReclaimSpares wants no process touched that only has an old one's number.
+func TestReclaimSpares(t *testing.T) {
+	t.Parallel()
+	state := filepath.Join(t.TempDir(), "state")
+	self, err := readProc(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{
+		fmt.Sprintf(`{"Boot":%q,"Session":%d,"Start":"1","Mark":"A=b"}`, bootID(), self.session),   // started at another time
+		fmt.Sprintf(`{"Boot":"x","Session":%d,"Start":%q,"Mark":"A=b"}`, self.session, self.start), // in another life of the machine
+		fmt.Sprintf(`{"Boot":%q,"Session":1,"Start":"1","Mark":"A=b"}`, bootID()),
+		fmt.Sprintf(`{"Boot":%q,"Session":9,"Start":"1","Mark":""}`, bootID()),
+		"", "nonsense", "{",
+	} {
+		if err := os.WriteFile(state, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := reclaim(t.Context(), state); err != nil {
+			t.Errorf("reclaim of %q = %v, want nil", text, err)
+		}
+		if _, err := os.Stat(state); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("reclaim of %q leaves the file", text)
+		}
+	}
+}
