@@ -72,6 +72,15 @@ type Server struct {
 	StoreMax Bytes  `toml:"store-max" default:"64GiB" help:"disk that the embedded server may use"`
 }
 
+// A Hub says where LiveCodeBench's problem files come from.
+type Hub struct {
+	HFEndpoint string `toml:"hf-endpoint" env:"LCBQ_HF_ENDPOINT,HF_ENDPOINT" placeholder:"URL" help:"the hub, or a mirror of it"`
+	HFToken    string `toml:"-" env:"LCBQ_HF_TOKEN,HF_TOKEN" placeholder:"TOKEN" help:"token of the hub; better given by HF_TOKEN"`
+	HFHome     string `toml:"hf-home" env:"LCBQ_HF_HOME,HF_HOME" type:"path" placeholder:"DIR" help:"folder of the hub's files; by default that of the hub's own tools"`
+	HFOffline  bool   `toml:"hf-offline" env:"LCBQ_HF_OFFLINE,HF_HUB_OFFLINE" help:"open no connection, use what has been fetched"`
+	HFRevision string `toml:"hf-revision" placeholder:"REV" help:"branch, tag or commit of the dataset"`
+}
+
 // A Config is all settings of a run, as run.toml holds them.
 type Config struct {
 	Sweep   `embed:""`
@@ -79,6 +88,7 @@ type Config struct {
 	Judge   `embed:""`
 	Workers `embed:""`
 	Server  `embed:""`
+	Hub     `embed:""`
 }
 
 // Check reports every setting of s that is out of range.

@@ -17,9 +17,10 @@ import (
 )
 
 // sweepArgs is a run of 384 units that takes a second or two: long enough to be
-// killed in, at every stage.
+// killed in, at every stage. No program of its two questions comes near the time
+// limit, so no verdict depends on the load.
 var sweepArgs = []string{
-	"run", "--end", "4", "--n", "120", "--unit-size", "10", "--temperatures", "0.2:1.6:0.2", "--sim-unique", "0.05",
+	"run", "--end", "2", "--n", "240", "--unit-size", "10", "--temperatures", "0.2:1.6:0.2", "--sim-unique", "0.05",
 	"--time-limit", "1", "--evaluators", "2", "--listen", "127.0.0.1:0",
 }
 
@@ -147,7 +148,8 @@ func compareFolders(t *testing.T, want, got string) {
 	a, b := snapshot(t, want), snapshot(t, got)
 	for path := range a {
 		if b[path] != a[path] {
-			t.Errorf("%s differs:\n%.600s\nwant\n%.600s", path, b[path], a[path])
+			at := differAt(a[path], b[path])
+			t.Errorf("%s differs at byte %d:\n%.300s\nwant\n%.300s", path, at, b[path][at:], a[path][at:])
 		}
 	}
 	for path := range b {
@@ -155,6 +157,17 @@ func compareFolders(t *testing.T, want, got string) {
 			t.Errorf("%s is not in the undisturbed run", path)
 		}
 	}
+}
+
+// differAt returns where two texts begin to differ, and a little before that.
+func differAt(a, b string) int {
+	n := min(len(a), len(b))
+	for i := range n {
+		if a[i] != b[i] {
+			return max(0, i-100)
+		}
+	}
+	return max(0, n-100)
 }
 
 // varying are the keys whose values are times, or names of workers, or follow from

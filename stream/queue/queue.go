@@ -54,6 +54,13 @@ var consumers = map[stream.Stage]string{
 	stream.Combine:  "combiner",
 }
 
+// descriptions say in `nats stream ls` what waits in each stream.
+var descriptions = map[stream.Stage]string{
+	stream.Generate: "units to generate",
+	stream.Evaluate: "completions to judge",
+	stream.Combine:  "judged units of cells not written yet",
+}
+
 // A Queue is the set of streams on one server. It is safe for concurrent use.
 type Queue struct {
 	js      jetstream.JetStream
@@ -73,6 +80,7 @@ func (q *Queue) Declare(ctx context.Context, replicas int) error {
 			retention = jetstream.LimitsPolicy // its subjects are the ledger
 		}
 		cfg := streamConfig(stage.Stream(), string(stage)+".>", retention, replicas)
+		cfg.Description = descriptions[stage]
 		if _, err := q.js.CreateOrUpdateStream(ctx, cfg); err != nil {
 			return fmt.Errorf("declare stream %s: %w", stage.Stream(), err)
 		}
@@ -81,6 +89,7 @@ func (q *Queue) Declare(ctx context.Context, replicas int) error {
 		}
 	}
 	cfg := streamConfig(stream.DeadStream, "dead.>", jetstream.LimitsPolicy, replicas)
+	cfg.Description = "units given up, with the reason"
 	if _, err := q.js.CreateOrUpdateStream(ctx, cfg); err != nil {
 		return fmt.Errorf("declare stream %s: %w", stream.DeadStream, err)
 	}

@@ -57,6 +57,7 @@ type verbs struct {
 	Grade    gradeCmd    `cmd:"" help:"judge a file of completions, without a server"`
 	Verify   verifyCmd   `cmd:"" help:"prove the counts of a results folder"`
 	Dead     deadCmd     `cmd:"" help:"list and requeue units that were given up"`
+	Dataset  datasetCmd  `cmd:"" help:"fetch, inspect and check a problem set"`
 	Doctor   doctorCmd   `cmd:"" help:"what this machine can do, each gap with its remedy"`
 	Version  versionCmd  `cmd:"" help:"print the version"`
 }

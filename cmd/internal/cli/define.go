@@ -68,7 +68,7 @@ func define(ctx context.Context, cfg config.Config, log *slog.Logger) (*definiti
 	if err != nil {
 		return nil, usageError{err}
 	}
-	set, err := loadProblems(cfg.Problems)
+	set, err := loadProblems(ctx, cfg.Problems, cfg.Hub, log)
 	if err != nil {
 		return nil, err
 	}

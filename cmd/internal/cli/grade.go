@@ -26,6 +26,7 @@ type gradeCmd struct {
 	Extract        string `default:"lcb" enum:"lcb,first,last-closed,after-think,whole" help:"how the program is taken from a completion"`
 	config.Judge   `embed:""`
 	config.Workers `embed:""`
+	config.Hub     `embed:""`
 }
 
 // A graded is one row of the output.
@@ -50,7 +51,7 @@ func (c *gradeCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	set, err := loadProblems(c.Problems)
+	set, err := loadProblems(a.ctx, c.Problems, c.Hub, a.log)
 	if err != nil {
 		return err
 	}

@@ -1,15 +1,19 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/lcbq/lcbq/config"
 	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/worker/lcb"
+	"github.com/lcbq/lcbq/worker/lcb/dataset"
 	"github.com/lcbq/lcbq/worker/lcb/sample"
 )
 
@@ -22,35 +26,62 @@ type problemSet struct {
 	problems []*lcb.Problem
 }
 
-// loadProblems reads --problems: the built-in set, or a file.
-func loadProblems(name string) (*problemSet, error) {
-	problems, err := readProblems(name)
+// loadProblems reads --problems: the built-in set, a release of LiveCodeBench, or
+// a file.
+func loadProblems(ctx context.Context, name string, hub config.Hub, log *slog.Logger) (*problemSet, error) {
+	set := store.ProblemSet{Name: name}
+	var problems []*lcb.Problem
+	var err error
+	switch {
+	case name == builtin:
+		problems = sample.Problems()
+	case dataset.Named(name):
+		var files *dataset.Set
+		if files, err = release(ctx, name, hub, log); err == nil {
+			set.Revision = files.Revision
+			problems, err = files.Load()
+		}
+	default:
+		set.Name = filepath.Base(name)
+		problems, err = dataset.LoadFiles(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w\n--problems takes a LiveCodeBench JSONL file, 'sample' for the built-in problems, or one of %s", err, strings.Join(dataset.Versions(), ", "))
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
-	label := name
-	if name != builtin {
-		label = filepath.Base(name)
-	}
-	return &problemSet{
-		ProblemSet: store.ProblemSet{Name: label, Digest: lcb.Digest(problems), Count: len(problems)},
-		problems:   problems,
-	}, nil
+	set.Digest, set.Count = lcb.Digest(problems), len(problems)
+	return &problemSet{ProblemSet: set, problems: problems}, nil
 }
 
-func readProblems(name string) ([]*lcb.Problem, error) {
-	if name == builtin {
-		return sample.Problems(), nil
-	}
-	f, err := os.Open(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("read problems: %w\n--problems takes a LiveCodeBench JSONL file, or 'sample' for the built-in problems", err)
-	}
+// release returns the files of a release: those on this machine, or else fetched.
+func release(ctx context.Context, name string, hub config.Hub, log *slog.Logger) (*dataset.Set, error) {
+	cfg, err := hubConfig(hub, log)
 	if err != nil {
-		return nil, fmt.Errorf("read problems: %w", err)
+		return nil, err
 	}
-	problems, err := lcb.ReadProblems(f, name)
-	return problems, errors.Join(err, f.Close())
+	here := cfg
+	here.Offline = true
+	if set, err := dataset.Fetch(ctx, here, name); err == nil || hub.HFOffline {
+		return set, err
+	}
+	log.Info("fetching problems", "release", name)
+	return dataset.Fetch(ctx, cfg, name)
+}
+
+func hubConfig(hub config.Hub, log *slog.Logger) (dataset.Config, error) {
+	home := hub.HFHome
+	if home == "" {
+		user, err := os.UserHomeDir()
+		if err != nil {
+			return dataset.Config{}, fmt.Errorf("find the hub's folder: %w\nname one with HF_HOME", err)
+		}
+		home = filepath.Join(user, ".cache", "huggingface")
+	}
+	return dataset.Config{
+		Endpoint: hub.HFEndpoint, Token: hub.HFToken, Home: home, Revision: hub.HFRevision, Offline: hub.HFOffline, Log: log,
+	}, nil
 }
 
 // model returns what the manifest says of the engine.

@@ -26,10 +26,11 @@ type runCmd struct {
 	config.Judge   `embed:""`
 	config.Workers `embed:""`
 	config.Server  `embed:""`
+	config.Hub     `embed:""`
 }
 
 func (c *runCmd) config() config.Config {
-	return config.Config{Sweep: c.Sweep, Model: c.Model, Judge: c.Judge, Workers: c.Workers, Server: c.Server}
+	return config.Config{Sweep: c.Sweep, Model: c.Model, Judge: c.Judge, Workers: c.Workers, Server: c.Server, Hub: c.Hub}
 }
 
 // A pipeline is a run with all its workers in this process.

@@ -41,11 +41,12 @@ type submitCmd struct {
 	config.Judge   `embed:""`
 	config.Workers `embed:"" hidden:""`
 	config.Server  `embed:""`
+	config.Hub     `embed:""`
 }
 
 // Run publishes the run's units and returns.
 func (c *submitCmd) Run(a *app) error {
-	cfg := config.Config{Sweep: c.Sweep, Model: c.Model, Judge: c.Judge, Workers: c.Workers, Server: c.Server}
+	cfg := config.Config{Sweep: c.Sweep, Model: c.Model, Judge: c.Judge, Workers: c.Workers, Server: c.Server, Hub: c.Hub}
 	def, err := define(a.ctx, cfg, a.log)
 	if err != nil {
 		return err

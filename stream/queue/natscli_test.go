@@ -1,0 +1,70 @@
+package queue_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"testing"
+
+	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/streamtest"
+)
+
+// natscli returns the stock `nats` command: from PATH, or where `just tools` puts
+// it.
+func natscli(t *testing.T) string {
+	t.Helper()
+	if path, err := exec.LookPath("nats"); err == nil {
+		return path
+	}
+	path := filepath.Join("..", "..", ".bin", "nats")
+	if _, err := os.Stat(path); err != nil {
+		t.Skip("the nats command is neither in PATH nor in .bin: run `just tools`")
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return abs
+}
+
+// TestNatscliShowsTheLag looks at the streams as an operator does.
+func TestNatscliShowsTheLag(t *testing.T) {
+	t.Parallel()
+	nats := natscli(t)
+	env := streamtest.New(t)
+	for i := range 5 {
+		if _, err := env.Queue.Publish(t.Context(), stream.Evaluate, unit(0, i), stream.Batch{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := env.Queue.Consumer(t.Context(), stream.Evaluate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Next(); err != nil { // one in flight
+		t.Fatal(err)
+	}
+	lag, err := env.Queue.Lag(t.Context(), stream.Evaluate)
+	if err != nil || lag.Waiting != 4 || lag.InFlight != 1 || lag.Stored != 5 {
+		t.Errorf("Lag = %+v, %v, want 4 waiting, 1 in flight, 5 stored", lag, err)
+	}
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"stream", "info", "EVALUATE"}, `Messages:\s+5\b`},
+		{[]string{"consumer", "info", "EVALUATE", "evaluators"}, `(?s)Outstanding Acks:\s+1\b.*Unprocessed Messages:\s+4\b`},
+		{[]string{"consumer", "report", "EVALUATE"}, `evaluators[^\n]*\b1\b[^\n]*\b4\b`},
+		{[]string{"stream", "subjects", "EVALUATE"}, `evaluate\.r1\.q0\.t0_7\.u0004`},
+		{[]string{"stream", "ls"}, `EVALUATE[^\n]*completions to judge`},
+	} {
+		cmd := exec.CommandContext(t.Context(), nats, append([]string{"--server", env.Server.URL()}, tt.args...)...)
+		cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), "XDG_CONFIG_HOME="+t.TempDir())
+		out, err := cmd.CombinedOutput()
+		if err != nil || !regexp.MustCompile(tt.want).Match(out) {
+			t.Errorf("nats %v: %v, want %s in\n%s", tt.args, err, tt.want, out)
+		}
+	}
+}
