@@ -23,6 +23,9 @@ type hostileCase struct {
 	outcomes []string // any of them
 }
 
+// functional reports whether the program is one with a function to call.
+func (c hostileCase) functional() bool { return strings.Contains(c.source, "class Solution") }
+
 // hostilePrelude is put before the programs that use it: tries prints contained
 // if every action raises or returns None, and call makes a system call.
 const hostilePrelude = `def tries(*actions):
@@ -113,7 +116,7 @@ func newBench(t *testing.T, s *Slot) *bench {
 func (b *bench) judge(t *testing.T, c hostileCase, want func(test int) string) {
 	t.Helper()
 	q := b.stdin
-	if strings.Contains(c.source, "class Solution") {
+	if c.functional() {
 		q = b.functional
 	}
 	var said string
