@@ -1,0 +1,188 @@
+package driver_test
+
+import (
+	"bytes"
+	"compress/zlib"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"sync"
+	"testing"
+	"time"
+)
+
+// TestCornerCases runs the probes of single behaviours that the official
+// runner was given.
+func TestCornerCases(t *testing.T) {
+	t.Parallel()
+	type probe struct {
+		Name            string
+		FnName          *string `json:"fn_name"`
+		Timeout         int
+		Code            string
+		Inputs, Outputs []string
+		Passed          bool
+		ErrorCode       *int `json:"error_code"`
+		Note            string
+	}
+	probes := rows[probe](t, shared(t, "corner_cases.jsonl"))
+	r := newRunner(t, "lcb")
+	codes, marked := 0, 0
+	for _, p := range probes {
+		// Some probes sleep: the wall limit is for them, the rest has a limit in
+		// CPU time that no load changes.
+		job := program{Func: p.FnName, Source: p.Code, Inputs: p.Inputs, CPU: 2}
+		got := judged(t, r.run(t, job, time.Duration(4*p.Timeout)*time.Second), p.FnName != nil, p.Outputs)
+		want := 0
+		if p.ErrorCode != nil {
+			want = *p.ErrorCode
+		}
+		switch {
+		case p.Note != "":
+			marked++
+			t.Logf("%s: official %d, here %d: %s", p.Name, want, got.code, p.Note)
+		case (got.code == 0) != p.Passed:
+			t.Errorf("%s: code %d (%s), official %d", p.Name, got.code, got.detail, want)
+		case got.code != want:
+			t.Logf("%s: code %d (%s), official %d", p.Name, got.code, got.detail, want)
+		}
+		if got.code == want {
+			codes++
+		}
+	}
+	t.Logf("%d probes, %d with a note, %d with the official code", len(probes), marked, codes)
+	if share := float64(codes) / float64(len(probes)); share < 0.97 {
+		t.Errorf("official code on %.1f%%, want 97%%", 100*share)
+	}
+}
+
+type recordedProblem struct {
+	ID       string `json:"question_id"`
+	Public   string `json:"public_test_cases"`
+	Private  string `json:"private_test_cases"`
+	Metadata string
+
+	fn              *string
+	inputs, outputs []string
+}
+
+// decode reads the tests. The pickle holds one string, so all before the first
+// bracket and behind the last one is its frame.
+func (p *recordedProblem) decode(t *testing.T) {
+	t.Helper()
+	var meta struct {
+		FuncName *string `json:"func_name"`
+	}
+	if err := json.Unmarshal([]byte(p.Metadata), &meta); err != nil {
+		t.Fatal(err)
+	}
+	p.fn = meta.FuncName
+	packed, err := base64.StdEncoding.DecodeString(p.Private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	z, err := zlib.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pickle, err := io.ReadAll(z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private := pickle[bytes.IndexByte(pickle, '['):]
+	private = private[:bytes.LastIndexByte(private, ']')+1]
+	for _, text := range []string{p.Public, string(private)} {
+		var tests []struct{ Input, Output string }
+		if err := json.Unmarshal([]byte(text), &tests); err != nil {
+			t.Fatalf("decode tests of %s: %v", p.ID, err)
+		}
+		for _, test := range tests {
+			p.inputs = append(p.inputs, test.Input)
+			p.outputs = append(p.outputs, test.Output)
+		}
+	}
+}
+
+type recordedVerdict struct {
+	Question   string `json:"question_id"`
+	Completion string `json:"completion_id"`
+	Passed     bool
+	ErrorCode  *int `json:"error_code"`
+	Error      string
+	Results    int
+}
+
+// TestRecordedVerdicts judges the recorded completions and compares with the
+// official verdicts on them. Of the programs that timed out it runs one in
+// twelve, unless -full is given.
+func TestRecordedVerdicts(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("takes minutes")
+	}
+	problems := map[string]*recordedProblem{}
+	for _, p := range rows[*recordedProblem](t, shared(t, "problems.jsonl")) {
+		p.decode(t)
+		problems[p.ID] = p
+	}
+	codes := map[string]string{}
+	type completion struct {
+		ID   string `json:"completion_id"`
+		Code string
+	}
+	for _, c := range rows[completion](t, shared(t, "completions.jsonl")) {
+		codes[c.ID] = c.Code
+	}
+	verdicts := rows[recordedVerdict](t, shared(t, "official_verdicts.jsonl"))
+	var tally struct {
+		sync.Mutex
+		run, outcome, code, tests int
+	}
+	jobs := make(chan recordedVerdict)
+	var judges sync.WaitGroup
+	for range 2 {
+		r := newRunner(t, "lcb")
+		judges.Go(func() {
+			for v := range jobs {
+				p := problems[v.Question]
+				// No passing program took more than 1.1 s when it was recorded.
+				job := program{Func: p.fn, Source: codes[v.Completion], Inputs: p.inputs, CPU: 3}
+				got := judged(t, r.run(t, job, time.Minute), p.fn != nil, p.outputs)
+				want := 0
+				if v.ErrorCode != nil {
+					want = *v.ErrorCode
+				}
+				tally.Lock()
+				tally.run++
+				if (got.code == 0) != v.Passed {
+					tally.outcome++
+					t.Errorf("%s: code %d at %d (%s), official %d at %d (%s)", v.Completion, got.code, got.tests, got.detail, want, v.Results, v.Error)
+				} else if got.code != want || got.tests != v.Results {
+					t.Logf("%s: code %d at %d (%s), official %d at %d (%s)", v.Completion, got.code, got.tests, got.detail, want, v.Results, v.Error)
+				}
+				if got.code != want {
+					tally.code++
+				}
+				if got.tests != v.Results {
+					tally.tests++
+				}
+				tally.Unlock()
+			}
+		})
+	}
+	slow := 0
+	for _, v := range verdicts {
+		if v.ErrorCode != nil && *v.ErrorCode == -3 {
+			if slow++; slow%12 != 1 && !*full {
+				continue
+			}
+		}
+		jobs <- v
+	}
+	close(jobs)
+	judges.Wait()
+	t.Logf("%d programs: %d other outcomes, %d other codes, %d other numbers of tests", tally.run, tally.outcome, tally.code, tally.tests)
+	if share := float64(tally.code) / float64(tally.run); share > 0.005 {
+		t.Errorf("other code on %.2f%%, want at most 0.5%%", 100*share)
+	}
+}
