@@ -51,15 +51,18 @@ func BenchmarkProgram(b *testing.B) {
 	}
 }
 
-// BenchmarkLargeQuestion is BenchmarkProgram for a question with 4 MB of tests,
-// of which the program reads no more than of the small ones: what it costs to
-// have them.
+// BenchmarkLargeQuestion is what it costs a program that its question has 4 MB
+// of tests, when it does not look at them: compare small with large.
 func BenchmarkLargeQuestion(b *testing.B) {
-	q := &Question{ID: "q"}
-	for i := range 10 {
-		q.Inputs = append(q.Inputs, fmt.Sprintf("3\n%d 2 3\n%s", i, strings.Repeat("1000000 ", 50000)))
+	for name, n := range map[string]int{"small": 1, "large": 50000} {
+		b.Run(name, func(b *testing.B) {
+			q := &Question{ID: "q"}
+			for i := range 10 {
+				q.Inputs = append(q.Inputs, fmt.Sprintf("%d\n%s", i, strings.Repeat("1000000 ", n)))
+			}
+			benchmark(b, A, q, "import sys\nprint(sys.stdin.read()[0])\n")
+		})
 	}
-	benchmark(b, A, q, benchProgram)
 }
 
 // BenchmarkNumpy is a program that wants the second flavour.

@@ -153,7 +153,7 @@ func (b *bench) check(t *testing.T) {
 			t.Errorf("left processes %v of the slot's user", left)
 		}
 	}
-	for _, dir := range []string{"/", "/tmp", "/dev/shm", "/var/tmp", "/dev/mqueue", os.Getenv("HOME"), "."} {
+	for _, dir := range []string{"/", "/tmp", "/dev/shm", "/var/tmp", "/dev/mqueue", "/root", "."} {
 		if left, _ := filepath.Glob(dir + "/lcbq-trace*"); len(left) > 0 {
 			t.Errorf("left files %v", left)
 		}

@@ -219,15 +219,15 @@ func TestPrivateInterpreter(t *testing.T) {
 		t.Skip("no interpreter below /root")
 	}
 	for _, python := range found {
-		for _, max := range []Level{A, B} {
-			t.Run(python+" "+max.String(), func(t *testing.T) {
+		for _, most := range []Level{A, B} {
+			t.Run(python+" "+most.String(), func(t *testing.T) {
 				t.Parallel()
-				h, err := Probe(t.Context(), Config{Python: python, MaxLevel: max})
+				h, err := Probe(t.Context(), Config{Python: python, MaxLevel: most})
 				if err != nil {
 					t.Fatal(err)
 				}
 				// B's user cannot read it, and C is root without its rights.
-				if want := map[Level]Level{A: A, B: C}[max]; h.Level() != want {
+				if want := map[Level]Level{A: A, B: C}[most]; h.Level() != want {
 					t.Errorf("Level = %v, want %v", h.Level(), want)
 				}
 				b := newBench(t, openSlotOn(t, h))

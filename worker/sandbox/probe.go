@@ -53,7 +53,7 @@ func askKernel() kernel {
 	}
 	fd, err := unix.MemfdCreate("lcbq-probe", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	if k.memfdErr = err; err == nil {
-		unix.Close(fd)
+		_ = unix.Close(fd)
 	}
 	_, _, k.stateErr = asleep(os.Getpid())
 	return k
