@@ -49,8 +49,8 @@ func TestFilter(t *testing.T) {
 		nos  = unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)
 		tty  = unix.SECCOMP_RET_ERRNO | uint32(unix.ENOTTY)
 	)
-	program, alone := assemble(auditArch, programRules(true)), assemble(auditArch, programRules(false))
-	server := assemble(auditArch, serverRules())
+	program, alone := assemble(programRules(true)), assemble(programRules(false))
+	server := assemble(serverRules())
 	for _, tt := range []struct {
 		name string
 		p    insns
@@ -110,7 +110,7 @@ func TestFilter(t *testing.T) {
 func TestFilterNumbers(t *testing.T) {
 	t.Parallel()
 	rules := programRules(true)
-	p := assemble(auditArch, rules)
+	p := assemble(rules)
 	for nr := range uint32(firstUnknown) {
 		want := uint32(unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM))
 		if rule, ok := rules[nr]; ok {
