@@ -100,3 +100,24 @@ func benchmark(b *testing.B, level Level, q *Question, source string) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "programs/s")
 	b.ReportMetric(float64(b.N)/all.Seconds(), "programs/cpu-s")
 }
+
+// BenchmarkStart is how long it takes to have a slot.
+func BenchmarkStart(b *testing.B) {
+	for _, level := range []Level{A, C} {
+		b.Run(level.String(), func(b *testing.B) {
+			h, err := Probe(b.Context(), Config{Python: testPython, MaxLevel: level, MinLevel: level})
+			if err != nil {
+				b.Skip(err)
+			}
+			for b.Loop() {
+				s, err := h.NewSlot(0)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if err := s.Close(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

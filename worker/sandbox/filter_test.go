@@ -112,7 +112,7 @@ func TestFilterNumbers(t *testing.T) {
 	rules := programRules(true)
 	p := assemble(rules)
 	for nr := range uint32(firstUnknown) {
-		want := uint32(unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM))
+		want := unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)
 		if rule, ok := rules[nr]; ok {
 			// A rule alone is a filter for its arguments.
 			want = runFilter(t, rule, auditArch, nr)
