@@ -1,14 +1,3 @@
-// Package sandbox runs one untrusted Python program under limits. It knows
-// nothing of verdicts, of queues, or of what a program should have printed:
-// its caller is given each test's output and says whether to go on.
-//
-// A Slot owns a small trusted Python fork server (zygote.py). Each program is
-// a process forked from it and confined by every layer that the host allows:
-// see Level. The clocks, the socket of each program and the decision to kill
-// it are on this side, in Go.
-//
-// A binary that uses the package must call Main first thing in its main
-// function, and a test binary in TestMain.
 package sandbox
 
 import (
