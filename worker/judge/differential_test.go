@@ -24,7 +24,7 @@ var (
 
 // python returns the interpreter to compare with: the official runner's, if it
 // is there.
-func python(t testing.TB) string {
+func python(t *testing.T) string {
 	t.Helper()
 	if p, ok := os.LookupEnv("LCBQ_PYTHON"); ok {
 		return p

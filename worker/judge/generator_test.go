@@ -21,7 +21,7 @@ func digits(r *rand.Rand, n int) string {
 func token(r *rand.Rand) string {
 	switch r.IntN(12) {
 	case 0:
-		return pick(r, "nan", "NaN", "NaN0", "nan12", "-nan", "inf", "-Infinity", "iNf", "infinit", "sNaN1", "nanx", "+inf", "Infinity1")
+		return pick(r, "nan", "NaN", "NaN0", "nan12", "-nan", "inf", "-Infinity", "iNf", "infi", "sNaN1", "nanx", "+inf", "Infinity1")
 	case 1:
 		return pick(r, "Yes", "No", "a", "1a", "0x1", "--1", "1e", "1e+", ".", "", "-", "1..2", "1.2.3", "e5", "_", "\x00", "1\x00", "½", "²")
 	case 2:

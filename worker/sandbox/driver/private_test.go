@@ -1,12 +1,11 @@
 package driver_test
 
 import (
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"os"
 
 	"github.com/lcbq/lcbq/worker/sandbox/driver"
 )
