@@ -188,7 +188,7 @@ func (c *conversation) goAhead(n int) error {
 }
 
 // goAheads is asked for as many tests as it has bytes.
-var goAheads = []byte("GGGGGGGG")
+var goAheads = []byte("GGGGGGGGGGGGGGGG")
 
 // pace returns how many of the tests left to ask for at once. Quick tests are
 // asked for several at a time, because the hand-over costs more than they do;
