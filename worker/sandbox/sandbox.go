@@ -44,6 +44,10 @@ type Limits struct {
 	// CPU is the processor time of the program, all its threads together.
 	// Default 6 s.
 	CPU time.Duration
+	// Slack is how far beyond CPU a test is let run before it is stopped. It
+	// passes no test: it tells a program that ends near its limit, whose verdict
+	// a loaded machine could change, from one that never ends. Default 0.
+	Slack time.Duration
 	// Wall is elapsed time less the time the program was ready to run and had
 	// no processor: what stops a sleeper, to about a tenth of a second. Default
 	// 6 s.
