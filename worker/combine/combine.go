@@ -82,7 +82,7 @@ func (w *Worker) handle(ctx context.Context, msg worker.Message) error {
 		w.Log.Info("late duplicate dropped", "unit", msg.Unit.Subject(stream.Combine))
 		return w.Queue.Remove(ctx, stream.Combine, msg.Unit)
 	}
-	if w.note(msg.Unit, missing(m, q, task.Temperature, have)) {
+	if w.note(msg.Unit, m.Tasks(q, task.Temperature), have) {
 		return w.finish(ctx, m, q, msg.Unit.Cell)
 	}
 	return nil
@@ -97,26 +97,29 @@ func (w *Worker) have(ctx context.Context, c stream.Cell) (int, error) {
 	return st.N, err
 }
 
-// missing returns how many units a cell needs beyond the samples it has.
-func missing(m *store.Manifest, q store.Question, t stream.Temperature, have int) int {
-	n := 0
-	for _, task := range m.Tasks(q, t) {
-		if task.First >= have {
-			n++
-		}
-	}
-	return n
-}
-
-// note remembers a unit and reports whether its cell may be complete.
-func (w *Worker) note(u stream.Unit, want int) bool {
+// note remembers a unit and reports whether its cell may be complete: whether all
+// units were seen that the cell needs beyond the samples it has. Units of those
+// samples may still be in the stream, or in the ledger; they stand for no others.
+func (w *Worker) note(u stream.Unit, tasks []stream.Task, have int) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.ledger[u.Cell] == nil {
 		w.ledger[u.Cell] = make(map[int]bool)
 	}
 	w.ledger[u.Cell][u.Index] = true
-	return len(w.ledger[u.Cell]) >= want
+	for _, task := range tasks {
+		if task.First >= have && !w.ledger[u.Cell][task.Index] {
+			return false
+		}
+	}
+	return true
+}
+
+// forget drops the cell from the ledger.
+func (w *Worker) forget(c stream.Cell) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.ledger, c)
 }
 
 // fullPause is how long the combiner waits when the results folder takes no more.
@@ -127,21 +130,23 @@ const fullPause = 5 * time.Second
 func (w *Worker) finish(ctx context.Context, m *store.Manifest, q store.Question, c stream.Cell) error {
 	w.cell.Lock()
 	defer w.cell.Unlock()
+	log := w.Log.With("folder", w.dir(m), "cell", c.Key())
+	err := insist(ctx, log, func() error { return w.write(ctx, m, q, c) })
+	if err != nil {
+		return err
+	}
+	w.forget(c)
+	return insist(ctx, log, func() error { return w.summarise(ctx, m, q) })
+}
+
+// insist calls f until it succeeds, ctx is done, or no waiting would help.
+func insist(ctx context.Context, log *slog.Logger, f func() error) error {
 	for {
-		err := w.write(ctx, m, q, c)
-		if err == nil {
-			err = w.summarise(ctx, m, q)
-		}
-		if err == nil {
-			w.mu.Lock()
-			delete(w.ledger, c)
-			w.mu.Unlock()
-			return nil
-		}
-		if ctx.Err() != nil || errors.Is(err, stream.ErrPoison) || errors.Is(err, errIncomplete) {
+		err := f()
+		if err == nil || ctx.Err() != nil || errors.Is(err, stream.ErrPoison) || errors.Is(err, errIncomplete) {
 			return err
 		}
-		w.Log.Error("cell not written, waiting", "cell", c.Key(), "folder", w.dir(m), "err", err, "retry_in", fullPause)
+		log.Error("results not written, waiting", "err", err, "retry_in", fullPause)
 		select {
 		case <-time.After(fullPause):
 		case <-ctx.Done():
@@ -193,13 +198,17 @@ func (w *Worker) recount(ctx context.Context, c stream.Cell) error {
 	if err != nil {
 		return err
 	}
+	if have >= q.N() { // written by another combiner, or noted while it was being written
+		w.forget(c)
+		return nil
+	}
 	units, err := w.Queue.Units(ctx, stream.Combine, c)
 	if err != nil {
 		return err
 	}
 	complete := false
 	for u := range units {
-		complete = w.note(stream.Unit{Cell: c, Index: u}, missing(m, q, c.Temperature, have))
+		complete = w.note(stream.Unit{Cell: c, Index: u}, m.Tasks(q, c.Temperature), have)
 	}
 	if complete {
 		return w.finish(ctx, m, q, c)
@@ -245,24 +254,31 @@ func (w *Worker) recoverQuestion(ctx context.Context, m *store.Manifest, q store
 	complete := make(map[stream.Cell]bool)
 	for _, u := range units {
 		touched[u.Cell] = true
-		if w.note(u, missing(m, q, u.Temperature, done[u.Cell].N)) {
+		if w.note(u, m.Tasks(q, u.Temperature), done[u.Cell].N) {
 			complete[u.Cell] = true
 		}
 	}
 	for c := range touched {
 		switch {
 		case done[c].N >= q.N():
-			if err := w.Queue.Purge(ctx, stream.Combine, c); err != nil {
+			if err := w.removeWritten(ctx, m, q, c); err != nil {
 				return err
 			}
-			delete(w.ledger, c)
+			w.forget(c)
 		case complete[c]:
-			if err := w.finish(ctx, m, q, c); err != nil {
+			err := w.finish(ctx, m, q, c)
+			if errors.Is(err, stream.ErrPoison) || errors.Is(err, errIncomplete) {
+				// A cell that cannot be written, or that another combiner has just
+				// written, keeps nobody from the others. The sweep tries it again.
+				w.Log.Error("cell not written", "cell", c.Key(), "err", err)
+				err = nil
+			}
+			if err != nil {
 				return err
 			}
 		}
 	}
 	w.cell.Lock()
 	defer w.cell.Unlock()
-	return w.summarise(ctx, m, q)
+	return insist(ctx, w.Log.With("folder", w.dir(m)), func() error { return w.summarise(ctx, m, q) })
 }

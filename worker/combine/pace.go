@@ -34,8 +34,10 @@ func (p *pace) tokensPerSecond() float64 {
 		slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.from, b.from) })
 		var end int64
 		for _, s := range spans {
-			if s.to > end {
-				busy += s.to - max(s.from, end)
+			// A unit that ended before it began saw its host's clock set back: its
+			// time is unknown, not negative.
+			if from := max(s.from, end); s.to > from {
+				busy += s.to - from
 				end = s.to
 			}
 		}

@@ -18,7 +18,7 @@ import (
 // combiner has written and purged the cell, or will.
 var errIncomplete = errors.New("cell is not complete")
 
-// write makes a cell's file durable, marks the cell done and purges its units.
+// write makes a cell's file durable, marks the cell done and removes its units.
 // Called again after a crash it repeats what was not done.
 func (w *Worker) write(ctx context.Context, m *store.Manifest, q store.Question, c stream.Cell) error {
 	state, revision, err := w.Store.Cell(ctx, c)
@@ -37,7 +37,26 @@ func (w *Worker) write(ctx context.Context, m *store.Manifest, q store.Question,
 		}
 		w.Pulse.Samples.Add(int64(fresh.N - state.N))
 	}
-	return w.Queue.Purge(ctx, stream.Combine, c)
+	return w.removeWritten(ctx, m, q, c)
+}
+
+// removeWritten removes from COMBINE the units of a cell that is done with the
+// samples that m wants. It purges unit by unit, not the cell: the run may have
+// been raised since m was read, and units beyond it are in no file yet.
+func (w *Worker) removeWritten(ctx context.Context, m *store.Manifest, q store.Question, c stream.Cell) error {
+	units, err := w.Queue.Units(ctx, stream.Combine, c)
+	if err != nil {
+		return err
+	}
+	for i := range m.Tasks(q, c.Temperature) {
+		if !units[i] {
+			continue
+		}
+		if err := w.Queue.Remove(ctx, stream.Combine, stream.Unit{Cell: c, Index: i}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // A visitor is called with each sample of a cell in index order.
@@ -76,6 +95,9 @@ func (w *Worker) writeFile(ctx context.Context, m *store.Manifest, q store.Quest
 	path := result.CellPath(w.dir(m), q.Index, header.Temperature)
 	if w.Compress {
 		path = result.CompressedCellPath(w.dir(m), q.Index, header.Temperature)
+	}
+	if before.File != "" { // replaced in place: a second form beside it would be a second truth
+		path = filepath.Join(result.QuestionDir(w.dir(m), q.Index), before.File)
 	}
 	file, err := result.CreateCell(path, &header)
 	if err != nil {
@@ -124,9 +146,9 @@ func (w *Worker) visit(ctx context.Context, m *store.Manifest, q store.Question,
 		case err != nil:
 			return err
 		}
-		if len(s.Samples) != t.N || len(s.Judgements) != t.N || s.Samples[0].Index != t.First {
-			return fmt.Errorf("unit %s holds %d samples and %d judgements, want %d from %d: %w",
-				t.Subject(stream.Combine), len(s.Samples), len(s.Judgements), t.N, t.First, stream.ErrPoison)
+		if len(s.Samples) != t.N || len(s.Judgements) != t.N {
+			return fmt.Errorf("unit %s holds %d samples and %d judgements, want %d: %w",
+				t.Subject(stream.Combine), len(s.Samples), len(s.Judgements), t.N, stream.ErrPoison)
 		}
 		if each != nil {
 			if err := each(&s); err != nil {
@@ -134,6 +156,9 @@ func (w *Worker) visit(ctx context.Context, m *store.Manifest, q store.Question,
 			}
 		}
 		for i := range s.Samples {
+			if got := s.Samples[i].Index; got != t.First+i {
+				return fmt.Errorf("unit %s: sample %d says it is %d, want %d: %w", t.Subject(stream.Combine), i, got, t.First+i, stream.ErrPoison)
+			}
 			if err := f(sample(&s, i)); err != nil {
 				return err
 			}
@@ -151,13 +176,13 @@ func (w *Worker) visitFile(m *store.Manifest, q store.Question, c stream.Cell, b
 		return fmt.Errorf("add to cell %s: its file %s is gone\nput it back, or start a new run with another --run id: %w", c.Key(), path, stream.ErrPoison)
 	}
 	if err != nil {
-		return fmt.Errorf("add to cell %s: %w", c.Key(), err)
+		return unreadable(c, path, err)
 	}
 	for s, err := range file.Samples() {
-		if err == nil {
-			err = f(&s)
-		}
 		if err != nil {
+			return errors.Join(unreadable(c, path, err), file.Close())
+		}
+		if err := f(&s); err != nil {
 			return errors.Join(fmt.Errorf("add to cell %s: %w", c.Key(), err), file.Close())
 		}
 	}
@@ -166,6 +191,16 @@ func (w *Worker) visitFile(m *store.Manifest, q store.Question, c stream.Cell, b
 			c.Key(), path, got, before.Digest, stream.ErrPoison), file.Close())
 	}
 	return file.Close()
+}
+
+// unreadable tells a disk that cannot be read now, which is waited for, from a
+// file that was changed into something that is no cell, which no waiting cures.
+func unreadable(c stream.Cell, path string, err error) error {
+	var disk *fs.PathError
+	if errors.As(err, &disk) {
+		return fmt.Errorf("add to cell %s: %w", c.Key(), err)
+	}
+	return fmt.Errorf("add to cell %s: %s has changed since it was written: %w\nput the file back, or start a new run with another --run id: %w", c.Key(), path, err, stream.ErrPoison)
 }
 
 // sample returns sample i of a unit as the cell's file holds it.
