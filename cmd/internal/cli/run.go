@@ -192,7 +192,7 @@ func (p *pipeline) report(ctx context.Context, run string, how error) error {
 		return err
 	}
 	ran, cached := p.grader.Counts()
-	p.log.Info("judged", "programs_run", ran, "samples_from_cache", cached)
+	p.log.Info("judged", "programs_run", ran, "samples_from_cache", cached, "rejudged_near_the_limit", p.grader.Rejudged())
 	if how == nil {
 		return showSummary(p.app, summary, p.cfg.OutputDir)
 	}

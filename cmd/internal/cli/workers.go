@@ -36,7 +36,7 @@ func sandboxConfig(cfg config.Judge, j store.Judge, log *slog.Logger) (sandbox.C
 	limit := time.Duration(j.TimeLimit * float64(time.Second))
 	c := sandbox.Config{
 		Python: cfg.Python, MinLevel: level, Log: log,
-		Limits: sandbox.Limits{CPU: limit, Wall: limit, Hard: 10 * limit, Memory: j.MemoryLimit, Output: j.OutputLimit},
+		Limits: sandbox.Limits{CPU: limit, Slack: evaluate.Slack(limit), Wall: limit, Hard: 10 * limit, Memory: j.MemoryLimit, Output: j.OutputLimit},
 	}
 	if j.Mode == "script" {
 		c.Mode = sandbox.Script
