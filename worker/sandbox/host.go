@@ -78,7 +78,7 @@ func (h *Host) planFor(s *Slot, f flavour) (*plan, *syscall.SysProcAttr) {
 	p := h.plan
 	p.Numpy = f == withNumpy
 	if h.plan.UID != 0 {
-		p.UID = firstUID + s.id
+		p.UID = slotUID(s.id)
 	}
 	p.CgroupDirs = s.groups
 	attr := &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
@@ -93,6 +93,10 @@ func (h *Host) planFor(s *Slot, f flavour) (*plan, *syscall.SysProcAttr) {
 	return &p, attr
 }
 
-// firstUID is the user of slot 0 where slots have users of their own: above what
-// distributions assign, and within the 65536 that containers usually map.
+// firstUID is the first of the users that slots have: above what distributions
+// assign, and within the 65536 that containers usually map.
 const firstUID = 64000
+
+// slotUID returns the user of a slot. No two slots of a process share one, and
+// those of two processes hardly ever do.
+func slotUID(id int) int { return firstUID + (os.Getpid()*37+id)%maxSlots }

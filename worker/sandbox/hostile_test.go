@@ -149,7 +149,7 @@ func (b *bench) check(t *testing.T) {
 		}
 	}
 	if uid := b.slot.host.plan.UID; uid != 0 {
-		if left := processesOf(t, firstUID+b.slot.id); len(left) > 0 {
+		if left := processesOf(t, slotUID(b.slot.id)); len(left) > 0 {
 			t.Errorf("left processes %v of the slot's user", left)
 		}
 	}
