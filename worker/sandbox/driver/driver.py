@@ -223,7 +223,7 @@ class Functional:
 
 def load_stdin(source, cap, fatal):
     try:
-        code = wrapped(source)
+        code, solution = wrapped(source)
     except Unprintable:
         # Its text has no function to call, but runs before that is noticed.
         names = types.ModuleType("tmp_sol", "").__dict__
@@ -232,6 +232,8 @@ def load_stdin(source, cap, fatal):
     names = _module.__dict__
     _setrecursionlimit(RECURSION_LIMIT)
     _exec(code, names)
+    if solution:
+        _module.Solution()
     return Stdin(names["wrapped_function"], cap, fatal)
 
 

@@ -105,8 +105,12 @@ def risky_strings(source):
 def wrapped(source):
     """Return the official runner's module for a source, as code.
 
-    It raises Unprintable if that module is the source as it is.
+    The second result says whether its text names a class Solution: then the
+    runner makes an instance of it, which a function's local class is not there
+    for. It raises Unprintable if the module is the source as it is.
     """
+    if "Solution" in source:
+        return wrapped_by_print(source)
     _setrecursionlimit(depth_here() + SHALLOW_LIMIT)
     try:
         tree = _ast_parse(source, _PROGRAM)
@@ -138,7 +142,7 @@ def wrapped(source):
     )
     # The preamble comes first: a __future__ import is too late.
     module = _Module(body=[_Pass(**where), *imports, function], type_ignores=[])
-    return _compile(module, _PROGRAM, "exec", 0, True)
+    return _compile(module, _PROGRAM, "exec", 0, True), False
 
 
 def wrapped_by_print(source):
@@ -166,4 +170,4 @@ def wrapped_by_print(source):
         source = "pass\n" + _ast_unparse(imports) + "\n" + _ast_unparse(function)
     except _Exception:
         raise Unprintable from None
-    return _compile(source, "<printed>", "exec", 0, True)
+    return _compile(source, "<printed>", "exec", 0, True), "class Solution" in source

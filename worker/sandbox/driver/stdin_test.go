@@ -87,6 +87,7 @@ var stdinQuirks = []quirk{
 	{"loses the bare stdout", "print(3,file=stdout)", -2, "", ""},
 	{"loses descriptor 1", "import os\nos.write(1,b'3')", -2, "", ""},
 	{"has no stdout buffer", "import sys\nsys.stdout.buffer.write(b'3')", -4, "", ""},
+	{"goes on after a close of stdout", "import sys\ntry:\n    sys.stdout.close()\nexcept TypeError:\n    print(3)", 0, "", ""},
 	{"does not close stdout", "import sys\nprint(3)\nsys.stdout.close()", -4, "", ""},
 	{"ignores stderr", "import sys\nprint(4,file=sys.stderr)\nprint(3)", 0, "", ""},
 	{"captures a joined thread", "import threading\nt=threading.Thread(target=lambda: print(3))\nt.start()\nt.join()", 0, "", ""},
@@ -115,6 +116,9 @@ var stdinQuirks = []quirk{
 	{"imports no psutil", "try:\n    import psutil\nexcept ImportError:\n    print(3)", 0, "", ""},
 	{"sets one thread for libraries", "import os\nprint(os.environ['OMP_NUM_THREADS'])", 0, "", "1"},
 	{"evaluates f-strings of any quotes", "d={'a':'3'}\nprint(f\"{d['a']}\" f'{\"\"}' f'''{\"x\" and \"\"}''')", 0, "", ""},
+	{"looks for a class Solution that is a local one", "class Solution:\n    pass\nprint(3)", -4, "", ""},
+	{"looks for a class Solution that is a text", "s='class Solution'\nprint(3)", -4, "", ""},
+	{"does not look for a class in a comment", "# class Solution\nprint(3)", 0, "", ""},
 	{"prints a deep expression", "print(" + sum(200) + ")", 0, "", "200"},
 	{"cannot print a deeper expression", "print(" + sum(400) + ")", -4, "", "400"},
 	{"runs what it cannot print as it is", "import sys\nif 1 > " + sum(400) + ": pass\nsys.exit()", -5, "", ""},
@@ -155,6 +159,7 @@ func TestStateBetweenTests(t *testing.T) {
 		inputs, outputs []string
 	}{
 		{"attributes of modules stay", "import sys\nsys.n=getattr(sys,'n',0)+1\nprint(sys.n)", []string{"", ""}, []string{"1", "2"}},
+		{"builtins.open starts anew", "import builtins\nprint(builtins.open(0).read())", []string{"1", "2"}, []string{"1", "2"}},
 		{"locals start anew", "n=0\nn+=1\nprint(n)", []string{"", ""}, []string{"1", "1"}},
 		{"each test has its input", "import sys\nprint(input(), sys.stdin.read())", []string{"1", "2"}, []string{"1 1", "2 2"}},
 		{"a hoisted alias of stdin follows", "from sys import stdin\nprint(stdin.readline())", []string{"1", "2"}, []string{"1", "2"}},
