@@ -76,7 +76,7 @@ func TestCheckReportsEverything(t *testing.T) {
 func TestBytes(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]config.Bytes{
-		"4GiB": 4 << 30, "500MB": 500e6, "65536": 65536, "1.5K": 1536, "0": 0, " 2 MiB ": 2 << 20,
+		"4GiB": 4 << 30, "500MB": 500e6, "65536": 65536, "1.5K": 1536, "0": 0, "2 MiB": 2 << 20,
 	} {
 		var got config.Bytes
 		if err := got.UnmarshalText([]byte(text)); err != nil || got != want {

@@ -38,8 +38,7 @@ func located(err error) error {
 		line, _ := first.Position()
 		return fmt.Errorf("line %d: unknown key %q\nthe keys are the flags of 'lcbq run'", line, strings.Join(first.Key(), "."))
 	}
-	var decode *toml.DecodeError
-	if errors.As(err, &decode) {
+	if decode, ok := errors.AsType[*toml.DecodeError](err); ok {
 		line, _ := decode.Position()
 		return fmt.Errorf("line %d: %s: %w", line, strings.Join(decode.Key(), "."), err)
 	}

@@ -119,9 +119,10 @@ func kill(t *testing.T, args []string, after time.Duration) bool {
 	timer := time.AfterFunc(after, func() { _ = cmd.Process.Kill() }) // it may have ended by itself
 	defer timer.Stop()
 	err := cmd.Wait()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signaled() { //nolint:forcetypeassert // on Linux it is one
-		return true
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		if ws, ok := exit.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+			return true
+		}
 	}
 	if err != nil {
 		t.Fatalf("run: %v", err)

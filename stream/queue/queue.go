@@ -18,10 +18,11 @@ import (
 
 const (
 	// AckWait is how long the server waits for an ack or a progress signal before
-	// it hands a unit to another worker. Workers signal every Beat, so three lost
-	// signals in a row cost one repeated unit.
+	// it hands a unit to another worker: three lost signals in a row cost one
+	// repeated unit.
 	AckWait = 60 * time.Second
-	Beat    = 15 * time.Second
+	// Beat is the interval of a worker's progress signals.
+	Beat = 15 * time.Second
 
 	// MaxDeliver is how often a unit is tried before it is given up. Deliveries
 	// lost to a killed worker or server count too, so it is generous.
@@ -63,8 +64,10 @@ var descriptions = map[stream.Stage]string{
 
 // A Queue is the set of streams on one server. It is safe for concurrent use.
 type Queue struct {
-	js      jetstream.JetStream
-	streams sync.Map // name -> jetstream.Stream: a handle costs a request, a unit needs several
+	js jetstream.JetStream
+
+	mu      sync.Mutex
+	streams map[string]jetstream.Stream // a handle costs a request, and a unit needs several
 }
 
 // New returns the queue on js. It does not touch the server: the one who runs it
@@ -213,8 +216,11 @@ func (q *Queue) Get(ctx context.Context, stage stream.Stage, u stream.Unit, v an
 
 // stream returns the handle of a stream.
 func (q *Queue) stream(ctx context.Context, name string) (jetstream.Stream, error) {
-	if s, ok := q.streams.Load(name); ok {
-		return s.(jetstream.Stream), nil //nolint:forcetypeassert // only the line below stores
+	q.mu.Lock()
+	s, ok := q.streams[name]
+	q.mu.Unlock()
+	if ok {
+		return s, nil
 	}
 	s, err := q.js.Stream(ctx, name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -223,7 +229,12 @@ func (q *Queue) stream(ctx context.Context, name string) (jetstream.Stream, erro
 	if err != nil {
 		return nil, fmt.Errorf("look up stream %s: %w", name, err)
 	}
-	q.streams.Store(name, s)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.streams == nil {
+		q.streams = make(map[string]jetstream.Stream)
+	}
+	q.streams[name] = s
 	return s, nil
 }
 

@@ -16,7 +16,7 @@ import (
 	"github.com/lcbq/lcbq/stream/store"
 )
 
-// ErrConflict: the run id is taken by a run that measures something else.
+// ErrConflict says that the run id is taken by a run that measures something else.
 var ErrConflict = errors.New("run id is taken by a different run")
 
 // A Sweeper works on the runs of one server.

@@ -8,8 +8,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sync/singleflight"
@@ -37,6 +37,11 @@ type Grader struct {
 	flight singleflight.Group
 	cached atomic.Int64
 	ran    atomic.Int64
+	near   atomic.Int64
+
+	// quiet is held for reading while a program runs, and for writing while one is
+	// run alone.
+	quiet sync.RWMutex
 }
 
 // NewGrader probes the host and starts the slots. Its error says what is missing
@@ -62,6 +67,10 @@ func (g *Grader) Host() *sandbox.Host { return g.host }
 // Counts returns how many programs were run, and how many samples were answered
 // from memory.
 func (g *Grader) Counts() (ran, cached int64) { return g.ran.Load(), g.cached.Load() }
+
+// Rejudged returns how many programs ended near the time limit and were run once
+// more, alone.
+func (g *Grader) Rejudged() int64 { return g.near.Load() }
 
 // Judge returns the judgement of one sample, and whether it was known already.
 // Identical programs of a question are run once, also when they arrive at the
@@ -99,25 +108,4 @@ func (g *Grader) Judge(ctx context.Context, q *Question, s stream.Sample) (j str
 		}
 		// The caller whose run this one waited for was told to stop; this one was not.
 	}
-}
-
-func (g *Grader) run(ctx context.Context, q *Question, code string) (stream.Judgement, error) {
-	slot, err := g.pool.acquire(ctx, q.Digest)
-	if err != nil {
-		return stream.Judgement{}, err
-	}
-	defer g.pool.release(slot)
-	g.ran.Add(1)
-	var failed comparison
-	res, err := slot.Run(ctx, &q.sandbox, code, func(test int, out sandbox.Output) bool {
-		failed = q.compare(test, out)
-		return failed.equal()
-	})
-	switch {
-	case err != nil && ctx.Err() != nil:
-		return stream.Judgement{}, ctx.Err()
-	case err != nil:
-		return stream.Judgement{}, fmt.Errorf("%w: run program on question %s: %w", ErrFault, q.ID, err)
-	}
-	return judgement(q, res, failed), nil
 }

@@ -154,7 +154,7 @@ func kernel(t *testing.T, contained bool) Kernel {
 func TestHolders(t *testing.T) {
 	t.Parallel()
 	const g = 1 << 30
-	base := Base([]Reading{{UUID: "a", Used: g}, {UUID: "b", Used: 3 * g, Processes: []Process{{10, 2 * g}}}})
+	base := kernel(t, false).Base([]Reading{{UUID: "a", Used: g}, {UUID: "b", Used: 3 * g, Processes: []Process{{10, 2 * g}}}})
 	equal(t, base, Baseline{"a": g, "b": g})
 	all := []Reading{
 		{Index: 0, UUID: "a", Used: 10 * g, Processes: []Process{{10, 2 * g}, {11, 3 * g}, {99, 4 * g}}},
@@ -240,6 +240,32 @@ func TestAwaitFree(t *testing.T) {
 		t.Fatal(err)
 	}
 	equal(t, fall, []uint64{60, 60, 30, 3})
+}
+
+// TestAwaitFreeInContainer wants the engine's memory awaited although the driver
+// lists its processes by numbers that mean nothing here, beside those of another
+// container that stay.
+func TestAwaitFreeInContainer(t *testing.T) {
+	t.Parallel()
+	const g = 1 << 30
+	k := kernel(t, true)
+	step := func(used uint64, p ...Process) []Reading { return []Reading{{UUID: "a", Used: used, Processes: p}} }
+	base := k.Base(step(9*g, Process{7001, 8 * g}))
+	s := &script{steps: [][]Reading{
+		step(60*g, Process{7001, 8 * g}, Process{7002, 51 * g}),
+		step(20*g, Process{7001, 8 * g}), // not listed any more, not yet free
+		step(9*g, Process{7001, 8 * g}),
+	}}
+	reads := 0
+	if err := k.AwaitFree(t.Context(), s, "a", base, nil, func(Reading) { reads++ }); err != nil || reads != 3 {
+		t.Errorf("AwaitFree = %v after %d readings, want nil after 3", err, reads)
+	}
+	s = &script{steps: [][]Reading{step(60*g, Process{7002, 51 * g})}}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := k.AwaitFree(ctx, s, "a", base, nil, nil); !errors.Is(err, ErrHeld) || !strings.Contains(err.Error(), "process 7002 holds 51.0 GiB and is not visible from this container") {
+		t.Errorf("AwaitFree = %v, want ErrHeld and who holds it", err)
+	}
 }
 
 func TestAwaitFreeEnds(t *testing.T) {

@@ -81,26 +81,8 @@ func (h Holder) String() string {
 const slack = 64 << 20
 
 // A Baseline is what was in use on each card, by UUID, before an engine was
-// started there, without what listed processes held.
+// started there, without what processes held that can be seen from here.
 type Baseline map[string]uint64
-
-// Base takes the baseline from readings.
-func Base(all []Reading) Baseline {
-	b := Baseline{}
-	for _, r := range all {
-		b[r.UUID] = unlisted(r)
-	}
-	return b
-}
-
-// unlisted returns the memory in use that no listed process accounts for.
-func unlisted(r Reading) uint64 {
-	used := r.Used
-	for _, p := range r.Processes {
-		used -= min(used, p.Memory)
-	}
-	return used
-}
 
 // Kernel tells what the kernel knows of processes. The zero value asks this
 // machine's.
@@ -158,6 +140,31 @@ func (k Kernel) look(pid int) (State, string) {
 	return Foreign, command
 }
 
+// Base takes the baseline from readings.
+func (k Kernel) Base(all []Reading) Baseline {
+	b := Baseline{}
+	for _, r := range all {
+		unseen, elsewhere := k.unseen(r)
+		b[r.UUID] = unseen + elsewhere
+	}
+	return b
+}
+
+// unseen returns the memory in use that no listed process accounts for, and that
+// of processes elsewhere. In a container the driver may list the engine's own
+// processes by the host's numbers, as such: only the sum tells when they are gone.
+func (k Kernel) unseen(r Reading) (unlisted, elsewhere uint64) {
+	unlisted = r.Used
+	for _, p := range r.Processes {
+		m := min(unlisted, p.Memory)
+		unlisted -= m
+		if state, _ := k.look(p.PID); state == Elsewhere {
+			elsewhere += m
+		}
+	}
+	return unlisted, elsewhere
+}
+
 // Holders says who holds memory of the cards: every process that the driver
 // lists, and what is in use beyond the baseline with no process listed. Cards
 // that the baseline does not name are taken to have been empty. ours tells the
@@ -173,11 +180,10 @@ func (k Kernel) Holders(all []Reading, base Baseline, ours func(pid int) bool) [
 			}
 			list = append(list, h)
 		}
-		if left := unlisted(r); left > base[r.UUID]+slack {
-			list = append(list, Holder{GPU: r.Index, State: Unlisted, Memory: left - base[r.UUID]})
+		if unlisted, _ := k.unseen(r); unlisted > base[r.UUID]+slack {
+			list = append(list, Holder{GPU: r.Index, State: Unlisted, Memory: unlisted - base[r.UUID]})
 		}
 	}
-	slices.SortStableFunc(list, func(a, b Holder) int { return cmp.Compare(a.GPU, b.GPU) })
 	return list
 }
 
@@ -230,11 +236,16 @@ func (k Kernel) held(all []Reading, uuid string, base Baseline, ours func(pid in
 	if i < 0 {
 		return nil, nil
 	}
+	unlisted, elsewhere := k.unseen(all[i])
+	above := unlisted+elsewhere > base[uuid]+slack
 	var held []string
 	for _, h := range k.Holders(all[i:i+1], base, ours) {
-		if h.State != Foreign && h.State != Elsewhere {
+		if h.State != Foreign && (h.State != Elsewhere || above) {
 			held = append(held, h.String())
 		}
+	}
+	if above && len(held) == 0 {
+		held = append(held, Holder{GPU: all[i].Index, State: Unlisted, Memory: unlisted + elsewhere - base[uuid]}.String())
 	}
 	return &all[i], held
 }

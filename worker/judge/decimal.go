@@ -45,6 +45,9 @@ func (n *number) isNaN() bool { return n.class == quietNaN || n.class == signall
 func (n *number) parse(token string) bool {
 	buf := n.digits[:0]
 	*n = number{}
+	if n.parseCommon(token, buf) {
+		return true
+	}
 	// Like CPython: underscores vanish wherever they are, and the digits of
 	// every script become ASCII, before the grammar is looked at.
 	if !plain(token) {
@@ -65,6 +68,48 @@ func (n *number) parse(token string) bool {
 		return n.parseSpecial(token)
 	}
 	return n.parseFinite(token, buf)
+}
+
+// parseCommon does what parse does for the usual tokens, and reports whether
+// token is one: a minus at most, and digits with at most one point.
+func (n *number) parseCommon(token string, buf []byte) bool {
+	const longest = 1000 // far from where the exponent's bounds matter
+	if len(token) > longest {
+		return false
+	}
+	digits := strings.TrimPrefix(token, "-")
+	point, last := -1, 0 // last is the length of buf up to its last non-zero digit
+	for i := range len(digits) {
+		c := digits[i]
+		switch {
+		case c-'0' <= 9:
+			if c != '0' {
+				buf = append(buf, c)
+				last = len(buf)
+			} else if len(buf) > 0 {
+				buf = append(buf, c)
+			}
+		case c == '.' && point < 0:
+			point = i
+		default:
+			return false
+		}
+	}
+	switch {
+	case point < 0:
+		point = len(digits) - 1
+	case len(digits) == 1:
+		return false
+	}
+	if len(digits) == 0 {
+		return false
+	}
+	n.digits = buf[:last]
+	if last > 0 {
+		n.neg = len(digits) < len(token)
+		n.exp = int64(len(buf) - last - (len(digits) - 1 - point))
+	}
+	return true
 }
 
 // plain reports whether token is ASCII without underscores and NUL.

@@ -245,7 +245,8 @@ func (v *validator) value(depth int) bool {
 		n, ok := v.count(2)
 		return ok && v.values(2*n, depth)
 	case tagFraction:
-		return v.integer() && v.integer()
+		numerator := v.integer()
+		return numerator && v.integer()
 	case tagScalar:
 		return v.scalar(depth)
 	case tagArray:

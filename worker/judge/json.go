@@ -233,8 +233,8 @@ func (p *parser) bigInt(v *big.Int) {
 	p.out = append(p.out, tagBigInt, sign)
 	large := v.Bytes()
 	p.out = order.AppendUint32(p.out, uint32(len(large)))
-	for i := len(large) - 1; i >= 0; i-- {
-		p.out = append(p.out, large[i])
+	for _, c := range slices.Backward(large) {
+		p.out = append(p.out, c)
 	}
 }
 

@@ -203,7 +203,8 @@ func (c *comparer) differs(item *comparer, index []byte) {
 	const longest = 8 // a person reads no more indices than that
 	c.why = item.why
 	if len(item.path) < longest {
-		c.path = append(item.path, index)
+		item.path = append(item.path, index)
+		c.path = item.path
 	}
 }
 

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"fmt"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -41,35 +42,82 @@ func cpuOfAll() time.Duration {
 func BenchmarkProgram(b *testing.B) {
 	for _, level := range []Level{A, B, C} {
 		b.Run(level.String(), func(b *testing.B) {
-			h, err := Probe(b.Context(), Config{Python: testPython, MaxLevel: level, MinLevel: level})
-			if err != nil {
-				b.Skip(err)
-			}
 			q := &Question{ID: "q"}
 			for i := range 10 {
 				q.Inputs = append(q.Inputs, fmt.Sprintf("3\n%d 2 3\n", i))
 			}
-			s, err := h.NewSlot(0)
+			benchmark(b, level, q, benchProgram)
+		})
+	}
+}
+
+// BenchmarkLargeQuestion is what it costs a program that its question has 4 MB
+// of tests, when it does not look at them: compare small with large.
+func BenchmarkLargeQuestion(b *testing.B) {
+	for name, n := range map[string]int{"small": 1, "large": 50000} {
+		b.Run(name, func(b *testing.B) {
+			q := &Question{ID: "q"}
+			for i := range 10 {
+				q.Inputs = append(q.Inputs, fmt.Sprintf("%d\n%s", i, strings.Repeat("1000000 ", n)))
+			}
+			benchmark(b, A, q, "import sys\nprint(sys.stdin.read()[0])\n")
+		})
+	}
+}
+
+// BenchmarkNumpy is a program that wants the second flavour.
+func BenchmarkNumpy(b *testing.B) {
+	q := &Question{ID: "q", Inputs: []string{"3\n1 2 3\n"}}
+	benchmark(b, A, q, "import numpy as np\ninput()\nprint(int(np.array(input().split(), dtype=int).sum()))\n")
+}
+
+func benchmark(b *testing.B, level Level, q *Question, source string) {
+	b.Helper()
+	h, err := Probe(b.Context(), Config{Python: testPython, MaxLevel: level, MinLevel: level})
+	if err != nil {
+		b.Skip(err)
+	}
+	s, err := h.NewSlot(0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	before := cpuOfAll()
+	var inside time.Duration
+	for b.Loop() {
+		r, err := s.Run(b.Context(), q, source, func(int, Output) bool { return true })
+		if err != nil || r.Outcome != Accepted {
+			b.Fatal(r, err)
+		}
+		inside += r.CPU
+	}
+	// Its children count once they were waited for.
+	if err := s.Close(); err != nil {
+		b.Fatal(err)
+	}
+	all := cpuOfAll() - before
+	b.ReportMetric(float64(all.Microseconds())/1000/float64(b.N), "cpu-ms/op")
+	b.ReportMetric(float64(inside.Microseconds())/1000/float64(b.N), "program-cpu-ms/op")
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "programs/s")
+	b.ReportMetric(float64(b.N)/all.Seconds(), "programs/cpu-s")
+}
+
+// BenchmarkStart is how long it takes to have a slot.
+func BenchmarkStart(b *testing.B) {
+	for _, level := range []Level{A, C} {
+		b.Run(level.String(), func(b *testing.B) {
+			h, err := Probe(b.Context(), Config{Python: testPython, MaxLevel: level, MinLevel: level})
 			if err != nil {
-				b.Fatal(err)
+				b.Skip(err)
 			}
-			before := cpuOfAll()
-			var inside time.Duration
 			for b.Loop() {
-				r, err := s.Run(b.Context(), q, benchProgram, func(int, Output) bool { return true })
-				if err != nil || r.Outcome != Accepted {
-					b.Fatal(r, err)
+				s, err := h.NewSlot(0)
+				if err != nil {
+					b.Fatal(err)
 				}
-				inside += r.CPU
+				if err := s.Close(); err != nil {
+					b.Fatal(err)
+				}
 			}
-			if err := s.Close(); err != nil {
-				b.Fatal(err)
-			}
-			all := cpuOfAll() - before
-			b.ReportMetric(float64(all.Microseconds())/1000/float64(b.N), "cpu-ms/op")
-			b.ReportMetric(float64(inside.Microseconds())/1000/float64(b.N), "program-cpu-ms/op")
-			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "programs/s")
-			b.ReportMetric(float64(b.N)/all.Seconds(), "programs/cpu-s")
 		})
 	}
 }

@@ -70,7 +70,7 @@ func cgroupMounts() (map[string]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find control groups: %w", err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	mounts := map[string]string{}
 	for sc := bufio.NewScanner(f); sc.Scan(); {
 		before, after, ok := strings.Cut(sc.Text(), " - ")

@@ -93,10 +93,10 @@ func tree(s []segment) insns {
 // filter would catch.
 const x32Bit = 0x40000000
 
-// assemble returns a filter for arch that treats the calls of rules as they
+// assemble returns a filter that treats the calls of rules as they
 // say, other known ones with EPERM, and those made after this was written
 // with ENOSYS, so that a C library falls back to what it did before.
-func assemble(arch uint32, rules map[uint32]insns) insns {
+func assemble(rules map[uint32]insns) insns {
 	numbers := make([]uint32, 0, len(rules))
 	for nr := range rules {
 		numbers = append(numbers, nr)
@@ -120,7 +120,7 @@ func assemble(arch uint32, rules map[uint32]insns) insns {
 	put(max(firstUnknown, numbers[len(numbers)-1]+1), unknown)
 	put(x32Bit, kill)
 	out := append(insns{load(dataNr)}, tree(merge(segments))...)
-	return append(insns{load(dataArch)}, choose(unix.BPF_JEQ, arch, out, kill)...)
+	return append(insns{load(dataArch)}, choose(unix.BPF_JEQ, auditArch, out, kill)...)
 }
 
 // merge joins neighbours that do the same.

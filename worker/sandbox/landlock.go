@@ -86,7 +86,7 @@ func allowRead(ruleset int, f fixture) error {
 	if err != nil {
 		return err
 	}
-	defer unix.Close(parent)
+	defer func() { _ = unix.Close(parent) }()
 	attr := unix.LandlockPathBeneathAttr{Allowed_access: unix.LANDLOCK_ACCESS_FS_READ_FILE, Parent_fd: int32(parent)}
 	if f.Dir {
 		attr.Allowed_access = landlockRead

@@ -169,8 +169,11 @@ func judgeForEver(t *testing.T) {
 	level := map[string]Level{"A": A, "B": B, "C": C}[*wantLevel]
 	h := probeAt(t, level, Config{Limits: Limits{CPU: time.Hour, Wall: time.Hour}})
 	s := openSlotOn(t, h)
-	fmt.Fprintf(os.Stdout, "server %d\n", s.servers[plain].process.Pid)
-	_, err := s.Run(t.Context(), &Question{ID: "q", Inputs: []string{""}}, "while True: pass", func(int, Output) bool { return true })
+	_, err := fmt.Fprintf(os.Stdout, "server %d\n", s.servers[plain].process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.Run(t.Context(), &Question{ID: "q", Inputs: []string{""}}, "while True: pass", func(int, Output) bool { return true })
 	t.Error(err)
 }
 

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -219,21 +220,49 @@ func TestPrivateInterpreter(t *testing.T) {
 		t.Skip("no interpreter below /root")
 	}
 	for _, python := range found {
-		for _, max := range []Level{A, B} {
-			t.Run(python+" "+max.String(), func(t *testing.T) {
+		for _, most := range []Level{A, B} {
+			t.Run(python+" "+most.String(), func(t *testing.T) {
 				t.Parallel()
-				h, err := Probe(t.Context(), Config{Python: python, MaxLevel: max})
+				h, err := Probe(t.Context(), Config{Python: python, MaxLevel: most})
 				if err != nil {
 					t.Fatal(err)
 				}
 				// B's user cannot read it, and C is root without its rights.
-				if want := map[Level]Level{A: A, B: C}[max]; h.Level() != want {
+				if want := map[Level]Level{A: A, B: C}[most]; h.Level() != want {
 					t.Errorf("Level = %v, want %v", h.Level(), want)
 				}
 				b := newBench(t, openSlotOn(t, h))
 				b.judge(t, hostileCase{"imports", "import decimal, fractions, sqlite3, zoneinfo, hashlib\nprint(decimal.Decimal(1) / 3 > 0)", []string{"accepted"}}, func(int) string { return "True\n" })
 				b.check(t)
 			})
+		}
+	}
+}
+
+// TestStableUnderLoad wants five sixths of the limit to pass with eight busy
+// loops beside it, and seven sixths to fail.
+func TestStableUnderLoad(t *testing.T) {
+	t.Parallel()
+	h, err := Probe(t.Context(), Config{Python: testPython, Limits: Limits{CPU: 600 * time.Millisecond, Wall: 600 * time.Millisecond}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := openSlotOn(t, h)
+	for range 8 {
+		busy := exec.CommandContext(t.Context(), "sh", "-c", "while :; do :; done")
+		if err := busy.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			_ = busy.Process.Kill()
+			_ = busy.Wait() // killed, as it should be
+		})
+	}
+	const source = "import time\nx = float(input())\nt = time.process_time()\nwhile time.process_time() < t + x: pass\nprint(x)\n"
+	for input, want := range map[string]Outcome{"0.5": Accepted, "0.7": TimeLimit} {
+		r, err := s.Run(t.Context(), &Question{ID: input, Inputs: []string{input}}, source, func(int, Output) bool { return true })
+		if err != nil || r.Outcome != want {
+			t.Errorf("Run of %s s under load = %+v, %v, want %v", input, r, err, want)
 		}
 	}
 }

@@ -37,7 +37,7 @@ func sealedFile(data []byte) (fd int, done func(), err error) {
 		return -1, nil, fmt.Errorf("make file for inputs: %w", err)
 	}
 	if err := fillMemfd(fd, data); err != nil {
-		unix.Close(fd)
+		_ = unix.Close(fd)
 		return -1, nil, err
 	}
 	return fd, func() {}, nil

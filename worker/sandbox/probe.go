@@ -53,7 +53,7 @@ func askKernel() kernel {
 	}
 	fd, err := unix.MemfdCreate("lcbq-probe", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	if k.memfdErr = err; err == nil {
-		unix.Close(fd)
+		_ = unix.Close(fd)
 	}
 	_, _, k.stateErr = asleep(os.Getpid())
 	return k
@@ -134,7 +134,7 @@ func (h *Host) basePlan(k kernel) (plan, error) {
 		p.Landlock, p.LandlockFD = k.landlock, landlockFD
 	}
 	if k.seccompErr == nil {
-		p.BaseFilter = assemble(auditArch, serverRules()).encode()
+		p.BaseFilter = assemble(serverRules()).encode()
 	}
 	return p, nil
 }
@@ -158,7 +158,7 @@ func (h *Host) try(ctx context.Context, st stance, base plan, k kernel) error {
 		// With its own processes out of sight or of another user, a signal
 		// reaches only the program itself.
 		signals := st.level >= B || h.plan.Landlock >= landlockScopes
-		h.plan.Filter = assemble(auditArch, programRules(signals)).encode()
+		h.plan.Filter = assemble(programRules(signals)).encode()
 	}
 	slot, err := h.NewSlot(maxSlots - 1)
 	if err != nil {

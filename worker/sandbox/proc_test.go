@@ -92,9 +92,9 @@ func eachProcess(t *testing.T, f func(pid int, fields []string, name string, uid
 			t.Fatal(err)
 		}
 		_, rest, _ := strings.Cut(string(status), "\nUid:\t")
-		real, _, _ := strings.Cut(rest, "\t")
+		owner, _, _ := strings.Cut(rest, "\t")
 		n, _ := strconv.Atoi(pid)
-		uid, _ := strconv.Atoi(real)
+		uid, _ := strconv.Atoi(owner)
 		f(n, strings.Fields(after), name, uid)
 	}
 }

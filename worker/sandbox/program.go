@@ -106,17 +106,28 @@ func (c *conversation) ready() error {
 			return fmt.Errorf("%w: confine program: %s", errServer, c.buf[1:n])
 		}
 		c.have = copy(c.buf, c.buf[1:n])
-		messages, err := unix.ParseSocketControlMessage(oob[:oobn])
-		if err != nil || len(messages) == 0 {
-			return fmt.Errorf("%w: no credentials with the first message: %v", errServer, err)
-		}
-		cred, err := unix.ParseUnixCredentials(&messages[0])
-		if err != nil || cred.Pid == 0 {
-			return fmt.Errorf("%w: no process id with the first message: %v", errServer, err)
-		}
-		c.pid = int(cred.Pid)
-		return nil
+		c.pid, err = senderOf(oob[:oobn])
+		return err
 	}
+}
+
+// senderOf returns the process id in the control data of a message.
+func senderOf(oob []byte) (int, error) {
+	messages, err := unix.ParseSocketControlMessage(oob)
+	if err == nil && len(messages) == 0 {
+		err = unix.ENODATA
+	}
+	if err != nil {
+		return 0, fmt.Errorf("%w: read credentials of the first message: %w", errServer, err)
+	}
+	cred, err := unix.ParseUnixCredentials(&messages[0])
+	if err == nil && cred.Pid == 0 {
+		err = unix.ESRCH
+	}
+	if err != nil {
+		return 0, fmt.Errorf("%w: read credentials of the first message: %w", errServer, err)
+	}
+	return int(cred.Pid), nil
 }
 
 // frame reads the next frame. The payload is valid until the next call. What
@@ -177,7 +188,7 @@ func (c *conversation) goAhead(n int) error {
 }
 
 // goAheads is asked for as many tests as it has bytes.
-var goAheads = []byte("GGGGGGGG")
+var goAheads = []byte("GGGGGGGGGGGGGGGG")
 
 // pace returns how many of the tests left to ask for at once. Quick tests are
 // asked for several at a time, because the hand-over costs more than they do;

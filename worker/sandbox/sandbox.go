@@ -1,14 +1,3 @@
-// Package sandbox runs one untrusted Python program under limits. It knows
-// nothing of verdicts, of queues, or of what a program should have printed:
-// its caller is given each test's output and says whether to go on.
-//
-// A Slot owns a small trusted Python fork server (zygote.py). Each program is
-// a process forked from it and confined by every layer that the host allows:
-// see Level. The clocks, the socket of each program and the decision to kill
-// it are on this side, in Go.
-//
-// A binary that uses the package must call Main first thing in its main
-// function, and a test binary in TestMain.
 package sandbox
 
 import (
@@ -55,6 +44,10 @@ type Limits struct {
 	// CPU is the processor time of the program, all its threads together.
 	// Default 6 s.
 	CPU time.Duration
+	// Slack is how far beyond CPU a test is let run before it is stopped. It
+	// passes no test: it tells a program that ends near its limit, whose verdict
+	// a loaded machine could change, from one that never ends. Default 0.
+	Slack time.Duration
 	// Wall is elapsed time less the time the program was ready to run and had
 	// no processor: what stops a sleeper, to about a tenth of a second. Default
 	// 6 s.

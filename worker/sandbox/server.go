@@ -54,10 +54,10 @@ func startServer(p *plan, attr *syscall.SysProcAttr, spawn func(f func())) (*ser
 		return nil, fmt.Errorf("start fork server: open control socket: %w", err)
 	}
 	theirs := os.NewFile(uintptr(pair[1]), "control")
-	defer theirs.Close()
+	defer func() { _ = theirs.Close() }()
 	s := &server{control: pair[0], reaped: make(chan struct{}), stderr: new(tail), questions: map[string]uint32{}}
 	if err := setTimeouts(s.control, controlTimeout); err != nil {
-		unix.Close(s.control)
+		_ = unix.Close(s.control)
 		return nil, fmt.Errorf("start fork server: %w", err)
 	}
 	cmd := &exec.Cmd{
@@ -73,7 +73,7 @@ func startServer(p *plan, attr *syscall.SysProcAttr, spawn func(f func())) (*ser
 	}
 	spawn(func() { err = cmd.Start() })
 	if err != nil {
-		unix.Close(s.control)
+		_ = unix.Close(s.control)
 		return nil, fmt.Errorf("start fork server: %w", err)
 	}
 	_ = theirs.Close() // or the server's death would go unseen

@@ -118,7 +118,7 @@ func inheritAs(got, fd int) error {
 		_, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0)
 		return err
 	}
-	defer unix.Close(got)
+	defer func() { _ = unix.Close(got) }()
 	return unix.Dup3(got, fd, 0)
 }
 

@@ -83,7 +83,7 @@ func overCPU(cpu time.Duration, limits Limits) error {
 func (k *clocks) silent(limits Limits, now time.Time, sleeping bool, stateErr error) error {
 	cpu, wall := k.now-k.heard, now.Sub(k.started)
 	k.most = max(k.most, cpu)
-	if cpu > limits.CPU {
+	if cpu > limits.CPU+limits.Slack {
 		return overCPU(cpu, limits)
 	}
 	if sleeping {
@@ -91,7 +91,7 @@ func (k *clocks) silent(limits Limits, now time.Time, sleeping bool, stateErr er
 		k.idle += min(now.Sub(k.looked), 2*tick)
 	}
 	k.looked = now
-	if cpu+k.idle > limits.Wall {
+	if k.idle > 0 && cpu+k.idle > limits.Wall {
 		return &stop{TimeLimit, fmt.Sprintf("ran %.2f s and slept %.2f s, limit %v", cpu.Seconds(), k.idle.Seconds(), limits.Wall)}
 	}
 	switch {

@@ -20,7 +20,8 @@
 #
 # On its socket (descriptor 3 of the program) it then reads the source (u32
 # length first), and answers a frame per step: status u8, length u32, payload.
-# Frame LOADED follows the load; each later frame answers one byte b"G".
+# Frame LOADED follows the load; each later frame answers one byte b"G", of
+# which several may come at once.
 
 import _socket
 import gc
@@ -270,10 +271,13 @@ class Server:
             answer(driver.ERROR, driver.failure_payload(e, "load"))
             return
         answer(LOADED, b"")
-        run = program.run
+        run, asked = program.run, 0
         for raw in inputs:
-            if _read(CONTROL, 1) != b"G":
-                return
+            if asked == 0:
+                asked = len(_read(CONTROL, 64))
+                if asked == 0:
+                    return
+            asked -= 1
             try:
                 status, payload = run(raw)
             except BaseException as e:

@@ -167,9 +167,8 @@ func unknownCommand(args []string, err error) error {
 }
 
 func isVerb(word string) bool {
-	t := reflect.TypeFor[verbs]()
-	for i := range t.NumField() {
-		if _, ok := t.Field(i).Tag.Lookup("cmd"); ok && strings.EqualFold(t.Field(i).Name, word) {
+	for f := range reflect.TypeFor[verbs]().Fields() {
+		if _, ok := f.Tag.Lookup("cmd"); ok && strings.EqualFold(f.Name, word) {
 			return true
 		}
 	}

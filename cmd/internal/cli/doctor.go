@@ -31,7 +31,7 @@ type finding struct {
 // Run checks what lcbq run needs, and says what to do about each gap. It fails if
 // the machine cannot judge at all.
 func (c *doctorCmd) Run(a *app) error {
-	if err := c.Judge.Check(); err != nil {
+	if err := c.Check(); err != nil {
 		return usageError{err}
 	}
 	judges, judgeErr := c.judging(a.ctx, a)

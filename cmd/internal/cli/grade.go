@@ -67,7 +67,7 @@ func (c *gradeCmd) Run(a *app) error {
 	g := &grading{set: set, grader: grader, slots: slots, extract: lcb.Extraction(c.Extract), questions: make(map[string]*evaluate.Question)}
 	err = g.run(a.ctx, c.Completions, c.Output)
 	ran, cached := grader.Counts()
-	a.log.Info("graded", "rows", g.rows, "passed", g.passed, "kept_from_before", g.kept, "programs_run", ran, "answered_from_cache", cached,
+	a.log.Info("graded", "rows", g.rows, "passed", g.passed, "kept_from_before", g.kept, "programs_run", ran, "answered_from_cache", cached, "rejudged_near_the_limit", grader.Rejudged(),
 		"sandbox_level", grader.Host().Level().String(), "judge", c.Judge.Judge)
 	if err == nil && g.faults > 0 {
 		err = fmt.Errorf("%d of %d completions: %w", g.faults, g.rows, errUnscored)

@@ -24,7 +24,7 @@ func handler(w io.Writer, color, verbose bool) slog.Handler {
 		level = slog.LevelDebug
 	}
 	if isTerminal(w) {
-		return tint.NewHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !color})
+		return tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !color})
 	}
 	return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})
 }

@@ -192,17 +192,17 @@ func (p *pipeline) report(ctx context.Context, run string, how error) error {
 		return err
 	}
 	ran, cached := p.grader.Counts()
-	p.log.Info("judged", "programs_run", ran, "samples_from_cache", cached)
-	switch {
-	case errors.Is(how, errUnscored):
-		return p.explainDead(ctx, summary)
-	case errors.Is(how, errInterrupted):
-		fmt.Fprintf(p.app.err, "%d of %d samples are in %s; the same command resumes\n", summary.Samples, m.Samples(), p.cfg.OutputDir)
-		return nil
-	case how != nil:
-		return nil
+	p.log.Info("judged", "programs_run", ran, "samples_from_cache", cached, "rejudged_near_the_limit", p.grader.Rejudged())
+	if how == nil {
+		return showSummary(p.app, summary, p.cfg.OutputDir)
 	}
-	return showSummary(p.app, summary, p.cfg.OutputDir)
+	if errors.Is(how, errUnscored) {
+		return p.explainDead(ctx, summary)
+	}
+	if errors.Is(how, errInterrupted) {
+		fmt.Fprintf(p.app.err, "%d of %d samples are in %s; the same command resumes\n", summary.Samples, m.Samples(), p.cfg.OutputDir)
+	}
+	return nil // how is the caller's to return
 }
 
 // explainDead says what could not be scored and what to do, and leaves the run's
@@ -253,7 +253,7 @@ func showSummary(a *app, s *combine.RunSummary, dir string) error {
 
 // writeTable prints pass@k by temperature.
 func writeTable(w io.Writer, s *combine.RunSummary) {
-	title := fmt.Sprintf("%s, %d questions, judge %s", s.Engine, s.RunSummary.Questions, s.RunSummary.Judge)
+	title := fmt.Sprintf("%s, %d questions, judge %s", s.Engine, s.Questions, s.Judge)
 	if s.Simulated {
 		title += " (simulated: no model was asked)"
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/lcbq/lcbq/config"
 	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/stream/sweep"
 	"github.com/lcbq/lcbq/worker/lcb/result"
 )
@@ -22,40 +23,32 @@ func (a *app) printJSON(v any) error {
 
 // statusCmd shows how far a run is.
 type statusCmd struct {
-	config.Server `embed:""`
-	Run_          string        `name:"run" placeholder:"ID" help:"run to look at; by default the unfinished one"` //nolint:revive // Run is the method
-	Watch         bool          `short:"w" help:"look again until the run is finished"`
-	Every         time.Duration `default:"2s" help:"interval of --watch"`
+	target `embed:""`
+	Watch  bool          `short:"w" help:"look again until the run is finished"`
+	Every  time.Duration `default:"2s" help:"interval of --watch"`
 }
 
 // Run prints the state of a run, once or until it is finished.
 func (c *statusCmd) Run(a *app) error {
-	s, err := join(a.ctx, c.Server, "status", a.log)
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	m, err := pickRun(a.ctx, s, c.Run_)
-	if err != nil {
-		return err
-	}
-	for {
-		p, err := s.sweeper().Progress(a.ctx, m.ID)
-		if err != nil {
-			return err
+	return c.attach(a, "status", func(s *session, m *store.Manifest) error {
+		for {
+			p, err := s.sweeper().Progress(a.ctx, m.ID)
+			if err != nil {
+				return err
+			}
+			if err := c.print(a, p); err != nil {
+				return err
+			}
+			if !c.Watch || p.Finished() {
+				return nil
+			}
+			select {
+			case <-time.After(c.Every):
+			case <-a.ctx.Done():
+				return errInterrupted
+			}
 		}
-		if err := c.print(a, p); err != nil {
-			return err
-		}
-		if !c.Watch || p.Finished() {
-			return nil
-		}
-		select {
-		case <-time.After(c.Every):
-		case <-a.ctx.Done():
-			return errInterrupted
-		}
-	}
+	})
 }
 
 func (c *statusCmd) print(a *app, p *sweep.Progress) error {
@@ -116,57 +109,58 @@ type deadCmd struct {
 	Requeue deadRequeueCmd `cmd:"" help:"put them back where they were"`
 }
 
-type deadListCmd struct {
+// deadTarget names the runs whose dead units are meant.
+type deadTarget struct {
 	config.Server `embed:""`
-	Run_          string `name:"run" placeholder:"ID" help:"run to look at; by default all"` //nolint:revive // Run is the method
+	RunID         string `name:"run" placeholder:"ID" help:"run whose units are meant; by default all"`
+}
+
+// attach connects and calls f with the dead units.
+func (t *deadTarget) attach(a *app, f func(s *session, dead []stream.Dead) error) error {
+	return attach(a, t.Server, "dead", func(s *session) error {
+		dead, err := s.queue.DeadUnits(a.ctx, t.RunID)
+		if err != nil {
+			return err
+		}
+		return f(s, dead)
+	})
+}
+
+type deadListCmd struct {
+	deadTarget `embed:""`
 }
 
 // Run lists dead units.
 func (c *deadListCmd) Run(a *app) error {
-	s, err := join(a.ctx, c.Server, "dead", a.log)
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	dead, err := s.queue.DeadUnits(a.ctx, c.Run_)
-	if err != nil {
-		return err
-	}
-	if a.json {
-		return a.printJSON(dead)
-	}
-	for _, d := range dead {
-		fmt.Fprintf(a.out, "%s  %s  %s after %d deliveries: %s\n", time.UnixMilli(d.At).Format(time.DateTime), d.Subject, d.Worker, d.Deliveries, d.Reason)
-	}
-	fmt.Fprintf(a.err, "%d units given up\n", len(dead))
-	return nil
+	return c.attach(a, func(_ *session, dead []stream.Dead) error {
+		if a.json {
+			return a.printJSON(dead)
+		}
+		for _, d := range dead {
+			fmt.Fprintf(a.out, "%s  %s  %s after %d deliveries: %s\n", time.UnixMilli(d.At).Format(time.DateTime), d.Subject, d.Worker, d.Deliveries, d.Reason)
+		}
+		fmt.Fprintf(a.err, "%d units given up\n", len(dead))
+		return nil
+	})
 }
 
 type deadRequeueCmd struct {
-	config.Server `embed:""`
-	Run_          string `name:"run" placeholder:"ID" help:"run whose units to put back; by default all"` //nolint:revive // Run is the method
+	deadTarget `embed:""`
 }
 
 // Run puts dead units back.
 func (c *deadRequeueCmd) Run(a *app) error {
-	s, err := join(a.ctx, c.Server, "dead", a.log)
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	dead, err := s.queue.DeadUnits(a.ctx, c.Run_)
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, d := range dead {
-		errs = append(errs, s.queue.Requeue(a.ctx, d))
-	}
-	if err := errors.Join(errs...); err != nil {
-		return err
-	}
-	fmt.Fprintf(a.out, "%d units put back\n", len(dead))
-	return nil
+	return c.attach(a, func(s *session, dead []stream.Dead) error {
+		var errs []error
+		for _, d := range dead {
+			errs = append(errs, s.queue.Requeue(a.ctx, d))
+		}
+		if err := errors.Join(errs...); err != nil {
+			return err
+		}
+		fmt.Fprintf(a.out, "%d units put back\n", len(dead))
+		return nil
+	})
 }
 
 // versionCmd prints the version.

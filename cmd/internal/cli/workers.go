@@ -36,7 +36,7 @@ func sandboxConfig(cfg config.Judge, j store.Judge, log *slog.Logger) (sandbox.C
 	limit := time.Duration(j.TimeLimit * float64(time.Second))
 	c := sandbox.Config{
 		Python: cfg.Python, MinLevel: level, Log: log,
-		Limits: sandbox.Limits{CPU: limit, Wall: limit, Hard: 10 * limit, Memory: j.MemoryLimit, Output: j.OutputLimit},
+		Limits: sandbox.Limits{CPU: limit, Slack: evaluate.Slack(limit), Wall: limit, Hard: 10 * limit, Memory: j.MemoryLimit, Output: j.OutputLimit},
 	}
 	if j.Mode == "script" {
 		c.Mode = sandbox.Script
@@ -50,7 +50,14 @@ func newGrader(ctx context.Context, cfg config.Judge, j store.Judge, slots int, 
 	if err != nil {
 		return nil, err
 	}
-	return evaluate.NewGrader(ctx, evaluate.Config{Sandbox: sc, Slots: slots, Log: log})
+	g, err := evaluate.NewGrader(ctx, evaluate.Config{Sandbox: sc, Slots: slots, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	if env := g.Host().Environment(); env.Packages["numpy"] == "" {
+		log.Warn("numpy is not importable: programs that import it fail here, and pass with the official judge; install it, or choose another --python", "python", env.Interpreter)
+	}
+	return g, nil
 }
 
 // slotsOf returns how many programs this machine judges at once.

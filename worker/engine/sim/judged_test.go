@@ -19,6 +19,7 @@ import (
 // the program from stdin and prints the class of the first failing test.
 const judging = `
 import io, json, sys
+from decimal import Decimal, InvalidOperation
 job = json.load(sys.stdin)
 real, sys.stdin = sys.stdout, None
 real_out = sys.stdout
@@ -27,6 +28,13 @@ try:
 except SyntaxError:
     print("compile_error"); sys.exit()
 name = job["func"]
+def same(a, b):  # lines of numbers are equal as numbers, as in the official comparison
+    if a == b:
+        return True
+    try:
+        return [Decimal(x) for x in a.split()] == [Decimal(x) for x in b.split()]
+    except InvalidOperation:
+        return False
 verdict = "passed"
 try:
     if name:
@@ -45,7 +53,8 @@ try:
             got = sys.stdout.getvalue()
         finally:
             sys.stdout = real_out
-        if [l.strip() for l in got.strip().split("\n")] != [l.strip() for l in want.strip().split("\n")]:
+        got, want = ([l.strip() for l in text.strip().split("\n")] for text in (got, want))
+        if len(got) != len(want) or not all(map(same, got, want)):
             verdict = "wrong_answer"; break
 except Exception:
     verdict = "runtime_error"

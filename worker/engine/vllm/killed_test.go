@@ -165,8 +165,8 @@ func TestReclaimSpares(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, text := range []string{
-		fmt.Sprintf(`{"Boot":%q,"Session":%d,"Start":"1","Mark":"A=b"}`, bootID(), self.session),   // started at another time
-		fmt.Sprintf(`{"Boot":"x","Session":%d,"Start":%q,"Mark":"A=b"}`, self.session, self.start), // in another life of the machine
+		fmt.Sprintf(`{"Boot":%q,"Session":%d,"Start":"1","Mark":"A=b"}`, bootID(), self.session), // started at another time
+		fmt.Sprintf(`{"Boot":"x","Session":%d,"Start":%q,"Mark":"A=b"}`, self.pid, self.start),   // in another life of the machine
 		fmt.Sprintf(`{"Boot":%q,"Session":1,"Start":"1","Mark":"A=b"}`, bootID()),
 		fmt.Sprintf(`{"Boot":%q,"Session":9,"Start":"1","Mark":""}`, bootID()),
 		"", "nonsense", "{",

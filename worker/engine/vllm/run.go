@@ -237,7 +237,6 @@ func (e *Engine) check(ctx context.Context, p *process) error {
 		case <-over:
 		}
 	}()
-	e.client.Wake() // the server before this one may have left it resting
 	err := e.client.Check(ctx)
 	select {
 	case <-p.exited:

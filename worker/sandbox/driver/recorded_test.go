@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/zlib"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"io"
 	"sync"
@@ -66,8 +67,7 @@ type recordedProblem struct {
 	inputs, outputs []string
 }
 
-// decode reads the tests. The pickle holds one string, so all before the first
-// bracket and behind the last one is its frame.
+// decode reads the tests. The pickle holds one string.
 func (p *recordedProblem) decode(t *testing.T) {
 	t.Helper()
 	var meta struct {
@@ -89,8 +89,19 @@ func (p *recordedProblem) decode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	private := pickle[bytes.IndexByte(pickle, '['):]
-	private = private[:bytes.LastIndexByte(private, ']')+1]
+	pickle = pickle[2:] // the protocol
+	if pickle[0] == 0x95 {
+		pickle = pickle[9:] // a frame
+	}
+	var private []byte
+	switch n := pickle[1:]; pickle[0] {
+	case 0x8c:
+		private = n[1:][:n[0]]
+	case 'X':
+		private = n[4:][:binary.LittleEndian.Uint32(n)]
+	default:
+		t.Fatalf("tests of %s: opcode %#x", p.ID, pickle[0])
+	}
 	for _, text := range []string{p.Public, string(private)} {
 		var tests []struct{ Input, Output string }
 		if err := json.Unmarshal([]byte(text), &tests); err != nil {

@@ -36,7 +36,7 @@ const (
 
 // python returns the interpreter to test with: the official runner's, if it
 // is there.
-func python(t testing.TB) string {
+func python(t *testing.T) string {
 	t.Helper()
 	if p, ok := os.LookupEnv("LCBQ_PYTHON"); ok {
 		return p
@@ -58,7 +58,7 @@ type runner struct {
 	out *bufio.Reader
 }
 
-func newRunner(t testing.TB, mode string) *runner {
+func newRunner(t *testing.T, mode string) *runner {
 	t.Helper()
 	source := filepath.Join(t.TempDir(), "driver.py")
 	if err := os.WriteFile(source, []byte(driver.Source), 0o600); err != nil {
@@ -117,7 +117,7 @@ type run struct {
 }
 
 // failure decodes the last answer, which must be one.
-func (r *run) failure(t testing.TB) failure {
+func (r *run) failure(t *testing.T) failure {
 	t.Helper()
 	var f failure
 	if len(r.answers) == 0 {
@@ -134,7 +134,7 @@ func (r *run) failure(t testing.TB) failure {
 }
 
 // run runs a program and kills it after wall, or when it has used its CPU time.
-func (r *runner) run(t testing.TB, p program, wall time.Duration) run {
+func (r *runner) run(t *testing.T, p program, wall time.Duration) run {
 	t.Helper()
 	if p.Cap == 0 {
 		p.Cap = 16 << 20
@@ -187,7 +187,7 @@ type verdict struct {
 }
 
 // judged returns the verdict on a run against the expected outputs.
-func judged(t testing.TB, r run, functional bool, outputs []string) verdict {
+func judged(t *testing.T, r run, functional bool, outputs []string) verdict {
 	t.Helper()
 	for i, a := range r.answers {
 		if a.status == failed {
@@ -225,7 +225,7 @@ func judged(t testing.TB, r run, functional bool, outputs []string) verdict {
 }
 
 // shared returns the path of a file of recorded data, or skips the test.
-func shared(t testing.TB, name string) string {
+func shared(t *testing.T, name string) string {
 	t.Helper()
 	// Beside the repository; a worktree of it may lie a level deeper.
 	for _, root := range []string{"../../../../shared/lcb", "../../../../../shared/lcb"} {
@@ -243,7 +243,7 @@ func exists(path string) bool {
 }
 
 // rows decodes a file of one JSON object a line.
-func rows[T any](t testing.TB, path string) []T {
+func rows[T any](t *testing.T, path string) []T {
 	t.Helper()
 	data, err := os.ReadFile(path)
 	if err != nil {

@@ -30,7 +30,7 @@ _isprintable = str.isprintable
 _exec, _compile, _getattr = exec, compile, getattr
 _setrecursionlimit, _getframe = sys.setrecursionlimit, sys._getframe
 _RecursionError, _TypeError, _Exception = RecursionError, TypeError, Exception
-_IndentationError = IndentationError
+_IndentationError, _MemoryError = IndentationError, MemoryError
 _PROGRAM = "<string>"  # the file name that the official runner compiles under
 _EXTRA = {"type_params": []} if "type_params" in ast.FunctionDef._fields else {}
 
@@ -107,14 +107,15 @@ def wrapped(source):
 
     It raises Unprintable if that module is the source as it is.
     """
-    limit = depth_here() + SHALLOW_LIMIT
-    _setrecursionlimit(limit)
+    _setrecursionlimit(depth_here() + SHALLOW_LIMIT)
     try:
         tree = _ast_parse(source, _PROGRAM)
-    except (_RecursionError, MemoryError):
-        return wrapped_by_print(source)
+    except (_RecursionError, _MemoryError):
+        tree = None
     finally:
         _setrecursionlimit(COMPILE_LIMIT)
+    if tree is None:
+        return wrapped_by_print(source)
     body = tree.body
     if body and is_main_guard(body[-1]):
         body = body[:-1] + body[-1].body

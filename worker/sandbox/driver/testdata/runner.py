@@ -19,11 +19,11 @@ import types
 _write, _exit, _pack = os.write, os._exit, struct.Struct("<BI").pack
 _fork, _wait, _dup2, _pipe, _close = os.fork, os.waitpid, os.dup2, os.pipe, os.close
 _pread, _open, _ftruncate = os.pread, os.open, os.ftruncate
-_setrlimit = resource.setrlimit
+_setrlimit, _len, _BaseException = resource.setrlimit, len, BaseException
 
 
 def frame(fd, status, payload=b""):
-    data = _pack(status, len(payload)) + payload
+    data = _pack(status, _len(payload)) + payload
     while data:
         data = data[_write(fd, data) :]
 
@@ -46,7 +46,7 @@ def program(driver, mode, job, out):
                 break
     except driver.Failure as e:
         frame(out, e.status, e.payload)
-    except BaseException as e:
+    except _BaseException as e:
         frame(out, driver.ERROR, driver.failure_payload(e))
 
 

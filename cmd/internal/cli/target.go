@@ -1,0 +1,71 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/lcbq/lcbq/config"
+	"github.com/lcbq/lcbq/stream/store"
+)
+
+// A target is a run on a server, as flags name it.
+type target struct {
+	config.Server `embed:""`
+	RunID         string `name:"run" placeholder:"ID" help:"run to work on; by default the unfinished one"`
+}
+
+// attach connects to the server, looks the run up and calls f with both.
+func (t *target) attach(a *app, name string, f func(s *session, m *store.Manifest) error) error {
+	return attach(a, t.Server, name, func(s *session) error {
+		m, err := pickRun(a.ctx, s, t.RunID)
+		if err != nil {
+			return err
+		}
+		return f(s, m)
+	})
+}
+
+// attach connects to a server and calls f with the session.
+func attach(a *app, cfg config.Server, name string, f func(s *session) error) error {
+	s, err := join(a.ctx, cfg, name, a.log)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	return f(s)
+}
+
+// pickRun returns the manifest of the named run, or of the only unfinished one.
+func pickRun(ctx context.Context, s *session, id string) (*store.Manifest, error) {
+	if id != "" {
+		m, _, err := s.store.Run(ctx, id)
+		return m, err
+	}
+	ids, err := s.store.Runs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var open []*store.Manifest
+	var last *store.Manifest
+	for _, id := range ids {
+		m, _, err := s.store.Run(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		if m.Finished == 0 {
+			open = append(open, m)
+		}
+		if last == nil || m.Created > last.Created {
+			last = m
+		}
+	}
+	switch {
+	case len(open) == 1:
+		return open[0], nil
+	case len(open) > 1:
+		return nil, fmt.Errorf("%d runs are unfinished on this server: name one with --run", len(open))
+	case last != nil:
+		return last, nil
+	}
+	return nil, fmt.Errorf("%w\npublish one with 'lcbq submit'", errNoRun)
+}

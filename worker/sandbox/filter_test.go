@@ -1,0 +1,124 @@
+package sandbox
+
+import (
+	"encoding/binary"
+	"testing"
+
+	"golang.org/x/net/bpf"
+	"golang.org/x/sys/unix"
+)
+
+// runFilter returns what the kernel would do with a system call.
+func runFilter(t *testing.T, p insns, arch, nr uint32, args ...uint64) uint32 {
+	t.Helper()
+	raw := make([]bpf.RawInstruction, len(p))
+	for i, in := range p {
+		raw[i] = bpf.RawInstruction{Op: in.Code, Jt: in.Jt, Jf: in.Jf, K: in.K}
+	}
+	code, ok := bpf.Disassemble(raw)
+	if !ok {
+		t.Fatal("the filter holds an instruction that is none")
+	}
+	vm, err := bpf.NewVM(code)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The machine of x/net reads big-endian words, the kernel's native ones:
+	// so each word is put down big-endian, at its little-endian place.
+	data := make([]byte, 64)
+	binary.BigEndian.PutUint32(data[dataNr:], nr)
+	binary.BigEndian.PutUint32(data[dataArch:], arch)
+	for i, arg := range args {
+		binary.BigEndian.PutUint32(data[dataArgs+8*i:], uint32(arg))
+		binary.BigEndian.PutUint32(data[dataArgs+8*i+4:], uint32(arg>>32))
+	}
+	action, err := vm.Run(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return uint32(action)
+}
+
+func TestFilter(t *testing.T) {
+	t.Parallel()
+	const (
+		ok   = unix.SECCOMP_RET_ALLOW
+		kill = uint32(unix.SECCOMP_RET_KILL_PROCESS)
+		no   = unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)
+		acc  = unix.SECCOMP_RET_ERRNO | uint32(unix.EACCES)
+		nos  = unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)
+		tty  = unix.SECCOMP_RET_ERRNO | uint32(unix.ENOTTY)
+	)
+	program, alone := assemble(programRules(true)), assemble(programRules(false))
+	server := assemble(serverRules())
+	for _, tt := range []struct {
+		name string
+		p    insns
+		arch uint32
+		nr   uint32
+		args []uint64
+		want uint32
+	}{
+		{"read", program, auditArch, unix.SYS_READ, nil, ok},
+		{"mmap with exec, which extension modules need", program, auditArch, unix.SYS_MMAP, []uint64{0, 4096, 7}, ok},
+		{"another architecture", program, unix.AUDIT_ARCH_I386, unix.SYS_READ, nil, kill},
+		{"the other ABI", program, auditArch, x32Bit | unix.SYS_READ, nil, kill},
+		{"beyond what is known", program, auditArch, 600, nil, nos},
+		{"far beyond", program, auditArch, x32Bit - 1, nil, nos},
+		{"thread", program, auditArch, unix.SYS_CLONE, []uint64{unix.CLONE_VM | unix.CLONE_THREAD | unix.CLONE_SIGHAND}, ok},
+		{"process", program, auditArch, unix.SYS_CLONE, []uint64{uint64(unix.SIGCHLD)}, no},
+		{"thread in a namespace", program, auditArch, unix.SYS_CLONE, []uint64{unix.CLONE_THREAD | unix.CLONE_NEWUSER}, no},
+		{"clone3", program, auditArch, unix.SYS_CLONE3, nil, nos},
+		{"open to read", program, auditArch, unix.SYS_OPENAT, []uint64{0, 0, unix.O_RDONLY | unix.O_CLOEXEC | unix.O_DIRECTORY}, ok},
+		{"open to write", program, auditArch, unix.SYS_OPENAT, []uint64{0, 0, unix.O_WRONLY}, acc},
+		{"open to read and write", program, auditArch, unix.SYS_OPENAT, []uint64{0, 0, unix.O_RDWR}, acc},
+		{"truncate", program, auditArch, unix.SYS_OPENAT, []uint64{0, 0, unix.O_TRUNC}, acc},
+		{"temporary file", program, auditArch, unix.SYS_OPENAT, []uint64{0, 0, unix.O_TMPFILE}, acc},
+		{"socket", program, auditArch, unix.SYS_SOCKET, []uint64{1, 1}, no},
+		{"kill", program, auditArch, unix.SYS_KILL, []uint64{1, 9}, no},
+		{"tgkill where no other is in reach", program, auditArch, unix.SYS_TGKILL, []uint64{1, 1, 6}, ok},
+		{"tgkill where others are", alone, auditArch, unix.SYS_TGKILL, []uint64{1, 1, 6}, no},
+		{"read limits", program, auditArch, unix.SYS_PRLIMIT64, []uint64{0, unix.RLIMIT_AS, 0, 1}, ok},
+		{"set a limit", program, auditArch, unix.SYS_PRLIMIT64, []uint64{0, unix.RLIMIT_AS, 1 << 32, 0}, no},
+		{"set a limit, low pointer", program, auditArch, unix.SYS_PRLIMIT64, []uint64{0, unix.RLIMIT_AS, 1, 0}, no},
+		{"set the stack", program, auditArch, unix.SYS_PRLIMIT64, []uint64{0, unix.RLIMIT_STACK, 1, 0}, ok},
+		{"set another's stack", program, auditArch, unix.SYS_PRLIMIT64, []uint64{7, unix.RLIMIT_STACK, 1, 0}, no},
+		{"name a thread", program, auditArch, unix.SYS_PRCTL, []uint64{unix.PR_SET_NAME}, ok},
+		{"outlive the parent", program, auditArch, unix.SYS_PRCTL, []uint64{unix.PR_SET_PDEATHSIG, 0}, no},
+		{"is it a terminal", program, auditArch, unix.SYS_IOCTL, []uint64{0, unix.TCGETS}, ok},
+		{"push into a terminal", program, auditArch, unix.SYS_IOCTL, []uint64{0, unix.TIOCSTI}, tty},
+		{"duplicate", program, auditArch, unix.SYS_FCNTL, []uint64{0, unix.F_DUPFD_CLOEXEC}, ok},
+		{"be told by signal", program, auditArch, unix.SYS_FCNTL, []uint64{0, unix.F_SETOWN}, no},
+		{"server forks", server, auditArch, unix.SYS_CLONE, []uint64{uint64(unix.SIGCHLD)}, ok},
+		{"server makes a network", server, auditArch, unix.SYS_CLONE, []uint64{unix.CLONE_NEWNET}, no},
+		{"server unshares processes", server, auditArch, unix.SYS_UNSHARE, []uint64{unix.CLONE_NEWPID}, ok},
+		{"server unshares more", server, auditArch, unix.SYS_UNSHARE, []uint64{unix.CLONE_NEWPID | unix.CLONE_NEWNS}, no},
+		{"server executes", server, auditArch, unix.SYS_EXECVE, nil, no},
+		{"server writes a file", server, auditArch, unix.SYS_OPENAT, []uint64{0, 0, unix.O_WRONLY}, acc},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			if got := runFilter(t, tt.p, tt.arch, tt.nr, tt.args...); got != tt.want {
+				t.Errorf("filter gives %#x, want %#x", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestFilterNumbers compares the filter with its rules for every number: the
+// tree must lose none.
+func TestFilterNumbers(t *testing.T) {
+	t.Parallel()
+	rules := programRules(true)
+	p := assemble(rules)
+	for nr := range uint32(firstUnknown) {
+		want := unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)
+		if rule, ok := rules[nr]; ok {
+			// A rule alone is a filter for its arguments.
+			want = runFilter(t, rule, auditArch, nr)
+		}
+		if got := runFilter(t, p, auditArch, nr); got != want {
+			t.Errorf("call %d: filter gives %#x, want %#x", nr, got, want)
+		}
+	}
+}
