@@ -84,20 +84,28 @@ func (g *Grader) Judge(ctx context.Context, q *Question, s stream.Sample) (j str
 		g.cached.Add(1)
 		return j, true, nil
 	}
-	first := false
-	v, err, _ := g.flight.Do(key.String(), func() (any, error) {
-		first = true
-		j, err := g.run(ctx, q, s.Code)
+	for {
+		ran := false
+		v, err, _ := g.flight.Do(key.String(), func() (any, error) {
+			if j, ok := g.cache.get(key); ok { // a run of it ended since we looked
+				return j, nil
+			}
+			ran = true
+			j, err := g.run(ctx, q, s.Code)
+			if err == nil {
+				g.cache.put(key, j)
+			}
+			return j, err
+		})
 		if err == nil {
-			g.cache.put(key, j)
+			if !ran {
+				g.cached.Add(1)
+			}
+			return v.(stream.Judgement), !ran, nil //nolint:forcetypeassert // the function above returns nothing else
 		}
-		return j, err
-	})
-	if err != nil {
-		return stream.Judgement{}, false, err
+		if ran || ctx.Err() != nil || errors.Is(err, ErrFault) {
+			return stream.Judgement{}, false, err
+		}
+		// The caller whose run this one waited for was told to stop; this one was not.
 	}
-	if !first {
-		g.cached.Add(1)
-	}
-	return v.(stream.Judgement), !first, nil //nolint:forcetypeassert // the function above returns nothing else
 }

@@ -65,5 +65,9 @@ func (c *questions) load(ctx context.Context, set string, index int) (*Question,
 	if err != nil {
 		return nil, fmt.Errorf("question %d of set %.12s: %w: %w", index, set, stream.ErrPoison, err)
 	}
-	return NewQuestion(p)
+	q, err := NewQuestion(p)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", stream.ErrPoison, err)
+	}
+	return q, nil
 }

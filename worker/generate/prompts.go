@@ -61,7 +61,11 @@ func (p *prompts) render(ctx context.Context, m *store.Manifest, question int) (
 		if err != nil {
 			return lcb.Prompt{}, fmt.Errorf("%w: %w", stream.ErrPoison, err)
 		}
-		return t.Render(problem)
+		prompt, err := t.Render(problem)
+		if err != nil { // the same text and the same question will not render the next time
+			return lcb.Prompt{}, fmt.Errorf("question %d: %w: %w", question, stream.ErrPoison, err)
+		}
+		return prompt, nil
 	}
 	style, err := lcb.ParsePromptStyle(m.Model.Prompt)
 	if err != nil {

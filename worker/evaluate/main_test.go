@@ -1,0 +1,128 @@
+package evaluate
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/worker/lcb"
+	"github.com/lcbq/lcbq/worker/lcb/sample"
+	"github.com/lcbq/lcbq/worker/sandbox"
+)
+
+func TestMain(m *testing.M) {
+	sandbox.Main()
+	goleak.VerifyTestMain(m)
+}
+
+// python returns the interpreter to judge with: LCBQ_PYTHON, Debian's, or the one
+// in PATH.
+func python(tb testing.TB) string {
+	tb.Helper()
+	if p, ok := os.LookupEnv("LCBQ_PYTHON"); ok && p != "" {
+		return p
+	}
+	for _, p := range []string{"/usr/bin/python3", "python3"} {
+		if path, err := exec.LookPath(p); err == nil {
+			return path
+		}
+	}
+	tb.Skip("no Python 3: set LCBQ_PYTHON")
+	return ""
+}
+
+// limits are small, so that programs that run into them are quick.
+var limits = sandbox.Limits{CPU: 300 * time.Millisecond, Wall: 3 * time.Second, Memory: 512 << 20, Output: 64 << 10}
+
+// newGrader returns a grader that is closed with the test. All of them share what
+// the first one found out about the machine.
+func newGrader(tb testing.TB, slots int) *Grader {
+	tb.Helper()
+	path := python(tb)
+	probeMu.Lock()
+	defer probeMu.Unlock()
+	if host == nil { // a probe costs as much as a hundred programs
+		g, err := NewGrader(tb.Context(), Config{Sandbox: sandbox.Config{Python: path, Limits: limits}, Slots: 1})
+		if err != nil {
+			tb.Fatal(err)
+		}
+		host = g.Host()
+		if err := g.Close(); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	p, err := newPool(host, slots)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	g := &Grader{host: host, pool: p, cache: newCache(cacheGeneration)}
+	tb.Cleanup(func() {
+		if err := g.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return g
+}
+
+// problem returns a built-in problem.
+func problem(tb testing.TB, id string) *lcb.Problem {
+	tb.Helper()
+	for _, p := range sample.Problems() {
+		if p.ID == id {
+			return p
+		}
+	}
+	tb.Fatalf("no built-in problem %s", id)
+	return nil
+}
+
+// question returns a built-in problem ready for judging, decoded once.
+func question(tb testing.TB, id string) *Question {
+	tb.Helper()
+	questionsMu.Lock()
+	defer questionsMu.Unlock()
+	if q, ok := decoded[id]; ok {
+		return q
+	}
+	q, err := NewQuestion(problem(tb, id))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	decoded[id] = q
+	return q
+}
+
+var (
+	probeMu sync.Mutex // guards host
+	host    *sandbox.Host
+)
+
+var (
+	questionsMu sync.Mutex // guards decoded
+	decoded     = make(map[string]*Question)
+)
+
+func code(program string) stream.Sample { return stream.Sample{Code: program, FinishReason: "stop"} }
+
+func judge1(tb testing.TB, g *Grader, q *Question, s stream.Sample) stream.Judgement {
+	tb.Helper()
+	j, _, err := g.Judge(tb.Context(), q, s)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return j
+}
+
+// text shows a pointer's value.
+func text(p *int) string {
+	if p == nil {
+		return "null"
+	}
+	return fmt.Sprint(*p)
+}
