@@ -140,7 +140,7 @@ func (w *Worker) closeRun(ctx context.Context, m *store.Manifest, cells map[stre
 func Summarise(m *store.Manifest, cells map[stream.Cell]store.CellState) (*RunSummary, error) {
 	s := &RunSummary{LCBQ: m.LCBQ, Problems: m.Problems, Sampling: m.Model, Judging: m.Judge, UnitSize: m.UnitSize}
 	s.Run, s.Engine, s.Model, s.Simulated = m.ID, m.Model.Engine, m.Model.Name, m.Model.Engine == "sim"
-	s.RunSummary.Judge, s.Fingerprint, s.RunSummary.Questions = m.Judge.Mode, m.Judge.Fingerprint, len(m.Questions)
+	s.Judge, s.Fingerprint, s.Questions = m.Judge.Mode, m.Judge.Fingerprint, len(m.Questions)
 	s.Incomplete = make(map[string][]string)
 	var summaries []*result.Summary
 	last := m.Created

@@ -101,7 +101,7 @@ func (g *Grader) Judge(ctx context.Context, q *Question, s stream.Sample) (j str
 			if !ran {
 				g.cached.Add(1)
 			}
-			return v.(stream.Judgement), !ran, nil //nolint:forcetypeassert // the function above returns nothing else
+			return v.(stream.Judgement), !ran, nil //nolint:forcetypeassert,errcheck // the function above returns nothing else
 		}
 		if ran || ctx.Err() != nil || errors.Is(err, ErrFault) {
 			return stream.Judgement{}, false, err
