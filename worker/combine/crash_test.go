@@ -46,10 +46,12 @@ func TestCrash(t *testing.T) {
 		crash func(t *testing.T, b *bench)
 	}{
 		{"units noted, nothing written", func(t *testing.T, b *bench) {
+			t.Helper()
 			b.publishAll(t)
 			b.acknowledge(t, 3)
 		}},
 		{"half a temporary file", func(t *testing.T, b *bench) {
+			t.Helper()
 			b.publishAll(t)
 			b.acknowledge(t, 3)
 			path := result.CellPath(b.dir, 0, 0.1)
@@ -61,6 +63,7 @@ func TestCrash(t *testing.T) {
 			}
 		}},
 		{"file written, cell not marked", func(t *testing.T, b *bench) {
+			t.Helper()
 			b.publishAll(t)
 			b.acknowledge(t, 3)
 			w := b.worker()
@@ -69,6 +72,7 @@ func TestCrash(t *testing.T) {
 			}
 		}},
 		{"cell marked, units not purged", func(t *testing.T, b *bench) {
+			t.Helper()
 			finished(t, b)
 			reopen(t, b)
 			remove(t, result.SummaryPath(b.dir, 0), result.RunSummaryPath(b.dir))
@@ -76,16 +80,19 @@ func TestCrash(t *testing.T) {
 			b.acknowledge(t, 3)
 		}},
 		{"purged, no summary", func(t *testing.T, b *bench) {
+			t.Helper()
 			finished(t, b)
 			reopen(t, b)
 			remove(t, result.SummaryPath(b.dir, 0), result.RunSummaryPath(b.dir))
 		}},
 		{"question summed up, run not", func(t *testing.T, b *bench) {
+			t.Helper()
 			finished(t, b)
 			reopen(t, b)
 			remove(t, result.RunSummaryPath(b.dir))
 		}},
 		{"run summed up, not marked finished", func(t *testing.T, b *bench) {
+			t.Helper()
 			finished(t, b)
 			reopen(t, b)
 		}},

@@ -176,7 +176,10 @@ func TestUnitThatIsNot(t *testing.T) {
 			if _, err := b.Queue.Publish(t.Context(), stream.Combine, task.Unit, s); err != nil {
 				t.Fatal(err)
 			}
-			streamtest.WaitFor(t, "the unit to be given up", func(context.Context) (bool, error) { return len(b.dead(t)) == 1, nil })
+			streamtest.WaitFor(t, "the unit to be given up", func(ctx context.Context) (bool, error) {
+				dead, err := b.Queue.DeadUnits(ctx, "r1")
+				return len(dead) == 1, err
+			})
 			if exists(t, result.CellPath(b.dir, 0, 0.1)) {
 				t.Error("the cell was written")
 			}

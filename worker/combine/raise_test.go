@@ -44,12 +44,22 @@ func TestRaiseRefusesAnotherFile(t *testing.T) {
 		change func(t *testing.T, path string, content []byte)
 		want   string
 	}{
-		{"missing", func(t *testing.T, path string, _ []byte) { remove(t, path) }, "is gone"},
+		{"missing", func(t *testing.T, path string, _ []byte) {
+			t.Helper()
+			remove(t, path)
+		}, "is gone"},
 		{"changed", func(t *testing.T, path string, content []byte) {
+			t.Helper()
 			write(t, path, bytes.Replace(content, []byte(`"text 3"`), []byte(`"text!3"`), 1))
 		}, "has changed since it was written"},
-		{"cut off", func(t *testing.T, path string, content []byte) { write(t, path, content[:len(content)/2]) }, "put the file back"},
-		{"no cell at all", func(t *testing.T, path string, _ []byte) { write(t, path, []byte("hello")) }, "put the file back"},
+		{"cut off", func(t *testing.T, path string, content []byte) {
+			t.Helper()
+			write(t, path, content[:len(content)/2])
+		}, "put the file back"},
+		{"no cell at all", func(t *testing.T, path string, _ []byte) {
+			t.Helper()
+			write(t, path, []byte("hello"))
+		}, "put the file back"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -66,7 +76,10 @@ func TestRaiseRefusesAnotherFile(t *testing.T) {
 			b.publish(t, b.tasks(0, 100)[3:]...)
 			w := b.worker()
 			stop := b.start(t, w)
-			streamtest.WaitFor(t, "a unit to be given up", func(context.Context) (bool, error) { return len(b.dead(t)) > 0, nil })
+			streamtest.WaitFor(t, "a unit to be given up", func(ctx context.Context) (bool, error) {
+				dead, err := b.Queue.DeadUnits(ctx, "r1")
+				return len(dead) > 0, err
+			})
 			if reason := b.dead(t)[0].Reason; !strings.Contains(reason, tt.want) || !strings.Contains(reason, path) || !strings.Contains(reason, "q0.t0_1") {
 				t.Errorf("reason = %q, want %q and the path", reason, tt.want)
 			}

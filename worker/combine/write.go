@@ -196,8 +196,7 @@ func (w *Worker) visitFile(m *store.Manifest, q store.Question, c stream.Cell, b
 // unreadable tells a disk that cannot be read now, which is waited for, from a
 // file that was changed into something that is no cell, which no waiting cures.
 func unreadable(c stream.Cell, path string, err error) error {
-	var disk *fs.PathError
-	if errors.As(err, &disk) {
+	if _, ok := errors.AsType[*fs.PathError](err); ok {
 		return fmt.Errorf("add to cell %s: %w", c.Key(), err)
 	}
 	return fmt.Errorf("add to cell %s: %s has changed since it was written: %w\nput the file back, or start a new run with another --run id: %w", c.Key(), path, err, stream.ErrPoison)

@@ -73,6 +73,7 @@ func TestVerdicts(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			j := judge1(t, g, question(t, tt.question), tt.sample)
 			if j.Verdict != tt.verdict || text(j.ErrorCode) != tt.code || text(j.Test) != tt.test || !strings.Contains(j.Detail, tt.detail) || (tt.detail == "") != (j.Detail == "") {
 				t.Errorf("got %v, code %s, test %s, detail %q\nwant %v, code %s, test %s, detail with %q",

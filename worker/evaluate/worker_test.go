@@ -132,7 +132,7 @@ func TestBatchesAreScored(t *testing.T) {
 			t.Fatal(err)
 		}
 		if s.Unit != u || s.Generator != "gpu0" || s.Evaluator != w.Pulse.Name() || s.Fingerprint != g.Host().Environment().Digest() || len(s.Judgements) != len(batch.Samples) {
-			t.Fatalf("scored unit = %+v", s.Batch.Unit)
+			t.Fatalf("scored unit = %+v", s.Unit)
 		}
 		q := question(t, b.questionID(u.Question))
 		for i, j := range s.Judgements {

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
+	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,6 +33,7 @@ func Main() {
 	}
 	// Stage 1 sets properties of the thread that becomes the fork server.
 	runtime.LockOSThread()
+	debug.SetGCPercent(-1) // it lives for a millisecond, and a collection starts threads
 	err := stage1()
 	// Only an error leads here. The parent's other reader is the fork server,
 	// whose first byte is never an S.
@@ -77,9 +81,6 @@ func stage1() error {
 			return err
 		}
 	}
-	if err := limitResources(&p); err != nil {
-		return err
-	}
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("set no_new_privs: %w", err)
 	}
@@ -90,9 +91,12 @@ func stage1() error {
 	if _, err := unix.FcntlInt(controlFD, unix.F_SETFD, 0); err != nil {
 		return fmt.Errorf("keep control socket: %w", err)
 	}
+	limits, err := resourceLimits(&p)
+	if err != nil {
+		return err
+	}
 	// The full name, from which it finds its modules.
-	argv := []string{p.Python, "-S", "-s", "-B", "-c", bootstrap}
-	return fmt.Errorf("execute %s: %w", p.Python, unix.Exec(p.Python, argv, serverEnv))
+	return become(p.Python, []string{p.Python, "-S", "-s", "-B", "-c", bootstrap}, serverEnv, limits)
 }
 
 // serverEnv is the whole environment of a fork server, which clears it before
@@ -122,36 +126,64 @@ func inheritAs(got, fd int) error {
 	return unix.Dup3(got, fd, 0)
 }
 
-// limitResources sets the limits that the fork server shares with its
+// A resourceLimit is one limit to set.
+type resourceLimit struct {
+	name     string
+	resource int
+	want     unix.Rlimit
+}
+
+// resourceLimits returns the limits that the fork server shares with its
 // programs: inherited, they cost a program nothing.
-func limitResources(p *plan) error {
-	limits := []struct {
-		name      string
-		resource  int
-		soft, max uint64
-	}{
-		{"address space", unix.RLIMIT_AS, uint64(p.Memory), uint64(p.Memory)},
-		{"file size", unix.RLIMIT_FSIZE, 0, 0},
-		{"core size", unix.RLIMIT_CORE, 0, 0},
-		{"open files", unix.RLIMIT_NOFILE, 64, 64},
-		{"locked memory", unix.RLIMIT_MEMLOCK, 0, 0},
-		{"message queues", unix.RLIMIT_MSGQUEUE, 0, 0},
+func resourceLimits(p *plan) ([]resourceLimit, error) {
+	limits := []resourceLimit{
+		{"file size", unix.RLIMIT_FSIZE, unix.Rlimit{}},
+		{"core size", unix.RLIMIT_CORE, unix.Rlimit{}},
+		{"open files", unix.RLIMIT_NOFILE, unix.Rlimit{Cur: 64, Max: 64}},
+		{"locked memory", unix.RLIMIT_MEMLOCK, unix.Rlimit{}},
+		{"message queues", unix.RLIMIT_MSGQUEUE, unix.Rlimit{}},
 		// Soft only: a larger default would make each thread reserve as much.
-		{"stack", unix.RLIMIT_STACK, 8 << 20, unix.RLIM_INFINITY},
-		{"processes", unix.RLIMIT_NPROC, uint64(p.Processes), uint64(p.Processes)},
+		{"stack", unix.RLIMIT_STACK, unix.Rlimit{Cur: 8 << 20, Max: unix.RLIM_INFINITY}},
+		{"address space", unix.RLIMIT_AS, unix.Rlimit{Cur: uint64(p.Memory), Max: uint64(p.Memory)}},
 	}
-	for _, l := range limits {
-		if l.resource == unix.RLIMIT_NPROC && p.Processes == 0 {
-			continue
-		}
+	if p.Processes != 0 {
+		limits = append(limits, resourceLimit{"processes", unix.RLIMIT_NPROC, unix.Rlimit{Cur: uint64(p.Processes), Max: uint64(p.Processes)}})
+	}
+	for i := range limits {
+		l := &limits[i]
 		var have unix.Rlimit
 		if err := unix.Getrlimit(l.resource, &have); err != nil {
-			return fmt.Errorf("read limit on %s: %w", l.name, err)
+			return nil, fmt.Errorf("read limit on %s: %w", l.name, err)
 		}
-		want := unix.Rlimit{Cur: min(l.soft, have.Max), Max: min(l.max, have.Max)}
-		if err := unix.Setrlimit(l.resource, &want); err != nil {
-			return fmt.Errorf("limit %s: %w", l.name, err)
+		l.want.Cur, l.want.Max = min(l.want.Cur, have.Max), min(l.want.Max, have.Max)
+	}
+	return limits, nil
+}
+
+// become sets the limits and executes path in place of this process. Between the
+// first limit and the execution it makes system calls that the Go scheduler does
+// not see: one that it saw, on a slow machine, would have it start a thread, which
+// the limits on memory and processes forbid, and the runtime would abort.
+func become(path string, argv, env []string, limits []resourceLimit) error {
+	name, err := unix.BytePtrFromString(path)
+	if err != nil {
+		return fmt.Errorf("execute %s: %w", path, err)
+	}
+	args, err := syscall.SlicePtrFromStrings(argv)
+	if err != nil {
+		return fmt.Errorf("execute %s: %w", path, err)
+	}
+	vars, err := syscall.SlicePtrFromStrings(env)
+	if err != nil {
+		return fmt.Errorf("execute %s: %w", path, err)
+	}
+	for i := range limits {
+		l := &limits[i]
+		_, _, errno := unix.RawSyscall6(unix.SYS_PRLIMIT64, 0, uintptr(l.resource), uintptr(unsafe.Pointer(&l.want)), 0, 0, 0)
+		if errno != 0 {
+			return fmt.Errorf("limit %s: %w", l.name, errno)
 		}
 	}
-	return nil
+	_, _, errno := unix.RawSyscall(unix.SYS_EXECVE, uintptr(unsafe.Pointer(name)), uintptr(unsafe.Pointer(&args[0])), uintptr(unsafe.Pointer(&vars[0])))
+	return fmt.Errorf("execute %s: %w", path, errno)
 }
