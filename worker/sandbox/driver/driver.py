@@ -48,7 +48,6 @@ _tb_frame = types.TracebackType.__dict__["tb_frame"].__get__
 _tb_line = types.TracebackType.__dict__["tb_lineno"].__get__
 _frame_code = types.FrameType.__dict__["f_code"].__get__
 _code_file = types.CodeType.__dict__["co_filename"].__get__
-_settrace, _setprofile = sys.settrace, sys.setprofile
 _set_int_digits = getattr(sys, "set_int_max_str_digits", None)
 _signal, _SIGALRM = signal.signal, signal.SIGALRM
 _first = slice(0, MESSAGE)
@@ -191,11 +190,8 @@ class Stdin:
             call_with_stdin(self.function, raw)
             data = _encode(_getvalue(capture), "utf-8", "surrogatepass")
         except _BaseException as e:
-            _settrace(None)
             return ERROR, failure_payload(e, "test")
         finally:
-            _settrace(None)
-            _setprofile(None)
             _sys["stdout"] = stdout
         if _len(data) > self.cap:
             self.fatal(LIMIT, b"")
@@ -211,14 +207,9 @@ class Functional:
     def run(self, raw):
         try:
             arguments = [_decode(line) for line in _split(raw, "\n")]
-            value = self.function(*arguments)
-            _settrace(None)
-            return VALUE, encode(value, self.cap)
+            return VALUE, encode(self.function(*arguments), self.cap)
         except _BaseException as e:
-            _settrace(None)
             return ERROR, failure_payload(e, "test", self.shift)
-        finally:
-            _setprofile(None)
 
 
 def load_stdin(source, cap, fatal):
@@ -287,5 +278,4 @@ def load(mode, func, source, output_cap, fatal):
         shift = 1
         return load_functional(func, source, output_cap)
     except _BaseException as e:
-        _settrace(None)
         raise Failure(ERROR, failure_payload(e, "load", shift)) from None

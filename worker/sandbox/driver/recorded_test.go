@@ -157,7 +157,7 @@ func TestRecordedVerdicts(t *testing.T) {
 			for v := range jobs {
 				p := problems[v.Question]
 				// No passing program took more than 1.1 s when it was recorded.
-				job := program{Func: p.fn, Source: codes[v.Completion], Inputs: p.inputs, CPU: 3}
+				job := program{Func: p.fn, Source: codes[v.Completion], Inputs: p.inputs, CPU: 2}
 				got := judged(t, r.run(t, job, time.Minute), p.fn != nil, p.outputs)
 				want := 0
 				if v.ErrorCode != nil {

@@ -74,7 +74,6 @@ class Script:
 
     def end(self, names, stdout):
         """Do what the interpreter does at exit."""
-        _settrace(None)
         threading = _modules.get("threading")
         if threading is not None and _hasattr(threading, "_shutdown"):
             threading._shutdown()
