@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -174,6 +176,8 @@ func withServerRemedy(err error) error {
 		return fmt.Errorf("start server: %w\nchoose another --listen address, or join the server that is there with --nats", err)
 	case errors.Is(err, embed.ErrStoreInUse):
 		return fmt.Errorf("start server: %w\nanother lcbq runs on this folder: look at it with 'lcbq status', or choose another --output-dir or --store-dir", err)
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EROFS):
+		return fmt.Errorf("start server: %w\nchoose an --output-dir or a --store-dir that you may write to", err)
 	default:
 		return err
 	}

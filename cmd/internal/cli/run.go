@@ -83,14 +83,15 @@ func (p *pipeline) prepare(ctx context.Context) error {
 	if p.grader, err = newGrader(ctx, p.cfg.Judge, p.def.manifest.Judge, p.slots, p.app.log); err != nil {
 		return err
 	}
+	// The server first: where it is refused, no folder is made.
+	if p.host, err = serve(ctx, p.cfg.Server, storeDir(p.cfg.Server, p.cfg.OutputDir), p.app.log); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(p.cfg.OutputDir, 0o755); err != nil {
 		return fmt.Errorf("make results folder: %w\nchoose an --output-dir that you may write to", err)
 	}
 	p.logs = &logFolder{dir: filepath.Join(p.cfg.OutputDir, result.LogsName), user: p.app.log.Handler()}
 	if p.log, err = p.logs.open("benchmark"); err != nil {
-		return err
-	}
-	if p.host, err = serve(ctx, p.cfg.Server, storeDir(p.cfg.Server, p.cfg.OutputDir), p.log); err != nil {
 		return err
 	}
 	return writeConfig(p.cfg, p.def.manifest.ID)

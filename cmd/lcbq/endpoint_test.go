@@ -1,0 +1,98 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/lcbq/lcbq/worker/lcb/result"
+)
+
+// chatServer answers as an OpenAI-compatible server does, always with the same
+// program, and keeps what it was asked.
+func chatServer(t *testing.T, asked *atomic.Value) *httptest.Server {
+	t.Helper()
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/models", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `{"object":"list","data":[{"id":"tiny","object":"model"}]}`)
+	})
+	mux.HandleFunc("POST /v1/chat/completions", func(w http.ResponseWriter, r *http.Request) {
+		var q struct {
+			N           int
+			Temperature float64
+			Messages    []struct{ Content string }
+		}
+		if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		if len(q.Messages) > 1 { // not the check before the run
+			asked.Store(fmt.Sprint(q.Temperature, " ", q.Messages[1].Content))
+		}
+		var choices []string
+		for i := range max(q.N, 1) {
+			choices = append(choices, fmt.Sprintf("{\"index\":%d,\"finish_reason\":\"stop\",\"message\":{\"role\":\"assistant\",\"content\":\"```python\\nprint(1)\\n```\"}}", i))
+		}
+		fmt.Fprintf(w, `{"id":"x","object":"chat.completion","model":"tiny","choices":[%s],"usage":{"prompt_tokens":1,"completion_tokens":%d}}`,
+			strings.Join(choices, ","), 7*len(choices))
+	})
+	srv := httptest.NewServer(mux)
+	t.Cleanup(srv.Close)
+	return srv
+}
+
+// TestAttachedEndpoint runs a sweep through an endpoint, from the prompt to the
+// files.
+func TestAttachedEndpoint(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Value
+	srv := chatServer(t, &asked)
+	dir := filepath.Join(t.TempDir(), "results")
+	out, err := command(t, "run", "--engine", "openai", "--endpoint", srv.URL+"/v1", "--end", "2", "--n", "30", "--unit-size", "10",
+		"--temperatures", "0.3", "-o", dir, "--listen", "127.0.0.1:0").CombinedOutput()
+	if err != nil {
+		t.Fatalf("run: %v\n%s", err, out)
+	}
+	if text, _ := asked.Load().(string); !strings.HasPrefix(text, "0.3 ### Question:\n") || !strings.Contains(text, "# YOUR CODE HERE") {
+		t.Errorf("the endpoint was asked %q, want LiveCodeBench's prompt at temperature 0.3", text)
+	}
+	s, err := result.ReadSummary(dir, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := s.Results[0]
+	if r.N != 30 || r.Passed != 0 || r.Tokens != 30*7 || r.UniquePrograms != 1 || s.Model != "tiny" || s.Engine != "openai" || s.Simulated {
+		t.Errorf("summary = %+v, want 30 samples of 7 tokens from model tiny", s)
+	}
+}
+
+// TestServerRefusals starts runs where another server is: on its store, and on its
+// port. Both are refused with a remedy, and nothing is made.
+func TestServerRefusals(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	server, url := startServer(t, filepath.Join(dir, "store"))
+	defer interrupt(t, server)
+	results := filepath.Join(dir, "results")
+	for _, tt := range []struct {
+		name, want string
+		args       []string
+	}{
+		{"its port", "port in use", []string{"--listen", strings.TrimPrefix(url, "nats://")}},
+		{"its store", "store directory in use", []string{"--store-dir", filepath.Join(dir, "store"), "--listen", "127.0.0.1:0"}},
+	} {
+		cmd := command(t, append([]string{"run", "-o", results}, tt.args...)...)
+		out, err := cmd.CombinedOutput()
+		if err == nil || cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), tt.want) || !strings.Contains(string(out), "choose another") {
+			t.Errorf("run on %s: %v, want %q and a remedy\n%s", tt.name, err, tt.want, out)
+		}
+		if files, err := filepath.Glob(filepath.Join(results, "*")); err != nil || len(files) > 0 {
+			t.Errorf("run on %s left %v", tt.name, files)
+		}
+	}
+}
