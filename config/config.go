@@ -27,12 +27,12 @@ type Sweep struct {
 
 // A Model says what generates and how tokens are drawn.
 type Model struct {
-	Engine         string   `toml:"engine" default:"sim" enum:"sim,replay,openai,vllm" help:"what generates: sim (simulated, for the built-in problems), replay (recorded completions), openai (an endpoint), vllm (supervised, one per GPU)"`
-	Model          string   `toml:"model" help:"model name as the engine knows it; Qwen/Qwen3-0.6B for vllm"`
+	Engine         string   `toml:"engine" default:"sim" enum:"sim,replay,openai" help:"what generates: sim (simulated, for the built-in problems), replay (recorded completions), openai (any OpenAI-compatible endpoint: vLLM, SGLang, llama.cpp, hosted)"`
+	Model          string   `toml:"model" help:"model name as the endpoint serves it; by default the one that it serves"`
 	Endpoint       []string `toml:"endpoint" env:"LCBQ_ENDPOINT,OPENAI_BASE_URL" placeholder:"URL" help:"base URL of an OpenAI-compatible endpoint, ending in /v1; several share the work"`
 	APIKey         string   `toml:"-" env:"LCBQ_API_KEY,OPENAI_API_KEY" help:"key of the endpoint; better given by OPENAI_API_KEY"`
 	Completions    string   `toml:"completions" type:"path" placeholder:"FILE" help:"recorded completions for --engine replay"`
-	Seed           uint64   `toml:"seed" default:"0" help:"seed of the run; only sim and vllm's own --seed use it"`
+	Seed           uint64   `toml:"seed" default:"0" help:"seed of a simulated run"`
 	TopP           float64  `toml:"top-p" default:"1" help:"nucleus sampling; 1 is off"`
 	TopK           int      `toml:"top-k" default:"0" help:"top-k sampling; 0 is off"`
 	MinP           float64  `toml:"min-p" default:"0" help:"min-p sampling; 0 is off"`
