@@ -41,7 +41,9 @@ _issubclass = type.__subclasscheck__
 _SyntaxError, _AttributeError = SyntaxError, AttributeError
 _lower, _slice_str = str.lower, str.__getitem__
 _quote = json.encoder.encode_basestring_ascii
-_decode = json.decoder.JSONDecoder().decode
+_scan, _space = json.decoder.JSONDecoder().scan_once, json.decoder.WHITESPACE.match
+_JSONDecodeError, _StopIteration = json.decoder.JSONDecodeError, StopIteration
+_getrecursionlimit, _RuntimeError = sys.getrecursionlimit, RuntimeError
 _traceback = BaseException.__dict__["__traceback__"].__get__
 _next_tb = types.TracebackType.__dict__["tb_next"].__get__
 _tb_frame = types.TracebackType.__dict__["tb_frame"].__get__
@@ -52,6 +54,7 @@ _set_int_digits = getattr(sys, "set_int_max_str_digits", None)
 _signal, _SIGALRM = signal.signal, signal.SIGALRM
 _first = slice(0, MESSAGE)
 
+_stderr = None
 _module = None  # the preamble's namespace, built by warm, used by one program
 _sealed = False
 _given = None  # the same for functional programs in script mode
@@ -82,11 +85,12 @@ def needs_numpy(source):
 
 def warm(mode):
     """Prepare the fork server, once, for programs of this mode."""
-    global _module, _given
+    global _module, _given, _stderr
     for name, access in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             # Without it print(file=sys.stderr) would print to standard output.
             setattr(sys, name, open(os.devnull, access, encoding="utf-8"))
+    _stderr = sys.stderr
     sys.argv[:] = ["main.py"]
     warnings.simplefilter("ignore")  # they would go to stderr, which nobody reads
     for name in COMMON:
@@ -177,6 +181,29 @@ def failure_payload(e, where="load", shift=0):
     )
 
 
+def argument(line):
+    """Decode one argument as json.loads does, by nothing that a program replaces."""
+    try:
+        value, end = _scan(line, _space(line, 0).end())
+    except _StopIteration as e:
+        raise _JSONDecodeError("Expecting value", line, e.value) from None
+    end = _space(line, end).end()
+    if end != _len(line):
+        raise _JSONDecodeError("Extra data", line, end)
+    return value
+
+
+def check_stderr():
+    """Raise what faulthandler.enable does, which the official runner calls
+    before each test."""
+    stderr = _sys.get("stderr")
+    if stderr is _stderr:
+        return
+    if stderr is None:
+        raise _RuntimeError("sys.stderr is None")
+    stderr.fileno()
+
+
 class Stdin:
     """A loaded program that reads standard input: a function without arguments."""
 
@@ -185,8 +212,9 @@ class Stdin:
 
     def run(self, raw):
         stdout = _sys.get("stdout")
-        _sys["stdout"] = capture = StringIO(self.cap, self.fatal)
         try:
+            check_stderr()
+            _sys["stdout"] = capture = StringIO(self.cap, self.fatal)
             call_with_stdin(self.function, raw)
             data = _encode(_getvalue(capture), "utf-8", "surrogatepass")
         except _BaseException as e:
@@ -201,13 +229,22 @@ class Stdin:
 class Functional:
     """A loaded program with a function to call."""
 
-    def __init__(self, function, cap, shift):
+    def __init__(self, function, cap, shift, official=True):
         self.function, self.cap, self.shift = function, cap, shift
+        self.official = official
 
     def run(self, raw):
         try:
-            arguments = [_decode(line) for line in _split(raw, "\n")]
-            return VALUE, encode(self.function(*arguments), self.cap)
+            if self.official:
+                check_stderr()
+            arguments = [argument(line) for line in _split(raw, "\n")]
+            value = self.function(*arguments)
+            # The program may have left the encoder no frames.
+            limit = _getrecursionlimit()
+            _setrecursionlimit(RECURSION_LIMIT)
+            data = encode(value, self.cap)
+            _setrecursionlimit(limit)
+            return VALUE, data
         except _BaseException as e:
             return ERROR, failure_payload(e, "test", self.shift)
 
@@ -255,7 +292,7 @@ def load_given(func, source, cap):
     names["__builtins__"] = _given
     _exec(code, names)
     owner = names["Solution"]() if "Solution" in names else module
-    return Functional(_getattr(owner, func), cap, 0)
+    return Functional(_getattr(owner, func), cap, 0, official=False)
 
 
 def load(mode, func, source, output_cap, fatal):

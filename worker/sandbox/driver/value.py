@@ -57,7 +57,7 @@ _struct_error = struct.error
 _little = sys.byteorder == "little"
 _json_nan = json.decoder.NaN
 _str_join = "".join
-_int_only, _float_only, _str_only = {int}, {float}, {str}
+_int_only, _float_only, _str_only = {id(int)}, {id(float)}, {id(str)}
 _OverflowError, _BaseException = OverflowError, BaseException
 _list_iter, _tuple_iter = list.__iter__, tuple.__iter__
 _dict_items, _dict_len = dict.items, dict.__len__
@@ -218,7 +218,8 @@ class Encoder:
 
     def uniform(self, v, n):
         """Encode a list of one plain type at once; return False if it is not."""
-        kinds = _set(_map(_type, v))
+        # By id, as the program's classes may hash and compare as they like.
+        kinds = _set(_map(_id, _map(_type, v)))
         if _len(kinds) != 1 or not _little:
             return False
         try:
