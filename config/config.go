@@ -9,7 +9,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"slices"
 )
 
 // A Sweep says what a run measures and where its results go.
@@ -162,11 +161,4 @@ func (c *checker) check(ok bool, name string, got any, want string) {
 		got = fmt.Sprintf("%q", s)
 	}
 	c.errs = append(c.errs, fmt.Errorf("--%s = %v: want %s", name, got, want))
-}
-
-// Names returns the TOML keys of a Config, sorted.
-func Names() []string {
-	names := keysOf(Config{})
-	slices.Sort(names)
-	return names
 }

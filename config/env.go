@@ -12,9 +12,3 @@ func Set(names []string) bool {
 		return ok
 	})
 }
-
-// Env returns an environment variable of the field, such as HF_TOKEN.
-func Env(name string) string {
-	v, _ := os.LookupEnv(name)
-	return v
-}

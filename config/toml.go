@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"reflect"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
@@ -53,15 +52,4 @@ func (c Config) Marshal() ([]byte, error) {
 		return nil, fmt.Errorf("encode config: %w", err)
 	}
 	return b, nil
-}
-
-// keysOf returns the TOML keys of a struct and its embedded structs.
-func keysOf(v any) []string {
-	var keys []string
-	for _, f := range reflect.VisibleFields(reflect.TypeOf(v)) {
-		if key := f.Tag.Get("toml"); key != "" && key != "-" {
-			keys = append(keys, key)
-		}
-	}
-	return keys
 }

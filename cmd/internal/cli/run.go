@@ -90,6 +90,10 @@ func (p *pipeline) prepare(ctx context.Context) error {
 	if err := os.MkdirAll(p.cfg.OutputDir, 0o755); err != nil {
 		return fmt.Errorf("make results folder: %w\nchoose an --output-dir that you may write to", err)
 	}
+	// The store's lock is ours, so nobody is writing: what a killed writer left can go.
+	if _, err := result.Sweep(p.cfg.OutputDir, time.Now()); err != nil {
+		return err
+	}
 	p.logs = &logFolder{dir: filepath.Join(p.cfg.OutputDir, result.LogsName), user: p.app.log.Handler()}
 	if p.log, err = p.logs.open("benchmark"); err != nil {
 		return err
