@@ -44,10 +44,10 @@ func TestSilence(t *testing.T) {
 		change func(*openai.Config)
 		part   int
 	}{
-		{"whole", func(c *openai.Config) { c.Timeout = 100 * time.Millisecond }, 0},
-		{"stream, from the beginning", func(c *openai.Config) { c.Stream, c.Idle = true, 100*time.Millisecond }, 0},
-		{"stream, in its middle", func(c *openai.Config) { c.Stream, c.Idle = true, 100*time.Millisecond }, 3},
-		{"stream, for longer than an attempt may take", func(c *openai.Config) { c.Stream, c.Timeout = true, 100*time.Millisecond }, 3},
+		{"whole", func(c *openai.Config) { c.Timeout = 2 * time.Second }, 0},
+		{"stream, from the beginning", func(c *openai.Config) { c.Stream, c.Idle = true, 2*time.Second }, 0},
+		{"stream, in its middle", func(c *openai.Config) { c.Stream, c.Idle = true, 2*time.Second }, 3},
+		{"stream, for longer than an attempt may take", func(c *openai.Config) { c.Stream, c.Timeout = true, 2*time.Second }, 3},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
