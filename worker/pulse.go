@@ -48,6 +48,9 @@ func NewPulse(stage stream.Stage, label string, slots int) *Pulse {
 // Name returns the worker's name.
 func (p *Pulse) Name() string { return p.worker.Name }
 
+// Units returns the number of units the worker has settled.
+func (p *Pulse) Units() int64 { return p.units.Load() }
+
 // Beat writes heartbeats until ctx is done, then takes the last one away. It
 // never fails: a worker whose heartbeat is lost still works.
 func (p *Pulse) Beat(ctx context.Context, s *store.Store, log *slog.Logger) {
