@@ -109,50 +109,59 @@ func TestOneEngineOnly(t *testing.T) {
 	}
 }
 
-// TestMembers wants strangers spared who have an old session's number.
+// TestMembers wants strangers spared who have an old session's number, and every
+// process whose session's leader this PID namespace does not show.
 func TestMembers(t *testing.T) {
 	t.Parallel()
 	n := newNest(t)
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "child", "loner") //nolint:gosec // it is this test
-	cmd.Args[0] = "VLLM::EngineCore"
+	// A session of their own: the one of the test may read 0. The core is its leader.
+	cmd := exec.CommandContext(t.Context(), "sh", "-c", `env -i sleep 60 & exec "$0" "$@"`, os.Args[0], "child", "loner", "VLLM::EngineCore") //nolint:gosec // it is this test
 	cmd.Env = n.environ()
-	other := exec.CommandContext(t.Context(), "sleep", "60")
-	for _, c := range []*exec.Cmd{cmd, other} {
-		if err := c.Start(); err != nil {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	core, other := cmd.Process.Pid, 0
+	t.Cleanup(func() {
+		_ = syscall.Kill(-core, syscall.SIGKILL)
+		_ = cmd.Wait()
+	})
+	var all []proc
+	until(t, "both have their names", func() bool {
+		var err error
+		if all, err = processes(); err != nil {
 			t.Fatal(err)
 		}
-		defer func() {
-			_ = c.Process.Kill()
-			_ = c.Wait()
-		}()
-	}
-	until(t, "it has its name", func() bool { return isVLLM(cmd.Process.Pid) && !isVLLM(other.Process.Pid) })
-	self, err := readProc(os.Getpid())
-	if err != nil {
-		t.Fatal(err)
-	}
-	all, err := processes()
-	if err != nil {
-		t.Fatal(err)
-	}
+		children := descendants(all, core)
+		if len(children) != 1 {
+			return false
+		}
+		other = children[0].pid
+		return isVLLM(core) && !isVLLM(other) && !carries(other, n.mark)
+	})
 	for _, tt := range []struct {
 		session     int
 		mark        string
 		old         bool
 		core, sleep bool
 	}{
-		{self.session, "A=b", false, true, true},
-		{self.session, "A=b", true, true, false},
+		{core, "A=b", false, true, true},
+		{core, "A=b", true, true, false},
 		{0, n.mark, true, true, false},
-		{0, "A=b", false, false, false},
+		{0, n.mark, false, true, false},
+		{other, "A=b", false, false, false},
 	} {
 		found := map[int]bool{}
 		for _, p := range members(all, tt.session, tt.mark, tt.old) {
 			found[p.pid] = true
 		}
-		if found[cmd.Process.Pid] != tt.core || found[other.Process.Pid] != tt.sleep || found[os.Getpid()] {
-			t.Errorf("members %+v: core %t, sleep %t, self %t", tt, found[cmd.Process.Pid], found[other.Process.Pid], found[os.Getpid()])
+		if found[core] != tt.core || found[other] != tt.sleep || found[os.Getpid()] {
+			t.Errorf("members %+v: core %t, sleep %t, self %t", tt, found[core], found[other], found[os.Getpid()])
 		}
+	}
+	hidden := []proc{{pid: other}}
+	if found := members(hidden, 0, "A=b", false); len(found) != 0 {
+		t.Errorf("members of session 0 = %v, want none", found)
 	}
 }
 

@@ -80,14 +80,15 @@ func descendants(all []proc, root int) []proc {
 // members returns the live processes of a session, and those elsewhere that
 // carry the mark in their environment. Where the session may be an old one, whose
 // number somebody else's has by now, one of its processes must carry the mark or
-// call itself vLLM's: those write their title over their environment.
+// call itself vLLM's: those write their title over their environment. Session 0
+// is nobody's: the kernel shows it for every leader outside this PID namespace.
 func members(all []proc, session int, mark string, old bool) []proc {
 	var found []proc
 	for _, p := range all {
 		if p.zombie || p.pid == os.Getpid() {
 			continue
 		}
-		if p.session == session && (!old || isVLLM(p.pid)) || carries(p.pid, mark) {
+		if session != 0 && p.session == session && (!old || isVLLM(p.pid)) || carries(p.pid, mark) {
 			found = append(found, p)
 		}
 	}
