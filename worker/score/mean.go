@@ -154,10 +154,12 @@ func SamplingInterval(questions []Count, k int, level float64) (Interval, error)
 	if err != nil {
 		return Interval{}, err
 	}
-	return samplingInterval(questions, scores, k, level)
+	return SamplingIntervalOf(questions, scores, k, level)
 }
 
-func samplingInterval(questions []Count, scores []Score, k int, level float64) (Interval, error) {
+// SamplingIntervalOf is SamplingInterval for scores that are at hand: those of
+// Scores(questions, k).
+func SamplingIntervalOf(questions []Count, scores []Score, k int, level float64) (Interval, error) {
 	if err := checkLevel(level); err != nil {
 		return Interval{}, err
 	}
@@ -232,4 +234,12 @@ func hidden(questions []Count, scores []Score, k int, tail float64) (up, down fl
 // around widens i, where rounding or k near n makes it necessary, to hold m.
 func around(m float64, i Interval) Interval {
 	return Interval{max(0, min(i.Low, m)), min(1, max(i.High, m))}
+}
+
+// MeanOf returns the mean value of scores, and 0 if there are none.
+func MeanOf(scores []Score) float64 {
+	if len(scores) == 0 {
+		return 0
+	}
+	return mean(values(scores))
 }

@@ -56,7 +56,7 @@ func point(questions []Count, k int, o Options) (Point, error) {
 	if err != nil {
 		return Point{}, err
 	}
-	sampling, err := samplingInterval(questions, scores, k, o.Level)
+	sampling, err := SamplingIntervalOf(questions, scores, k, o.Level)
 	if err != nil {
 		return Point{}, err
 	}

@@ -1,0 +1,176 @@
+// Package curve turns the counts of a whole sweep into one value that holds all
+// that can be said of them: pass@k curves with both uncertainties, the best
+// temperatures, the union over temperatures, splits and words for what the data
+// do not define. It is pure as score is, and its result has no NaN: it can always
+// be written as JSON.
+package curve
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+
+	"github.com/lcbq/lcbq/worker/score"
+)
+
+// A Sweep is the counts of a run, or of as much of it as is there.
+type Sweep struct {
+	Temperatures []float64 // ascending, each once
+	Questions    []Question
+}
+
+// A Question is one question with its cells.
+type Question struct {
+	Index      int // in the problem set
+	ID         string
+	Title      string
+	Difficulty string // "" if unknown
+	Platform   string // "" if unknown
+	Cells      []Cell // one for each temperature of the sweep, in their order; the zero value where there is none
+}
+
+// A Cell is what was counted of one question at one temperature. Questions and
+// temperatures may differ in N; a cell with N = 0 is taken for missing.
+type Cell struct {
+	N            int            // scored samples
+	Passed       int            // of those: 0 to N
+	Unscored     int            // samples that could not be judged, beyond N
+	Verdicts     map[string]int // samples by verdict, unscored ones too
+	Unique       int            // distinct programs among the scored samples; 0 if not counted
+	UniquePassed int            // distinct programs among those that passed
+	Tokens       int64          // completion tokens
+}
+
+// Options are the settings of Analyse. The zero value is the default.
+type Options struct {
+	Level  float64 // of every interval and set, above 0 and below 1; 0 means 0.95
+	Rounds int     // resamples of each bootstrap; 0 means 2000
+	Seed   uint64  // of the resamples: the same input and seed give the same output
+}
+
+const (
+	defaultLevel  = 0.95
+	defaultRounds = 2000
+)
+
+// Ladder returns the k at which a sweep of at most n samples a cell is reported:
+// 1, 2, 5, 10, ... up to n, and n itself. Headline returns the few of them for
+// tables.
+func Ladder(n int) []int { return score.Powers(n) }
+
+// Headline returns the k for tables and splits, up to n.
+func Headline(n int) []int {
+	var out []int
+	for _, k := range []int{1, 5, 10, 100, 1000, 10_000} {
+		if k <= n {
+			out = append(out, k)
+		}
+	}
+	return out
+}
+
+// Validate reports what makes s no sweep.
+func (s *Sweep) Validate() error {
+	var errs []error
+	for i, t := range s.Temperatures {
+		if math.IsNaN(t) || math.IsInf(t, 0) || t < 0 {
+			errs = append(errs, fmt.Errorf("temperature %v: want a finite number, 0 or more", t))
+		}
+		if i > 0 && t <= s.Temperatures[i-1] {
+			errs = append(errs, fmt.Errorf("temperature %v comes after %v, want them ascending, each once", t, s.Temperatures[i-1]))
+		}
+	}
+	for _, q := range s.Questions {
+		if len(q.Cells) != len(s.Temperatures) {
+			errs = append(errs, fmt.Errorf("question %d has %d cells, want one for each of %d temperatures", q.Index, len(q.Cells), len(s.Temperatures)))
+			continue
+		}
+		for i, c := range q.Cells {
+			if err := c.count().Validate(); err != nil {
+				errs = append(errs, fmt.Errorf("question %d at temperature %v: %w", q.Index, s.Temperatures[i], err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Cell) count() score.Count { return score.Count{N: c.N, C: c.Passed} }
+
+// analyser holds what the parts of an analysis share.
+type analyser struct {
+	*Sweep
+	level  float64
+	rounds int
+	rand   *rand.Rand
+	ladder []int
+	scores map[place][]score.Score
+	counts map[place][]score.Count
+	which  map[place][]int
+}
+
+// A place is a temperature, by index, and a k.
+type place struct{ t, k int }
+
+// Analyse returns all that can be said of s. A sweep without samples has an
+// analysis too, whose notes say so. The error is a mistake of the caller: a sweep
+// that is none, or an option out of range.
+func Analyse(s *Sweep, o Options) (*Analysis, error) {
+	if o.Level == 0 {
+		o.Level = defaultLevel
+	}
+	if !(o.Level > 0 && o.Level < 1) {
+		return nil, fmt.Errorf("analyse: level = %v, want above 0 and below 1", o.Level)
+	}
+	if o.Rounds <= 0 {
+		o.Rounds = defaultRounds
+	}
+	if err := s.Validate(); err != nil {
+		return nil, fmt.Errorf("analyse: %w", err)
+	}
+	a := &analyser{
+		Sweep: s, level: o.Level, rounds: o.Rounds, rand: rand.New(rand.NewPCG(o.Seed, 0x6c636271)),
+		scores: make(map[place][]score.Score), counts: make(map[place][]score.Count), which: make(map[place][]int),
+	}
+	most := 0
+	for _, q := range s.Questions {
+		for i := range q.Cells {
+			most = max(most, q.Cells[i].N)
+		}
+	}
+	a.ladder = Ladder(most)
+	out := &Analysis{Level: o.Level, Questions: len(s.Questions)}
+	for _, part := range []func(*Analysis) error{a.temperatures, a.best, a.union, a.splits, a.notes} {
+		if err := part(out); err != nil {
+			return nil, fmt.Errorf("analyse: %w", err)
+		}
+	}
+	return out, nil
+}
+
+// at returns the scores at temperature t of the questions that have k samples
+// there, their counts, and which questions these are.
+func (a *analyser) at(t, k int) ([]score.Score, []score.Count, []int, error) {
+	p := place{t, k}
+	if scores, ok := a.scores[p]; ok {
+		return scores, a.counts[p], a.which[p], nil
+	}
+	var counts []score.Count
+	var which []int
+	for i := range a.Questions {
+		if c := a.Questions[i].Cells[t].count(); c.N >= k {
+			counts = append(counts, c)
+			which = append(which, i)
+		}
+	}
+	scores, err := score.Scores(counts, k)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	a.scores[p], a.counts[p], a.which[p] = scores, counts, which
+	return scores, counts, which, nil
+}
+
+func (a *analyser) bootstrap() score.Bootstrap {
+	return score.Bootstrap{Rounds: a.rounds, Rand: a.rand}
+}

@@ -1,0 +1,107 @@
+package curve
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/lcbq/lcbq/worker/score"
+)
+
+// fewQuestions is the number below which a comparison over questions has too
+// little power to be read as more than a hint (Bowyer et al. 2025 advise against
+// intervals by the central limit theorem below a few hundred).
+const fewQuestions = 30
+
+// notes fills in out.Notes.
+func (a *analyser) notes(out *Analysis) error {
+	out.Notes = []Note{}
+	add := func(code, format string, args ...any) {
+		out.Notes = append(out.Notes, Note{code, fmt.Sprintf(format, args...)})
+	}
+	samples, passed, unscored, missing, least, most := 0, 0, 0, 0, 0, 0
+	var unscoredAt, missingAt, greedy []string
+	for i := range out.Temperatures {
+		x := &out.Temperatures[i]
+		samples, passed, unscored, missing = samples+x.Samples, passed+x.Passed, unscored+x.Unscored, missing+x.Missing
+		if x.Questions > 0 {
+			if least == 0 || x.NMin < least {
+				least = x.NMin
+			}
+			most = max(most, x.NMax)
+		}
+		if x.Unscored > 0 {
+			unscoredAt = append(unscoredAt, decimal(x.Temperature))
+		}
+		if x.Missing > 0 {
+			missingAt = append(missingAt, decimal(x.Temperature))
+		}
+		if x.Temperature == 0 && x.Samples > x.Questions {
+			greedy = append(greedy, fmt.Sprintf("%d samples are %d distinct programs", x.Samples, x.Unique))
+		}
+	}
+	if samples == 0 {
+		add(NoteNoSamples, "no sample was scored: there is nothing to say of pass@k")
+		return nil
+	}
+	switch {
+	case passed == 0:
+		bound, err := score.UpperBound(samples, 0, a.level)
+		if err != nil {
+			return err
+		}
+		add(NoteNothing, "none of %d samples passed: the mean pass rate is below %.2g (%s, one-sided), not known to be 0", samples, bound, percent(a.level))
+	case passed == samples:
+		bound, err := score.LowerBound(samples, samples, a.level)
+		if err != nil {
+			return err
+		}
+		add(NoteEverything, "all of %d samples passed: the mean pass rate is above %.8g (%s, one-sided), not known to be 1", samples, bound, percent(a.level))
+	}
+	switch {
+	case len(a.Questions) == 1:
+		add(NoteOneQuestion, "one question only: intervals are for its samples; nothing can be said of other questions, nor of which temperature is best for them")
+	case len(a.Questions) < fewQuestions:
+		add(NoteFew, "%d questions are few: read intervals over questions as a hint", len(a.Questions))
+	}
+	if least != most {
+		add(NoteRagged, "cells have %d to %d samples: at a k above the fewest, points are over the questions that have k samples (partial)", least, most)
+	}
+	if missing > 0 {
+		add(NoteMissing, "%d cells have no scored samples, at %s: means are over the questions that have some, comparisons over those that have them at every temperature", missing, temperatures(missingAt))
+	}
+	if unscored > 0 {
+		add(NoteUnscored, "%d samples could not be judged, at %s: they are in no count", unscored, temperatures(unscoredAt))
+	}
+	if reliable := least / 10; reliable < most {
+		if reliable == 0 {
+			add(NoteUnreliable, "with %d samples no k is at most a tenth of n: pass@k beyond 1 says little more than whether any sample passed", least)
+		} else {
+			add(NoteUnreliable, "at k above %d, a tenth of the fewest samples, pass@k says little more than whether any sample passed (shown grey)", reliable)
+		}
+	}
+	for _, g := range greedy {
+		add(NoteGreedy, "temperature 0 is greedy: %s, so they are not independent draws, and sampling intervals there are too narrow", g)
+	}
+	return nil
+}
+
+func decimal(t float64) string {
+	s := strconv.FormatFloat(t, 'f', -1, 64)
+	if !strings.Contains(s, ".") {
+		s += ".0"
+	}
+	return s
+}
+
+func temperatures(list []string) string {
+	if len(list) == 1 {
+		return "temperature " + list[0]
+	}
+	if len(list) > 4 {
+		return fmt.Sprintf("%d temperatures from %s to %s", len(list), list[0], list[len(list)-1])
+	}
+	return "temperatures " + strings.Join(list[:len(list)-1], ", ") + " and " + list[len(list)-1]
+}
+
+func percent(level float64) string { return strconv.FormatFloat(100*level, 'g', 6, 64) + " %" }
