@@ -64,11 +64,12 @@ type Workers struct {
 
 // A Server says where the queue is.
 type Server struct {
-	NATS     string `toml:"nats" env:"LCBQ_NATS,NATS_URL" placeholder:"URL" help:"NATS server of the run"`
-	Creds    string `toml:"creds" type:"path" placeholder:"FILE" help:"NATS credentials file"`
-	Listen   string `toml:"listen" default:"auto" placeholder:"HOST:PORT" help:"address of the embedded server; auto is 127.0.0.1:4222, or a free port if that is taken"`
-	StoreDir string `toml:"store-dir" type:"path" placeholder:"DIR" help:"where the embedded server keeps its streams; by default .lcbq in the results folder"`
-	StoreMax Bytes  `toml:"store-max" default:"64GiB" help:"disk that the embedded server may use"`
+	NATS     string  `toml:"nats" env:"LCBQ_NATS,NATS_URL" placeholder:"URL" help:"NATS server of the run"`
+	Creds    string  `toml:"creds" type:"path" placeholder:"FILE" help:"NATS credentials file"`
+	Listen   string  `toml:"listen" default:"auto" placeholder:"HOST:PORT" help:"address of the embedded server; auto is 127.0.0.1:4222, or a free port if that is taken"`
+	StoreDir string  `toml:"store-dir" type:"path" placeholder:"DIR" help:"where the embedded server keeps its streams; by default .lcbq in the results folder"`
+	StoreMax Bytes   `toml:"store-max" default:"64GiB" help:"disk that the embedded server may use"`
+	AckWait  float64 `toml:"ack-wait" default:"60" help:"seconds without a sign from a worker after which its unit goes to another"`
 }
 
 // A Hub says where LiveCodeBench's problem files come from.
@@ -133,9 +134,16 @@ func (w Workers) Check() error {
 	return errors.Join(c.errs...)
 }
 
+// Check reports every setting of s that is out of range.
+func (s Server) Check() error {
+	var c checker
+	c.check(s.AckWait >= 1 && s.AckWait <= 3600, "ack-wait", s.AckWait, "1 to 3600 seconds")
+	return errors.Join(c.errs...)
+}
+
 // Check reports every setting of c that is out of range.
 func (c Config) Check() error {
-	return errors.Join(c.Sweep.Check(), c.Model.Check(), c.Judge.Check(), c.Workers.Check())
+	return errors.Join(c.Sweep.Check(), c.Model.Check(), c.Judge.Check(), c.Workers.Check(), c.Server.Check())
 }
 
 // Slots returns the number of evaluators on a machine with the given cores.

@@ -47,7 +47,6 @@ type Loop struct {
 	Queue  *queue.Queue
 	Handle Handler
 	Slots  int           // units in flight; at least 1
-	Beat   time.Duration // interval of progress signals; queue.Beat if 0
 	Grace  time.Duration // how long handlers may go on once Run's ctx is done
 	Pulse  *Pulse
 	Log    *slog.Logger
@@ -97,9 +96,10 @@ func (l *Loop) pull(ctx, work context.Context, flight *sync.WaitGroup) error {
 		if err != nil {
 			return err
 		}
+		beat := queue.BeatOf(pull.consumer)
 		flight.Go(func() {
 			defer func() { <-slots }()
-			l.handle(work, msg)
+			l.handle(work, msg, beat)
 		})
 	}
 }
@@ -170,16 +170,15 @@ func nothingYet(err error) bool {
 
 // handle works on one message and settles it. Settling uses no context of the
 // work's: work that is done must be acked however late it is.
-func (l *Loop) handle(ctx context.Context, msg jetstream.Msg) {
+func (l *Loop) handle(ctx context.Context, msg jetstream.Msg, interval time.Duration) {
 	log := l.Log.With("subject", msg.Subject())
-	interval := l.Beat
-	if interval == 0 {
-		interval = queue.Beat
-	}
 	beat := time.NewTicker(interval)
 	defer beat.Stop()
 	done := make(chan error, 1)
 	m, err := read(msg)
+	if m.Deliveries > 1 {
+		log.Debug("unit was handed out before", "deliveries", m.Deliveries)
+	}
 	go func() {
 		if err == nil {
 			err = l.Handle(ctx, m)

@@ -207,7 +207,6 @@ func TestLoopBeats(t *testing.T) {
 		return nil
 	})
 	loop.Slots = 2 // a redelivery would find a free slot
-	loop.Beat = cfg.AckWait / 4
 	if err := loop.Run(ctx); err != nil {
 		t.Fatal(err)
 	}

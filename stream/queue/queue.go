@@ -4,6 +4,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,11 +19,11 @@ import (
 
 const (
 	// AckWait is how long the server waits for an ack or a progress signal before
-	// it hands a unit to another worker: three lost signals in a row cost one
-	// repeated unit.
+	// it hands a unit to another worker, unless Queue.AckWait says otherwise: three
+	// lost signals in a row cost one repeated unit.
 	AckWait = 60 * time.Second
-	// Beat is the interval of a worker's progress signals.
-	Beat = 15 * time.Second
+	// beats is how many progress signals a worker sends within an ack wait.
+	beats = 4
 
 	// MaxDeliver is how often a unit is tried before it is given up. Deliveries
 	// lost to a killed worker or server count too, so it is generous.
@@ -64,6 +65,8 @@ var descriptions = map[stream.Stage]string{
 
 // A Queue is the set of streams on one server. It is safe for concurrent use.
 type Queue struct {
+	AckWait time.Duration // of the consumers that Declare and Restart make; AckWait if 0
+
 	js jetstream.JetStream
 
 	mu      sync.Mutex
@@ -87,7 +90,7 @@ func (q *Queue) Declare(ctx context.Context, replicas int) error {
 		if _, err := q.js.CreateOrUpdateStream(ctx, cfg); err != nil {
 			return fmt.Errorf("declare stream %s: %w", stage.Stream(), err)
 		}
-		if _, err := q.js.CreateOrUpdateConsumer(ctx, stage.Stream(), consumerConfig(stage)); err != nil {
+		if _, err := q.js.CreateOrUpdateConsumer(ctx, stage.Stream(), q.consumerConfig(stage)); err != nil {
 			return fmt.Errorf("declare consumer %s: %w", consumers[stage], err)
 		}
 	}
@@ -116,11 +119,11 @@ func streamConfig(name, subjects string, retention jetstream.RetentionPolicy, re
 	}
 }
 
-func consumerConfig(stage stream.Stage) jetstream.ConsumerConfig {
+func (q *Queue) consumerConfig(stage stream.Stage) jetstream.ConsumerConfig {
 	return jetstream.ConsumerConfig{
 		Durable:       consumers[stage],
 		AckPolicy:     jetstream.AckExplicitPolicy,
-		AckWait:       AckWait,
+		AckWait:       cmp.Or(q.AckWait, AckWait),
 		MaxDeliver:    MaxDeliver,
 		MaxAckPending: maxAckPending,
 	}
@@ -146,7 +149,7 @@ func (q *Queue) Restart(ctx context.Context) error {
 		if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
 			return fmt.Errorf("delete consumer %s: %w", consumers[stage], err)
 		}
-		if _, err := q.js.CreateOrUpdateConsumer(ctx, stage.Stream(), consumerConfig(stage)); err != nil {
+		if _, err := q.js.CreateOrUpdateConsumer(ctx, stage.Stream(), q.consumerConfig(stage)); err != nil {
 			return fmt.Errorf("declare consumer %s: %w", consumers[stage], err)
 		}
 	}
@@ -160,6 +163,11 @@ func (q *Queue) Consumer(ctx context.Context, stage stream.Stage) (jetstream.Con
 		return nil, fmt.Errorf("look up consumer %s: %w", consumers[stage], err)
 	}
 	return c, nil
+}
+
+// BeatOf returns the interval of progress signals that c's ack wait asks for.
+func BeatOf(c jetstream.Consumer) time.Duration {
+	return cmp.Or(c.CachedInfo().Config.AckWait, AckWait) / beats
 }
 
 // Publish stores v under the unit's subject at stage. It reports false if a

@@ -138,7 +138,7 @@ func TestRestartHandsOutAgain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return c.Next(jetstream.FetchMaxWait(5 * queue.Beat))
+		return c.Next(jetstream.FetchMaxWait(queue.AckWait))
 	}
 	if _, err := take(); err != nil {
 		t.Fatal(err)

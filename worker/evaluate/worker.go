@@ -72,7 +72,10 @@ func (w *Worker) handle(ctx context.Context, msg worker.Message) error {
 	if err := w.judgeAll(ctx, question, &scored); err != nil {
 		return err
 	}
-	_, err = w.Queue.Publish(ctx, stream.Combine, msg.Unit, scored)
+	fresh, err := w.Queue.Publish(ctx, stream.Combine, msg.Unit, scored)
+	if err == nil && !fresh {
+		w.Log.Debug("duplicate refused, the first output stays", "subject", msg.Unit.Subject(stream.Combine))
+	}
 	return err
 }
 

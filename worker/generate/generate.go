@@ -72,7 +72,10 @@ func (w *Worker) handle(ctx context.Context, msg worker.Message) error {
 	if err != nil {
 		return err
 	}
-	_, err = w.Queue.Publish(ctx, stream.Evaluate, msg.Unit, batch)
+	fresh, err := w.Queue.Publish(ctx, stream.Evaluate, msg.Unit, batch)
+	if err == nil && !fresh {
+		w.Log.Debug("duplicate refused, the first output stays", "subject", msg.Unit.Subject(stream.Evaluate))
+	}
 	return err
 }
 

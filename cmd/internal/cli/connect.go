@@ -120,11 +120,14 @@ const defaultPort = 4222
 
 // serve starts the embedded server on dir and declares the streams.
 func serve(ctx context.Context, cfg config.Server, dir string, log *slog.Logger) (*host, error) {
+	if err := cfg.Check(); err != nil {
+		return nil, usageError{err}
+	}
 	srv, err := startServer(cfg, dir, log)
 	if err != nil {
 		return nil, err
 	}
-	h, err := declare(ctx, srv, log)
+	h, err := declare(ctx, srv, cfg, log)
 	if err != nil {
 		return nil, errors.Join(err, srv.Close())
 	}
@@ -183,7 +186,7 @@ func withServerRemedy(err error) error {
 	}
 }
 
-func declare(ctx context.Context, srv *embed.Server, log *slog.Logger) (*host, error) {
+func declare(ctx context.Context, srv *embed.Server, cfg config.Server, log *slog.Logger) (*host, error) {
 	conn, err := srv.Connect(options("host", log)...)
 	if err != nil {
 		return nil, err
@@ -194,6 +197,7 @@ func declare(ctx context.Context, srv *embed.Server, log *slog.Logger) (*host, e
 		return nil, fmt.Errorf("open JetStream: %w", err)
 	}
 	s := &session{conn: conn, queue: queue.New(js), url: srv.URL()}
+	s.queue.AckWait = time.Duration(cfg.AckWait * float64(time.Second))
 	if err := s.queue.Declare(ctx, 1); err != nil {
 		conn.Close()
 		return nil, err
