@@ -39,6 +39,7 @@ type Batch struct {
 	Simulated bool     `json:"simulated,omitempty"` // no model was asked
 	Started   int64    `json:"started_ms"`          // Unix milliseconds: when generating began
 	Ended     int64    `json:"ended_ms"`            // and ended
+	Attempts  int      `json:"attempts,omitempty"`  // deliveries that it took; 0 if unknown
 }
 
 // A Judgement is the judge's decision on one sample and what a person needs to
@@ -57,6 +58,10 @@ type Scored struct {
 	Judgements  []Judgement `json:"judgements"`
 	Evaluator   string      `json:"evaluator"`   // the worker that judged
 	Fingerprint string      `json:"fingerprint"` // digest of the environment that judged
+
+	JudgeStarted  int64 `json:"judge_started_ms,omitempty"` // Unix milliseconds: when judging began
+	JudgeEnded    int64 `json:"judge_ended_ms,omitempty"`   // and ended
+	JudgeAttempts int   `json:"judge_attempts,omitempty"`   // deliveries that it took; 0 if unknown
 }
 
 // A Dead is what DEAD carries: a unit given up, why, and the message to requeue.

@@ -30,6 +30,7 @@ type Manifest struct {
 	Judge        Judge                `json:"judge"`
 	Published    bool                 `json:"published"` // every unit has been put into GENERATE once
 	Finished     int64                `json:"finished_ms,omitempty"`
+	Provenance   Provenance           `json:"provenance"`
 }
 
 // A ProblemSet says which problems a run is about.
@@ -84,6 +85,27 @@ type Judge struct {
 	MemoryLimit int64   `json:"memory_limit"` // bytes
 	OutputLimit int64   `json:"output_limit"` // bytes a test
 	Fingerprint string  `json:"fingerprint"`  // of the first environment that judged; "" until then
+}
+
+// A Provenance is where a run's samples and verdicts came from, beyond what
+// defines the run. Who starts an engine, reads its GPUs or judges first fills in
+// its part by UpdateRun; what nobody knows is absent.
+type Provenance struct {
+	EngineVersion  string          `json:"engine_version,omitempty"`
+	EngineArgs     []string        `json:"engine_args,omitempty"` // that the engine was started with
+	EngineRestarts int             `json:"engine_restarts,omitempty"`
+	GPUs           []GPU           `json:"gpus,omitempty"`
+	GPUIdleShare   *float64        `json:"gpu_idle_share,omitempty"` // of the time in which samples were generated, mean over GPUs: 0 to 1
+	SandboxLevel   string          `json:"sandbox_level,omitempty"`  // A, B or C, of the first environment that judged
+	Environment    json.RawMessage `json:"environment,omitempty"`    // that environment: what its fingerprint is of
+}
+
+// A GPU is a card that generated.
+type GPU struct {
+	Name        string `json:"name"`
+	UUID        string `json:"uuid,omitempty"`
+	MemoryBytes int64  `json:"memory_bytes,omitempty"`
+	Driver      string `json:"driver,omitempty"`
 }
 
 // Tasks returns the units of one cell of question q, in order.

@@ -178,7 +178,32 @@ type CellState struct {
 	Digest       string         `json:"digest"`      // SHA-256 of the file's JSON, uncompressed
 	Bytes        int64          `json:"bytes"`       // length of that JSON
 	DoneAt       int64          `json:"done_at_ms"`
+	Generated    Work           `json:"generated"`
+	Judged       Work           `json:"judged"`
 }
+
+// A Work is when a stage worked on a cell. The zero value knows nothing.
+type Work struct {
+	From    int64 `json:"from_ms"` // Unix milliseconds: the first unit's start
+	To      int64 `json:"to_ms"`   // and the last one's end
+	Retries int   `json:"retries"` // deliveries beyond the first of each unit
+}
+
+// Add widens w by a unit, or another cell, that took from and to, after so many
+// deliveries. One that does not know its time only adds its retries.
+func (w *Work) Add(from, to int64, retries int) {
+	w.Retries += max(0, retries)
+	if from <= 0 || to < from {
+		return
+	}
+	if w.From == 0 || from < w.From {
+		w.From = from
+	}
+	w.To = max(w.To, to)
+}
+
+// Seconds returns the time from the first start to the last end.
+func (w *Work) Seconds() float64 { return float64(w.To-w.From) / 1000 }
 
 // Cell returns the state of a cell and its revision, or ErrNotFound while it is
 // not done.

@@ -148,3 +148,19 @@ func TestWorkersComeAndGo(t *testing.T) {
 		t.Errorf("Workers after removal = %+v, %v", ws, err)
 	}
 }
+
+func TestWorkAddsUp(t *testing.T) {
+	t.Parallel()
+	var w store.Work
+	w.Add(0, 0, 2)     // time unknown
+	w.Add(900, 100, 0) // a clock that went back
+	if w != (store.Work{Retries: 2}) || w.Seconds() != 0 {
+		t.Errorf("work without a time = %+v", w)
+	}
+	w.Add(5000, 7000, 0)
+	w.Add(4000, 6500, 1)
+	w.Add(5500, 5500, -1) // attempts unknown
+	if want := (store.Work{From: 4000, To: 7000, Retries: 3}); w != want || w.Seconds() != 3 {
+		t.Errorf("work = %+v, want %+v", w, want)
+	}
+}

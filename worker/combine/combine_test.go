@@ -129,6 +129,22 @@ func TestRunSummary(t *testing.T) {
 	if s.Results[0].GenTPS != 120 { // 120 tokens in the second in which both units were generated
 		t.Errorf("gen_tps = %v, want 120", s.Results[0].GenTPS)
 	}
+	if len(s.Analysis.Temperatures) != 2 || s.Analysis.Questions != 2 || len(s.Analysis.Best) == 0 {
+		t.Fatalf("analysis = %+v", s.Analysis)
+	}
+	x := s.Analysis.Temperatures[0]
+	if len(x.Points) != 5 || x.Points[0].Value != got[1] || x.Points[2].Value != got[5] || x.Samples != 24 || x.Unique != 14 || x.UniqueOK != 6 || x.Tokens != 240 {
+		t.Errorf("analysis at 0.1 = %+v", x)
+	}
+	// Every cell has two units, each generated at the first go and judged at the third.
+	stages := s.Provenance.Stages
+	if len(stages) != 2 || stages[0].Stage != stream.Generate || stages[1].Stage != stream.Evaluate {
+		t.Fatalf("stages = %+v", stages)
+	}
+	if g, e := stages[0], stages[1]; g.Seconds != 1 || g.SamplesPerSecond != 48 || g.TokensPerSecond != 480 || g.Retries != 0 ||
+		e.Seconds != 4 || e.SamplesPerSecond != 12 || e.TokensPerSecond != 0 || e.Retries != 16 || e.Started.UnixMilli() != 2000 || e.Ended.UnixMilli() != 6000 {
+		t.Errorf("stages = %+v", stages)
+	}
 	if m.Finished != s.Finished.UnixMilli() || s.Started.UnixMilli() != m.Created {
 		t.Errorf("finished %d, the manifest says %d", s.Finished.UnixMilli(), m.Finished)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/worker/lcb/result"
 	"github.com/lcbq/lcbq/worker/score"
+	"github.com/lcbq/lcbq/worker/score/curve"
 )
 
 // A RunSummary is run_summary.json: what the results folder's base says, and
@@ -23,6 +24,8 @@ type RunSummary struct {
 	UnitSize   int                 `json:"unit_size"`
 	Throughput Throughput          `json:"throughput"`
 	Incomplete map[string][]string `json:"incomplete,omitempty"` // temperatures without a cell, by question id
+	Provenance Provenance          `json:"provenance"`
+	Analysis   *curve.Analysis     `json:"analysis,omitempty"`
 }
 
 // Throughput is a run's pace over its whole duration, pauses included.
@@ -162,6 +165,7 @@ func Summarise(m *store.Manifest, cells map[stream.Cell]store.CellState) (*RunSu
 		s.Temperatures = append(s.Temperatures, t.Float())
 	}
 	s.Results = result.Total(summaries)
+	s.Provenance = Provenance{Provenance: m.Provenance, Stages: stages(m, cells)}
 	for i := range s.Results {
 		r := &s.Results[i]
 		s.Samples, s.Passed, s.Unscored = s.Samples+r.N, s.Passed+r.Passed, s.Unscored+r.Unscored
@@ -175,6 +179,10 @@ func Summarise(m *store.Manifest, cells map[stream.Cell]store.CellState) (*RunSu
 	if s.DurationSeconds = s.Finished.Sub(s.Started).Seconds(); s.DurationSeconds > 0 {
 		s.Throughput.SamplesPerSecond = float64(s.Samples) / s.DurationSeconds
 		s.Throughput.TokensPerSecond = float64(s.Throughput.Tokens) / s.DurationSeconds
+	}
+	var err error
+	if s.Analysis, err = curve.Analyse(sweepOf(m, summaries), curve.Options{}); err != nil {
+		return nil, fmt.Errorf("summarise run %s: %w", m.ID, err)
 	}
 	return s, nil
 }

@@ -67,6 +67,7 @@ type visitor func(s *result.Sample) error
 func (w *Worker) writeFile(ctx context.Context, m *store.Manifest, q store.Question, c stream.Cell, before store.CellState) (store.CellState, error) {
 	var tally result.Tally
 	var pace pace
+	generated, judged := before.Generated, before.Judged
 	header := result.Header{
 		QuestionIdx: q.Index, QuestionID: q.ID, QuestionTitle: q.Title, Temperature: c.Temperature.Float(),
 		Engine: m.Model.Engine, Model: m.Model.Name, Simulated: m.Model.Engine == "sim",
@@ -75,6 +76,8 @@ func (w *Worker) writeFile(ctx context.Context, m *store.Manifest, q store.Quest
 	var fingerprint string
 	err := w.visit(ctx, m, q, c, before, func(s *stream.Scored) error {
 		pace.add(s)
+		generated.Add(s.Started, s.Ended, s.Attempts-1)
+		judged.Add(s.JudgeStarted, s.JudgeEnded, s.JudgeAttempts-1)
 		if fingerprint == "" {
 			fingerprint = s.Fingerprint
 		}
@@ -110,7 +113,9 @@ func (w *Worker) writeFile(ctx context.Context, m *store.Manifest, q store.Quest
 	if err != nil {
 		return store.CellState{}, err
 	}
-	return state(&header, digest, filepath.Base(path)), nil
+	st := state(&header, digest, filepath.Base(path))
+	st.Generated, st.Judged = generated, judged
+	return st, nil
 }
 
 // state returns what the store keeps of a written cell.

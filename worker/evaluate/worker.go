@@ -2,8 +2,10 @@ package evaluate
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
+	"math"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -68,10 +70,12 @@ func (w *Worker) handle(ctx context.Context, msg worker.Message) error {
 	scored := stream.Scored{
 		Batch: batch, Judgements: make([]stream.Judgement, len(batch.Samples)),
 		Evaluator: w.Pulse.Name(), Fingerprint: w.Grader.Host().Environment().Digest(),
+		JudgeStarted: time.Now().UnixMilli(), JudgeAttempts: int(min(msg.Deliveries, math.MaxInt32)),
 	}
 	if err := w.judgeAll(ctx, question, &scored); err != nil {
 		return err
 	}
+	scored.JudgeEnded = time.Now().UnixMilli()
 	fresh, err := w.Queue.Publish(ctx, stream.Combine, msg.Unit, scored)
 	if err == nil && !fresh {
 		w.Log.Debug("duplicate refused, the first output stays", "subject", msg.Unit.Subject(stream.Combine))
@@ -112,15 +116,21 @@ func (w *Worker) judgeAll(ctx context.Context, q *Question, s *stream.Scored) er
 // admit holds a run to one judging environment, because verdicts of two could
 // differ: the first evaluator records its fingerprint, one with another is unfit.
 func (w *Worker) admit(ctx context.Context, m *store.Manifest) error {
-	mine := w.Grader.Host().Environment().Digest()
+	host := w.Grader.Host()
+	mine := host.Environment().Digest()
 	if m.Judge.Fingerprint == mine {
 		return nil
 	}
-	m, err := w.Store.UpdateRun(ctx, m.ID, func(m *store.Manifest) bool {
+	environment, err := json.Marshal(host.Environment())
+	if err != nil {
+		return fmt.Errorf("describe the judging environment: %w", err)
+	}
+	m, err = w.Store.UpdateRun(ctx, m.ID, func(m *store.Manifest) bool {
 		if m.Judge.Fingerprint != "" {
 			return false
 		}
 		m.Judge.Fingerprint = mine
+		m.Provenance.SandboxLevel, m.Provenance.Environment = host.Level().String(), environment
 		return true
 	})
 	if err != nil {

@@ -2,6 +2,7 @@ package evaluate
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"strings"
@@ -124,6 +125,7 @@ func TestBatchesAreScored(t *testing.T) {
 	}
 	g := newGrader(t, 2)
 	w := b.worker(g)
+	before := time.Now().UnixMilli()
 	b.drain(t, w)
 	passed := 0
 	for u, batch := range batches {
@@ -131,7 +133,8 @@ func TestBatchesAreScored(t *testing.T) {
 		if err := b.Queue.Get(t.Context(), stream.Combine, u, &s); err != nil {
 			t.Fatal(err)
 		}
-		if s.Unit != u || s.Generator != "gpu0" || s.Evaluator != w.Pulse.Name() || s.Fingerprint != g.Host().Environment().Digest() || len(s.Judgements) != len(batch.Samples) {
+		if s.Unit != u || s.Generator != "gpu0" || s.Evaluator != w.Pulse.Name() || s.Fingerprint != g.Host().Environment().Digest() || len(s.Judgements) != len(batch.Samples) ||
+			s.JudgeStarted < before || s.JudgeEnded < s.JudgeStarted || s.JudgeAttempts != 1 {
 			t.Fatalf("scored unit = %+v", s.Unit)
 		}
 		q := question(t, b.questionID(u.Question))
@@ -157,6 +160,10 @@ func TestBatchesAreScored(t *testing.T) {
 	m, _, err := b.Store.Run(t.Context(), "r1")
 	if err != nil || m.Judge.Fingerprint != g.Host().Environment().Digest() {
 		t.Errorf("the run's fingerprint = %q, %v, want the grader's", m.Judge.Fingerprint, err)
+	}
+	environment, err := json.Marshal(g.Host().Environment())
+	if err != nil || string(m.Provenance.Environment) != string(environment) || m.Provenance.SandboxLevel != g.Host().Level().String() {
+		t.Errorf("provenance says %s at level %q, want %s (%v)", m.Provenance.Environment, m.Provenance.SandboxLevel, environment, err)
 	}
 }
 

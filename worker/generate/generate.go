@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"time"
 
 	"github.com/lcbq/lcbq/stream"
@@ -64,6 +65,9 @@ func (w *Worker) handle(ctx context.Context, msg worker.Message) error {
 	if info.Name != m.Model.Engine || info.Model != m.Model.Name {
 		return fmt.Errorf("run %s wants model %q of engine %s, this generator has %q of %s: %w", m.ID, m.Model.Name, m.Model.Engine, info.Model, info.Name, worker.ErrUnfit)
 	}
+	if err := w.describe(ctx, m, info); err != nil {
+		return err
+	}
 	prompt, err := w.prompts.get(ctx, m, q.Index)
 	if err != nil {
 		return err
@@ -72,11 +76,31 @@ func (w *Worker) handle(ctx context.Context, msg worker.Message) error {
 	if err != nil {
 		return err
 	}
+	batch.Attempts = int(min(msg.Deliveries, math.MaxInt32))
 	fresh, err := w.Queue.Publish(ctx, stream.Evaluate, msg.Unit, batch)
 	if err == nil && !fresh {
 		w.Log.Debug("duplicate refused, the first output stays", "subject", msg.Unit.Subject(stream.Evaluate))
 	}
 	return err
+}
+
+// describe records the version of the server behind the engine, once a run.
+func (w *Worker) describe(ctx context.Context, m *store.Manifest, info engine.Info) error {
+	if info.Version == "" || m.Provenance.EngineVersion != "" {
+		return nil
+	}
+	m, err := w.Store.UpdateRun(ctx, m.ID, func(m *store.Manifest) bool {
+		if m.Provenance.EngineVersion != "" {
+			return false
+		}
+		m.Provenance.EngineVersion = info.Version
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	w.Runs.Learn(m)
+	return nil
 }
 
 // alreadyGenerated reports whether the unit's samples exist, so that a unit

@@ -36,7 +36,7 @@ type fake struct {
 }
 
 func (f *fake) Info() engine.Info {
-	return engine.Info{Name: "sim", Model: "simulated", Simulated: true}
+	return engine.Info{Name: "sim", Model: "simulated", Version: "1.2.3", Simulated: true}
 }
 
 func (f *fake) Generate(_ context.Context, r engine.Request) ([]engine.Completion, error) {
@@ -147,7 +147,7 @@ func TestUnitsBecomeBatches(t *testing.T) {
 		}
 		for _, task := range m.Tasks(q, 700) {
 			b := batch(t, env, task.Unit)
-			if b.Unit != task.Unit || b.Generator != w.Pulse.Name() || b.Engine != "sim" || !b.Simulated || b.Started < before || b.Ended < b.Started {
+			if b.Unit != task.Unit || b.Generator != w.Pulse.Name() || b.Engine != "sim" || !b.Simulated || b.Started < before || b.Ended < b.Started || b.Attempts != 1 {
 				t.Errorf("batch = %+v", b)
 			}
 			if len(b.Samples) != task.N {
@@ -352,6 +352,15 @@ func TestEngineFaults(t *testing.T) {
 			drain(t, env, w)
 			if calls, d := len(e.requests()), dead(t, env); calls != tt.calls || len(d) != tt.dead {
 				t.Errorf("%d engine calls, dead %+v, want %d calls and %d dead", calls, d, tt.calls, tt.dead)
+			}
+			m, _, err := env.Store.Run(t.Context(), "r1")
+			if err != nil || m.Provenance.EngineVersion != "1.2.3" {
+				t.Errorf("provenance = %+v, %v, want the engine's version", m.Provenance, err)
+			}
+			if tt.dead == 0 {
+				if b := batch(t, env, m.Tasks(m.Questions[0], 700)[0].Unit); b.Attempts != tt.calls {
+					t.Errorf("%d attempts, want %d", b.Attempts, tt.calls)
+				}
 			}
 			lag, err := env.Queue.Lag(t.Context(), stream.Evaluate)
 			if err != nil || int(lag.Stored) != 1-tt.dead {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -217,6 +216,7 @@ func (p *pipeline) explainDead(ctx context.Context, s *combine.RunSummary) error
 	if err != nil {
 		return err
 	}
+	s.Provenance.DeadUnits = len(dead)
 	if err := result.WriteJSONAtomic(result.RunSummaryPath(p.cfg.OutputDir), s); err != nil {
 		return err
 	}
@@ -254,44 +254,4 @@ func showSummary(a *app, s *combine.RunSummary, dir string) error {
 	writeTable(a.out, s)
 	fmt.Fprintf(a.out, "\n%d samples in %.1f s (%.0f/s); results in %s\n", s.Samples, s.DurationSeconds, s.Throughput.SamplesPerSecond, dir)
 	return nil
-}
-
-// writeTable prints pass@k by temperature.
-func writeTable(w io.Writer, s *combine.RunSummary) {
-	title := fmt.Sprintf("%s, %d questions, judge %s", s.Engine, s.Questions, s.Judge)
-	if s.Simulated {
-		title += " (simulated: no model was asked)"
-	}
-	fmt.Fprintln(w, title)
-	ks := tableLadder(s)
-	fmt.Fprintf(w, "%5s  %9s  %9s", "T", "samples", "passed")
-	for _, k := range ks {
-		fmt.Fprintf(w, "  %9s", fmt.Sprintf("pass@%d", k))
-	}
-	fmt.Fprintf(w, "  %8s\n", "unique")
-	for _, r := range s.Results {
-		fmt.Fprintf(w, "%5.2f  %9d  %9d", r.Temperature, r.N, r.Passed)
-		for _, k := range ks {
-			if v, ok := r.PassAtK[k]; ok {
-				fmt.Fprintf(w, "  %8.2f%%", 100*v)
-			} else {
-				fmt.Fprintf(w, "  %9s", "-")
-			}
-		}
-		fmt.Fprintf(w, "  %8d\n", r.Unique)
-	}
-}
-
-// tableLadder picks the k that fit a terminal.
-func tableLadder(s *combine.RunSummary) []int {
-	var ks []int
-	for _, k := range []int{1, 10, 100, 1000, 10000} {
-		for _, r := range s.Results {
-			if _, ok := r.PassAtK[k]; ok {
-				ks = append(ks, k)
-				break
-			}
-		}
-	}
-	return ks
 }

@@ -44,14 +44,14 @@ func (a *analyser) notes(out *Analysis) error {
 		add(NoteNoSamples, "no sample was scored: there is nothing to say of pass@k")
 		return nil
 	}
-	switch {
-	case passed == 0:
+	switch passed {
+	case 0:
 		bound, err := score.UpperBound(samples, 0, a.level)
 		if err != nil {
 			return err
 		}
 		add(NoteNothing, "none of %d samples passed: the mean pass rate is below %.2g (%s, one-sided), not known to be 0", samples, bound, percent(a.level))
-	case passed == samples:
+	case samples:
 		bound, err := score.LowerBound(samples, samples, a.level)
 		if err != nil {
 			return err

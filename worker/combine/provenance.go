@@ -1,0 +1,101 @@
+package combine
+
+import (
+	"time"
+
+	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/store"
+	"github.com/lcbq/lcbq/worker/lcb/result"
+	"github.com/lcbq/lcbq/worker/score/curve"
+)
+
+// A Provenance is where a run's numbers come from, beyond its settings.
+type Provenance struct {
+	store.Provenance
+	Stages    []Stage `json:"stages"`     // those whose times are known
+	DeadUnits int     `json:"dead_units"` // given up and not put back
+}
+
+// A Stage is a stage's work on the cells that are there, from its first unit's
+// start to its last one's end, pauses included.
+type Stage struct {
+	Stage            stream.Stage `json:"stage"`
+	Started          time.Time    `json:"started"`
+	Ended            time.Time    `json:"ended"`
+	Seconds          float64      `json:"duration_s"`
+	SamplesPerSecond float64      `json:"samples_per_s"`
+	TokensPerSecond  float64      `json:"tokens_per_s,omitempty"` // of generating
+	Retries          int          `json:"retries"`                // deliveries of units beyond the first
+}
+
+// stages sums the cells' work by stage.
+func stages(m *store.Manifest, cells map[stream.Cell]store.CellState) []Stage {
+	var generated, judged store.Work
+	samples, tokens := 0, int64(0)
+	for c, st := range cells {
+		if _, ok := m.Question(c.Question); !ok {
+			continue
+		}
+		generated.Add(st.Generated.From, st.Generated.To, st.Generated.Retries)
+		judged.Add(st.Judged.From, st.Judged.To, st.Judged.Retries)
+		samples, tokens = samples+st.N, tokens+st.Tokens
+	}
+	out := []Stage{}
+	for _, s := range []struct {
+		stage  stream.Stage
+		work   store.Work
+		tokens int64
+	}{{stream.Generate, generated, tokens}, {stream.Evaluate, judged, 0}} {
+		if s.work.From == 0 {
+			continue
+		}
+		x := Stage{
+			Stage: s.stage, Started: time.UnixMilli(s.work.From).UTC(), Ended: time.UnixMilli(s.work.To).UTC(),
+			Seconds: s.work.Seconds(), Retries: s.work.Retries,
+		}
+		if x.Seconds > 0 {
+			x.SamplesPerSecond, x.TokensPerSecond = float64(samples)/x.Seconds, float64(s.tokens)/x.Seconds
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+// sweepOf returns the counts of the run's questions that have a summary; the
+// others have no samples.
+func sweepOf(m *store.Manifest, summaries []*result.Summary) *curve.Sweep {
+	s := &curve.Sweep{}
+	at := make(map[float64]int)
+	for i, t := range m.Temperatures {
+		at[t.Float()] = i
+		s.Temperatures = append(s.Temperatures, t.Float())
+	}
+	rows := make(map[int]*result.Summary, len(summaries))
+	for _, r := range summaries {
+		rows[r.QuestionIdx] = r
+	}
+	for _, q := range m.Questions {
+		x := curve.Question{Index: q.Index, ID: q.ID, Title: q.Title, Difficulty: q.Difficulty, Platform: q.Platform, Cells: make([]curve.Cell, len(m.Temperatures))}
+		if r := rows[q.Index]; r != nil {
+			for i := range r.Results {
+				if t, ok := at[r.Results[i].Temperature]; ok {
+					x.Cells[t] = CellOf(&r.Results[i].Counts)
+				}
+			}
+		}
+		s.Questions = append(s.Questions, x)
+	}
+	return s
+}
+
+// CellOf returns the counts of a cell as an analysis takes them.
+func CellOf(c *result.Counts) curve.Cell {
+	out := curve.Cell{
+		N: c.N, Passed: c.Passed, Unscored: c.Unscored, Verdicts: make(map[string]int, len(c.Verdicts)),
+		Unique: c.UniquePrograms, UniquePassed: c.UniquePassed, Tokens: c.Tokens,
+	}
+	for v, n := range c.Verdicts {
+		out.Verdicts[string(v)] = n
+	}
+	return out
+}
