@@ -26,8 +26,8 @@ type Sweep struct {
 
 // A Model says what generates and how tokens are drawn.
 type Model struct {
-	Engine         string   `toml:"engine" default:"sim" enum:"sim,replay,openai" help:"what generates: sim (simulated, for the built-in problems), replay (recorded completions), openai (any OpenAI-compatible endpoint: vLLM, SGLang, llama.cpp, hosted)"`
-	Model          string   `toml:"model" help:"model name as the endpoint serves it; by default the one that it serves"`
+	Engine         string   `toml:"engine" default:"sim" enum:"sim,replay,openai,vllm" help:"what generates: sim (simulated, for the built-in problems), replay (recorded completions), vllm (started on this machine's GPUs and supervised), openai (any OpenAI-compatible endpoint: vLLM, SGLang, llama.cpp, hosted)"`
+	Model          string   `toml:"model" help:"model: with --engine vllm a name on the hub or a folder, by default Qwen/Qwen3-0.6B; with --engine openai the name as the endpoint serves it, by default the one that it serves"`
 	Endpoint       []string `toml:"endpoint" env:"LCBQ_ENDPOINT,OPENAI_BASE_URL" placeholder:"URL" help:"base URL of an OpenAI-compatible endpoint, ending in /v1; several share the work"`
 	APIKey         string   `toml:"-" env:"LCBQ_API_KEY,OPENAI_API_KEY" help:"key of the endpoint; better given by OPENAI_API_KEY"`
 	Completions    string   `toml:"completions" type:"path" placeholder:"FILE" help:"recorded completions for --engine replay"`
@@ -46,6 +46,26 @@ type Model struct {
 	SimTPS         float64  `toml:"sim-tps" default:"0" help:"pace of one simulated generator in completion tokens per second; 0 is unpaced"`
 }
 
+// DefaultModel is what --engine vllm serves unless --model says otherwise.
+const DefaultModel = "Qwen/Qwen3-0.6B"
+
+// A VLLM says how --engine vllm runs vLLM on this machine. What shapes the samples (type, length, further
+// arguments) belongs to the run; the rest to the machine.
+type VLLM struct {
+	VLLM                 string   `toml:"vllm" name:"vllm" default:"vllm" placeholder:"PROGRAM" help:"the vllm to run"`
+	GPUs                 string   `toml:"gpus" name:"gpus" placeholder:"LIST|none" help:"GPUs for vLLM, by nvidia-smi's index or UUID, one engine on each; by default CUDA_VISIBLE_DEVICES, or all; none hides every GPU from a vLLM that computes on the CPU"`
+	DType                string   `toml:"dtype" name:"dtype" default:"half" help:"vLLM's number type"`
+	MaxModelLen          int      `toml:"max-model-len" default:"2182" help:"prompt and completion tokens together"`
+	MaxNumSeqs           int      `toml:"max-num-seqs" default:"512" help:"sequences that one vLLM computes at once"`
+	MaxNumBatchedTokens  int      `toml:"max-num-batched-tokens" default:"32768" help:"tokens of one step of vLLM"`
+	GPUMemoryUtilization float64  `toml:"gpu-memory-utilization" name:"gpu-memory-utilization" default:"0.95" help:"share of each GPU's memory that vLLM claims"`
+	TensorParallel       int      `toml:"tensor-parallel" default:"1" help:"GPUs of one engine: only for models that one GPU cannot hold, and with NVLink"`
+	NoPrefixCaching      bool     `toml:"no-prefix-caching" help:"compute each prompt anew"`
+	NoChunkedPrefill     bool     `toml:"no-chunked-prefill" help:"do not mix prompts and completions in a step"`
+	NoTrustRemoteCode    bool     `toml:"no-trust-remote-code" help:"run no code that comes with the model"`
+	VLLMArg              []string `toml:"vllm-arg" name:"vllm-arg" sep:"none" placeholder:"ARG" help:"further argument of vllm serve, passed as it is, such as --vllm-arg=--enforce-eager; it wins over lcbq's own"`
+}
+
 // A Judge says how programs are judged and by which interpreter.
 type Judge struct {
 	Judge           string  `toml:"judge" default:"lcb" enum:"lcb,script" help:"lcb: the official runner's verdicts; script: a real script on real stdin and stdout"`
@@ -59,7 +79,7 @@ type Judge struct {
 // Workers says how many of them a machine runs.
 type Workers struct {
 	Evaluators string `toml:"evaluators" aliases:"num-evaluators" default:"auto" placeholder:"N|auto" help:"programs judged at once; auto is one per core"`
-	Generators int    `toml:"generators" default:"1" help:"simulated or attached generators"`
+	Generators int    `toml:"generators" default:"1" help:"simulated or attached generators; --engine vllm has one on each GPU, or as many as this with --gpus none"`
 }
 
 // A Server says where the queue is.
@@ -78,6 +98,7 @@ type Hub struct {
 	HFToken    string `toml:"-" env:"LCBQ_HF_TOKEN,HF_TOKEN" placeholder:"TOKEN" help:"token of the hub; better given by HF_TOKEN"`
 	HFHome     string `toml:"hf-home" env:"LCBQ_HF_HOME,HF_HOME" type:"path" placeholder:"DIR" help:"folder of the hub's files; by default that of the hub's own tools"`
 	HFOffline  bool   `toml:"hf-offline" env:"LCBQ_HF_OFFLINE,HF_HUB_OFFLINE" help:"open no connection, use what has been fetched"`
+	HFCache    string `toml:"hf-hub-cache" name:"hf-hub-cache" env:"LCBQ_HF_HUB_CACHE,HF_HUB_CACHE" type:"path" placeholder:"DIR" help:"folder of the hub's models and datasets; by default hub in hf-home"`
 	HFRevision string `toml:"hf-revision" placeholder:"REV" help:"branch, tag or commit of the dataset"`
 }
 
@@ -85,6 +106,7 @@ type Hub struct {
 type Config struct {
 	Sweep   `embed:""`
 	Model   `embed:""`
+	VLLM    `embed:""`
 	Judge   `embed:""`
 	Workers `embed:""`
 	Server  `embed:""`
@@ -116,6 +138,17 @@ func (m Model) Check() error {
 	return errors.Join(c.errs...)
 }
 
+// Check reports every setting of v that is out of range.
+func (v VLLM) Check() error {
+	var c checker
+	c.check(v.MaxModelLen >= 1, "max-model-len", v.MaxModelLen, "1 or more")
+	c.check(v.MaxNumSeqs >= 1, "max-num-seqs", v.MaxNumSeqs, "1 or more")
+	c.check(v.MaxNumBatchedTokens >= 1, "max-num-batched-tokens", v.MaxNumBatchedTokens, "1 or more")
+	c.check(v.GPUMemoryUtilization > 0 && v.GPUMemoryUtilization <= 1, "gpu-memory-utilization", v.GPUMemoryUtilization, "more than 0, at most 1")
+	c.check(v.TensorParallel >= 1, "tensor-parallel", v.TensorParallel, "1 or more")
+	return errors.Join(c.errs...)
+}
+
 // Check reports every setting of j that is out of range.
 func (j Judge) Check() error {
 	var c checker
@@ -143,7 +176,7 @@ func (s Server) Check() error {
 
 // Check reports every setting of c that is out of range.
 func (c Config) Check() error {
-	return errors.Join(c.Sweep.Check(), c.Model.Check(), c.Judge.Check(), c.Workers.Check(), c.Server.Check())
+	return errors.Join(c.Sweep.Check(), c.Model.Check(), c.VLLM.Check(), c.Judge.Check(), c.Workers.Check(), c.Server.Check())
 }
 
 // Slots returns the number of evaluators on a machine with the given cores.

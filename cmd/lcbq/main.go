@@ -10,10 +10,14 @@ import (
 	"syscall"
 
 	"github.com/lcbq/lcbq/cmd/internal/cli"
+	"github.com/lcbq/lcbq/worker/engine/vllm"
 	"github.com/lcbq/lcbq/worker/sandbox"
 )
 
 func main() {
+	if status, ok := vllm.Guardian(); ok { // a child of ours that stands guard over an engine
+		os.Exit(status)
+	}
 	sandbox.Main() // does not return in a child of ours that sets up a sandbox
 	os.Exit(mainCode())
 }

@@ -6,12 +6,16 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/lcbq/lcbq/worker/engine/vllm"
 	"github.com/lcbq/lcbq/worker/sandbox"
 )
 
 func TestMain(m *testing.M) {
+	if status, ok := vllm.Guardian(); ok {
+		os.Exit(status)
+	}
 	sandbox.Main()
-	testscript.Main(m, map[string]func(){"lcbq": func() { os.Exit(mainCode()) }})
+	testscript.Main(m, map[string]func(){"lcbq": func() { os.Exit(mainCode()) }, "vllm": fakeVLLM})
 }
 
 func TestScripts(t *testing.T) {

@@ -76,6 +76,14 @@ type Model struct {
 	Thinking  *bool    `json:"thinking,omitempty"`
 	Extract   string   `json:"extract"`
 	SimUnique float64  `json:"sim_unique,omitempty"` // share of textually unique programs
+	Serve     *Serve   `json:"serve,omitempty"`      // with engine vllm
+}
+
+// A Serve is what shapes the samples of an engine that lcbq starts.
+type Serve struct {
+	DType       string   `json:"dtype"`
+	MaxModelLen int      `json:"max_model_len"`
+	Args        []string `json:"args,omitempty"` // further ones of the user's
 }
 
 // A Judge says how a run's samples are judged.

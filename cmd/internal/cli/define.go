@@ -78,7 +78,7 @@ func define(ctx context.Context, cfg config.Config, log *slog.Logger) (*definiti
 			Mode: cfg.Judge.Judge, TimeLimit: cfg.TimeLimit, MemoryLimit: int64(cfg.MemoryLimit), OutputLimit: int64(cfg.OutputLimit),
 		},
 	}
-	if m.Model, err = model(cfg.Model, set); err != nil {
+	if m.Model, err = model(cfg.Model, cfg.VLLM, set); err != nil {
 		return nil, err
 	}
 	src, err := newSource(ctx, cfg.Model, m.Model, log)

@@ -85,10 +85,16 @@ func hubConfig(hub config.Hub, log *slog.Logger) (dataset.Config, error) {
 }
 
 // model returns what the manifest says of the engine.
-func model(cfg config.Model, set *problemSet) (store.Model, error) {
+func model(cfg config.Model, serve config.VLLM, set *problemSet) (store.Model, error) {
 	m := store.Model{
 		Engine: cfg.Engine, Name: cfg.Model, Seed: cfg.Seed, TopP: cfg.TopP, TopK: cfg.TopK, MinP: cfg.MinP,
 		MaxTokens: cfg.MaxTokens, Stop: cfg.Stop, Prompt: cfg.PromptStyle, Extract: cfg.Extract, SimUnique: cfg.SimUnique,
+	}
+	if cfg.Engine == "vllm" {
+		m.Serve = serveOf(serve)
+		if m.Name == "" {
+			m.Name = config.DefaultModel
+		}
 	}
 	if cfg.Thinking != "auto" {
 		on := cfg.Thinking == "on"

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/lcbq/lcbq/cmd/internal/fleet"
 	"github.com/lcbq/lcbq/config"
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/worker"
@@ -22,6 +23,7 @@ import (
 type runCmd struct {
 	config.Sweep   `embed:""`
 	config.Model   `embed:""`
+	config.VLLM    `embed:""`
 	config.Judge   `embed:""`
 	config.Workers `embed:""`
 	config.Server  `embed:""`
@@ -29,7 +31,7 @@ type runCmd struct {
 }
 
 func (c *runCmd) config() config.Config {
-	return config.Config{Sweep: c.Sweep, Model: c.Model, Judge: c.Judge, Workers: c.Workers, Server: c.Server, Hub: c.Hub}
+	return config.Config{Sweep: c.Sweep, Model: c.Model, VLLM: c.VLLM, Judge: c.Judge, Workers: c.Workers, Server: c.Server, Hub: c.Hub}
 }
 
 // A pipeline is a run with all its workers in this process.
@@ -37,6 +39,7 @@ type pipeline struct {
 	app    *app
 	cfg    config.Config
 	def    *definition
+	fleet  *fleet.Fleet // with engine vllm
 	grader *evaluate.Grader
 	slots  int
 	host   *host
@@ -79,6 +82,11 @@ func (p *pipeline) prepare(ctx context.Context) error {
 	if err := checkListen(p.cfg.Server); err != nil {
 		return err
 	}
+	if m := p.def.manifest.Model; m.Engine == "vllm" {
+		if p.fleet, err = openFleet(ctx, p.cfg.VLLM, p.cfg.Hub, p.cfg.Generators, m, nil, p.app.log); err != nil {
+			return err
+		}
+	}
 	if p.grader, err = newGrader(ctx, p.cfg.Judge, p.def.manifest.Judge, p.slots, p.app.log); err != nil {
 		return err
 	}
@@ -97,6 +105,11 @@ func (p *pipeline) prepare(ctx context.Context) error {
 	if p.log, err = p.logs.open("benchmark"); err != nil {
 		return err
 	}
+	if p.fleet != nil {
+		if err := p.fleet.Prepare(p.log, p.logs.dir); err != nil {
+			return err
+		}
+	}
 	return writeConfig(p.cfg, p.def.manifest.ID)
 }
 
@@ -111,7 +124,6 @@ func (p *pipeline) operate(ctx context.Context) error {
 	p.log.Info("run submitted", "run", m.ID, "new", sub.New, "units", sub.Units, "samples", m.Samples(), "url", p.host.url,
 		"sandbox_level", p.grader.Host().Level().String(), "judge", m.Judge.Mode, "slots", p.slots)
 	p.runs = &worker.Runs{Store: p.host.store}
-	p.pulses.generate = newPulses(stream.Generate, "gpu", p.cfg.Generators, 1)
 	p.pulses.evaluate = newPulses(stream.Evaluate, "eval", 1, p.slots)[0]
 	p.pulses.combine = newPulses(stream.Combine, "combine", 1, 1)[0]
 	evalLog, err := p.logs.open("eval0")
@@ -119,11 +131,8 @@ func (p *pipeline) operate(ctx context.Context) error {
 		return err
 	}
 	failed := make(chan error, 1)
-	inFlight := p.def.source.inFlight(p.cfg.Requests, m.UnitSize)
 	crews := []*crew{
-		launch(ctx, failed, func(ctx context.Context) error {
-			return runGenerators(ctx, p.host.session, p.runs, p.def.source, p.cfg.Generators, inFlight, p.logs.open, p.pulses.generate)
-		}),
+		launch(ctx, failed, p.generators(m.UnitSize)),
 		launch(ctx, failed, func(ctx context.Context) error {
 			return runEvaluator(ctx, p.host.session, p.runs, p.grader, p.slots, p.pulses.evaluate, evalLog)
 		}),
@@ -142,6 +151,21 @@ func (p *pipeline) operate(ctx context.Context) error {
 	}
 	p.bar.finish()
 	return errors.Join(err, p.report(context.WithoutCancel(ctx), m.ID, err))
+}
+
+// generators returns what runs the generators: one on each engine of the fleet, or as many as
+// asked.
+func (p *pipeline) generators(unitSize int) func(context.Context) error {
+	if p.fleet != nil {
+		g := &garage{session: p.host.session, runs: p.runs, logs: p.logs.open, log: p.log, slots: fleetSlots(p.cfg.Requests, p.cfg.MaxNumSeqs, unitSize)}
+		p.pulses.generate = fleetPulses(p.fleet, g.slots)
+		return func(ctx context.Context) error { return g.run(ctx, p.fleet, p.pulses.generate) }
+	}
+	p.pulses.generate = newPulses(stream.Generate, "gpu", p.cfg.Generators, 1)
+	inFlight := p.def.source.inFlight(p.cfg.Requests, unitSize)
+	return func(ctx context.Context) error {
+		return runGenerators(ctx, p.host.session, p.runs, p.def.source, p.cfg.Generators, inFlight, p.logs.open, p.pulses.generate)
+	}
 }
 
 // lookEvery is the interval at which the run's progress is read and shown.
@@ -228,6 +252,9 @@ func (p *pipeline) explainDead(ctx context.Context, s *combine.RunSummary) error
 // close ends what prepare started, the server last.
 func (p *pipeline) close() error {
 	var errs []error
+	if p.fleet != nil {
+		errs = append(errs, p.fleet.Close())
+	}
 	if p.grader != nil {
 		errs = append(errs, p.grader.Close())
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 // A source is where a run's samples come from: one engine that all generators of
-// this process share, or one each.
+// this process share, or one each. Those of vLLM come from a fleet.
 type source struct {
 	modelName string
 	recorded  *replay.Engine // with --engine replay
@@ -47,6 +47,8 @@ func newSource(ctx context.Context, cfg config.Model, m store.Model, log *slog.L
 			return nil, err
 		}
 		return &source{modelName: c.Info().Model, attached: c, each: func() (engine.Engine, error) { return c, nil }}, nil
+	case "vllm": // a run can be defined on a machine without it
+		return &source{modelName: m.Name}, nil
 	case "sim":
 		one := func() (engine.Engine, error) {
 			return sim.New(sim.Config{Unique: m.SimUnique, TPS: cfg.SimTPS})

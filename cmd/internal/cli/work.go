@@ -37,6 +37,7 @@ func (c *serverCmd) Run(a *app) error {
 type submitCmd struct {
 	config.Sweep   `embed:""`
 	config.Model   `embed:""`
+	config.VLLM    `embed:""`
 	config.Judge   `embed:""`
 	config.Workers `embed:"" hidden:""`
 	config.Server  `embed:""`
@@ -45,7 +46,7 @@ type submitCmd struct {
 
 // Run publishes the run's units and returns.
 func (c *submitCmd) Run(a *app) error {
-	cfg := config.Config{Sweep: c.Sweep, Model: c.Model, Judge: c.Judge, Workers: c.Workers, Server: c.Server, Hub: c.Hub}
+	cfg := config.Config{Sweep: c.Sweep, Model: c.Model, VLLM: c.VLLM, Judge: c.Judge, Workers: c.Workers, Server: c.Server, Hub: c.Hub}
 	def, err := define(a.ctx, cfg, a.log)
 	if err != nil {
 		return err
@@ -78,7 +79,10 @@ func (c *submitCmd) submit(a *app, cfg config.Config, def *definition) error {
 type generateCmd struct {
 	target       `embed:""`
 	config.Model `embed:""`
-	Generators   int `default:"1" help:"generators in this process"`
+	config.VLLM  `embed:""`
+	config.Hub   `embed:""`
+	Generators   int    `default:"1" help:"generators in this process; vLLM has one on each GPU, or as many as this with --gpus none"`
+	Logs         string `type:"path" placeholder:"DIR" help:"where vLLM's output goes, gpu0.log and so on; by default logs in the run's results folder if this machine has it, else lcbq-logs"`
 }
 
 // Run generates until interrupted.
@@ -86,6 +90,9 @@ func (c *generateCmd) Run(a *app) error {
 	return c.attach(a, "generate", func(s *session, m *store.Manifest) error {
 		if m.Model.Engine == "replay" && c.Completions == "" {
 			return usageError{fmt.Errorf("run %s replays recorded completions: name their file with --completions", m.ID)}
+		}
+		if m.Model.Engine == "vllm" {
+			return c.onGPUs(a, s, m)
 		}
 		src, err := newSource(a.ctx, c.Model, m.Model, a.log)
 		if err != nil {
@@ -97,6 +104,21 @@ func (c *generateCmd) Run(a *app) error {
 		err = runGenerators(a.ctx, s, &worker.Runs{Store: s.store}, src, c.Generators, src.inFlight(c.Requests, m.UnitSize), logs, pulses)
 		return errors.Join(interrupted(a, err), src.close())
 	})
+}
+
+// onGPUs generates with vLLM on this machine's GPUs until interrupted.
+func (c *generateCmd) onGPUs(a *app, s *session, m *store.Manifest) error {
+	f, err := openFleet(a.ctx, c.VLLM, c.Hub, c.Generators, m.Model, nil, a.log)
+	if err != nil {
+		return err
+	}
+	if err := f.Prepare(a.log, engineLogs(c.Logs, m.OutputDir)); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	g := &garage{session: s, runs: &worker.Runs{Store: s.store}, log: a.log, slots: fleetSlots(c.Requests, c.MaxNumSeqs, m.UnitSize)}
+	g.logs = func(name string) (*slog.Logger, error) { return a.log.With("worker", name), nil }
+	a.log.Info("generating", "run", m.ID, "engine", m.Model.Engine, "model", m.Model.Name, "engines", len(f.Members()), "server", s.url)
+	return errors.Join(interrupted(a, g.run(a.ctx, f, fleetPulses(f, g.slots))), f.Close())
 }
 
 // evaluateCmd is an evaluator process.

@@ -35,6 +35,7 @@ type Config struct {
 
 	GPU     int      // number for logs and ports
 	Device  string   // what CUDA_VISIBLE_DEVICES is set to: UUIDs, with commas between where TensorParallel > 1
+	NoGPU   bool     // hide every card in place of Device: for a vLLM that computes on the CPU
 	Environ []string // complete environment of the engine, CUDA_VISIBLE_DEVICES aside
 	Cache   string   // folder for compiled kernels, one for each GPU; "" leaves them where vLLM puts them
 	LogFile string   // where the engine's output is appended; "" discards it
@@ -57,6 +58,8 @@ type Config struct {
 	// Hurry, once closed, cuts the grace short: a person is waiting.
 	Hurry <-chan struct{}
 
+	Completions bool // the prompts are texts, for models without a chat template
+
 	Stream   bool // ask for streams; costs throughput
 	MaxN     int  // most choices of a request, default 32
 	InFlight int  // most samples in flight, default twice MaxNumSeqs
@@ -74,7 +77,7 @@ func (c Config) Validate() error {
 	}
 	check(c.Install != nil, "installed vllm", "nothing", "what Probe found")
 	check(strings.TrimSpace(c.Model) != "", "model", strconv.Quote(c.Model), "a name on the hub or a folder")
-	check(c.Device != "", "device", strconv.Quote(c.Device), "the UUID of a GPU")
+	check(c.Device != "" || c.NoGPU, "device", strconv.Quote(c.Device), "the UUID of a GPU")
 	check(c.MemoryShare >= 0 && c.MemoryShare <= 1, "share of GPU memory", c.MemoryShare, "more than 0 to 1")
 	check(c.TensorParallel >= 0, "tensor parallel size", c.TensorParallel, "at least 1")
 	check(c.MaxModelLen >= 0, "longest sequence", c.MaxModelLen, "at least 1")
@@ -83,7 +86,7 @@ func (c Config) Validate() error {
 	for _, name := range []string{"--port", "--host", "--uds"} {
 		check(!c.overridden(name), "extra argument", name, "none that says where the engine listens: it is found by itself")
 	}
-	if n := c.TensorParallel; n > 1 && len(strings.Split(c.Device, ",")) != n {
+	if n := c.TensorParallel; n > 1 && !c.NoGPU && len(strings.Split(c.Device, ",")) != n {
 		check(false, "device", c.Device, fmt.Sprintf("%d GPUs for tensor parallel size %d", n, n))
 	}
 	return errors.Join(errs...)
@@ -105,7 +108,7 @@ func (c Config) filled() Config {
 		c.DType = "half"
 	}
 	if c.MemoryShare == 0 {
-		c.MemoryShare = 0.95
+		c.MemoryShare = DefaultMemoryShare
 	}
 	set(&c.MaxModelLen, 2182)
 	set(&c.MaxNumSeqs, 512)
@@ -125,6 +128,10 @@ func (c Config) filled() Config {
 	}
 	return c
 }
+
+// DefaultMemoryShare is the share of a card's memory that an engine claims unless
+// Config.MemoryShare says otherwise.
+const DefaultMemoryShare = 0.95
 
 // Stagger is the delay between the starts of engines on one machine.
 const Stagger = 500 * time.Millisecond

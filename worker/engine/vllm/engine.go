@@ -27,8 +27,9 @@ type Engine struct {
 	changed chan struct{} // closed and replaced with every change of phase
 	socket  string        // where the server listens; "" while there is none
 	network string
-	running *process // nil while there is none
-	final   error    // why Run returned, once it has
+	running *process      // nil while there is none
+	final   error         // why Run returned, once it has
+	ended   chan struct{} // closed when Run has returned
 }
 
 // A Phase is what an engine is doing.
@@ -69,15 +70,12 @@ func New(cfg Config) (*Engine, error) {
 	if len(lacks) > 0 {
 		cfg.Log.Info("installed vllm lacks flags", "gpu", cfg.GPU, "flags", lacks)
 	}
-	if cfg.TensorParallel > 1 {
-		cfg.Log.Warn("tensor parallel engines are slow on cards without NVLink", "gpus", cfg.Device)
-	}
-	e := &Engine{cfg: cfg, args: args, changed: make(chan struct{})}
+	e := &Engine{cfg: cfg, args: args, changed: make(chan struct{}), ended: make(chan struct{})}
 	e.client, err = openai.New(openai.Config{
 		Endpoints: []string{"http://engine/v1"},
 		Dial:      e.dial,
 		Model:     cfg.Model, Name: "vllm",
-		MaxN: cfg.MaxN, InFlight: cfg.InFlight, Stream: cfg.Stream,
+		MaxN: cfg.MaxN, InFlight: cfg.InFlight, Stream: cfg.Stream, Completions: cfg.Completions,
 		// A restart loads the model anew; requests wait for it.
 		Patience: cfg.Ready + cfg.FreeFor + cfg.Grace,
 		Log:      cfg.Log.With("gpu", cfg.GPU),
@@ -133,28 +131,30 @@ func (e *Engine) Generate(ctx context.Context, r engine.Request) ([]engine.Compl
 	over := make(chan struct{})
 	defer close(over)
 	go func() {
-		for {
-			e.mu.Lock()
-			phase, changed, final := e.phase, e.changed, e.final
-			e.mu.Unlock()
-			if phase == Ended {
-				cancel(ended(final))
-				return
-			}
-			select {
-			case <-changed:
-			case <-over:
-				return
-			}
+		select {
+		case <-e.ended:
+			cancel(e.end())
+		case <-over:
 		}
 	}()
 	return e.client.Generate(ctx, r)
 }
 
-// ended says that no more samples will come.
-func ended(final error) error {
-	if final != nil {
-		return fmt.Errorf("engine has ended: %w", final)
+// Done is closed when Run has returned: no more samples will come.
+func (e *Engine) Done() <-chan struct{} { return e.ended }
+
+// Arguments returns what the server is started with behind `serve`, the place
+// where it listens aside.
+func (e *Engine) Arguments() []string {
+	return append(append([]string(nil), e.args...), e.cfg.Extra...)
+}
+
+// end says why no more samples will come.
+func (e *Engine) end() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.final != nil {
+		return fmt.Errorf("engine has ended: %w", e.final)
 	}
 	return errors.New("engine has ended")
 }
@@ -164,13 +164,13 @@ func ended(final error) error {
 func (e *Engine) Await(ctx context.Context) error {
 	for {
 		e.mu.Lock()
-		phase, changed, final := e.phase, e.changed, e.final
+		phase, changed := e.phase, e.changed
 		e.mu.Unlock()
 		switch phase {
 		case Serving:
 			return nil
 		case Ended:
-			return ended(final)
+			return e.end()
 		default:
 		}
 		select {

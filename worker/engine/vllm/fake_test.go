@@ -2,19 +2,12 @@ package vllm
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
-	"net/http"
 	"os"
-	"os/exec"
-	"os/signal"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -22,6 +15,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/lcbq/lcbq/worker/engine/vllm/vllmtest"
 )
 
 var rounds = flag.Int("rounds", 8, "rounds of the supervision test")
@@ -32,155 +27,13 @@ func TestMain(m *testing.M) {
 	if status, ok := Guardian(); ok {
 		os.Exit(status) //nolint:forbidigo // this process is not the test
 	}
-	if len(os.Args) > 1 {
-		switch os.Args[1] {
-		case "serve":
-			os.Exit(serve(os.Args[2:])) //nolint:forbidigo // this process is not the test
-		case "child":
-			os.Exit(child(os.Args[2:])) //nolint:forbidigo // this process is not the test
-		case "supervise":
-			os.Exit(stand(os.Args[2:])) //nolint:forbidigo // this process is not the test
-		}
+	if status, ok := vllmtest.Main(os.Args[1:]); ok {
+		os.Exit(status) //nolint:forbidigo // this process is not the test
+	}
+	if len(os.Args) > 1 && os.Args[1] == "supervise" {
+		os.Exit(stand(os.Args[2:])) //nolint:forbidigo // this process is not the test
 	}
 	goleak.VerifyTestMain(m)
-}
-
-// The fake's behaviours, named in the variable FAKE with commas between.
-const (
-	forks     = "forks"      // has a child that ignores SIGTERM, and that one a child in a session of its own
-	stubborn  = "stubborn"   // ignores SIGTERM
-	hangs     = "hangs"      // never listens
-	breaks    = "breaks"     // ends while loading
-	noModel   = "no-model"   // ends while loading, for good
-	dies      = "dies"       // ends after a moment of serving
-	sickly    = "sickly"     // says that it is unhealthy, after having been healthy once
-	holdsPort = "holds-port" // its child listens in its place, and goes on when the leader is killed
-)
-
-const helpText = `usage: vllm serve [model_tag] [options]
-  --dtype {auto,half} --max-model-len N --gpu-memory-utilization F --max-num-seqs N
-  --max-num-batched-tokens N --generation-config G --enable-prefix-caching, --no-enable-prefix-caching
-  --trust-remote-code --seed SEED --tensor-parallel-size N --host H --port P`
-
-// serve plays `vllm serve`.
-func serve(args []string) int {
-	help, _ := os.LookupEnv("FAKE_HELP")
-	if slices.Contains(args, "--help=all") && help == "old" {
-		_, _ = fmt.Fprintln(os.Stderr, "error: argument -h/--help: ignored explicit argument 'all'")
-		return 2
-	}
-	if slices.ContainsFunc(args, func(s string) bool { return strings.HasPrefix(s, "--help") }) {
-		_, _ = fmt.Fprintln(os.Stdout, helpText)
-		if help == "" {
-			_, _ = fmt.Fprintln(os.Stdout, "  --uds UDS --shutdown_timeout S")
-		}
-		return 0
-	}
-	behaviours, _ := os.LookupEnv("FAKE")
-	is := func(name string) bool { return slices.Contains(strings.Split(behaviours, ","), name) }
-	_, _ = fmt.Fprintln(os.Stderr, "INFO loading", args)
-	if is(stubborn) {
-		signal.Ignore(syscall.SIGTERM)
-	}
-	if is(forks) {
-		spawnChild(false, "child", "parent")
-	}
-	switch {
-	case is(noModel):
-		_, _ = fmt.Fprintln(os.Stderr, "OSError: m is not a local folder and is not a valid model identifier listed on 'https://huggingface.co/models'")
-		return 1
-	case is(breaks):
-		_, _ = fmt.Fprintln(os.Stderr, "ValueError: Free memory on device (3.1/79.1 GiB) on startup is less than desired GPU memory utilization (0.95, 75.1 GiB).")
-		return 1
-	case is(hangs):
-		select {}
-	}
-	if is(holdsPort) {
-		spawnChild(false, append([]string{"child", "listen"}, args...)...)
-		select {}
-	}
-	return listenAndServe(args, is(dies), is(sickly))
-}
-
-// spawnChild starts this program again and waits until it says that it is there.
-func spawnChild(own bool, args ...string) {
-	cmd := exec.CommandContext(context.Background(), "/proc/self/exe", args...) //nolint:gosec // it is this test
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: own}
-	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
-	if err == nil {
-		err = cmd.Start()
-	}
-	if err != nil {
-		panic(err)
-	}
-	_, _ = io.ReadFull(out, make([]byte, 1))
-}
-
-// child plays what an engine forks: a process that nobody's SIGTERM ends.
-func child(args []string) int {
-	signal.Ignore(syscall.SIGTERM)
-	switch args[0] {
-	case "parent":
-		spawnChild(true, "child", "loner")
-	case "listen":
-		_, _ = os.Stdout.WriteString("!")
-		return listenAndServe(args[1:], false, false)
-	}
-	_, _ = os.Stdout.WriteString("!")
-	for { // not select{}: with nothing else to do the runtime would call it a deadlock
-		time.Sleep(time.Hour) //nolint:forbidigo // this process waits to be killed
-	}
-}
-
-// listenAndServe answers like a server of the model m.
-func listenAndServe(args []string, dies, sickly bool) int {
-	network, at := "tcp", "127.0.0.1:"
-	for i, a := range args {
-		switch a {
-		case "--uds":
-			network, at = "unix", args[i+1]
-		case "--port":
-			at += args[i+1]
-		}
-	}
-	l, err := (&net.ListenConfig{}).Listen(context.Background(), network, at)
-	if err != nil {
-		_, _ = fmt.Fprintln(os.Stderr, "ERROR", err)
-		return 1
-	}
-	looks := 0
-	mux := http.NewServeMux()
-	mux.HandleFunc("/health", func(w http.ResponseWriter, _ *http.Request) {
-		if looks++; sickly && looks > 1 {
-			w.WriteHeader(http.StatusServiceUnavailable)
-		}
-	})
-	mux.HandleFunc("/v1/models", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"data":[{"id":"m"}]}`) })
-	mux.HandleFunc("/version", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"version":"0.99"}`) })
-	mux.HandleFunc("/metrics", func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = io.WriteString(w, "vllm:num_requests_running 3\n")
-	})
-	served := make(chan struct{}, 100)
-	mux.HandleFunc("/v1/chat/completions", func(w http.ResponseWriter, r *http.Request) {
-		var body struct {
-			N int `json:"n"`
-		}
-		_ = json.NewDecoder(r.Body).Decode(&body)
-		one := fmt.Sprintf(`{"message":{"content":"from %d"},"finish_reason":"stop","token_ids":[1]}`, os.Getpid())
-		_, _ = io.WriteString(w, `{"choices":[`+strings.TrimSuffix(strings.Repeat(one+",", body.N), ",")+`]}`)
-		served <- struct{}{}
-	})
-	if dies {
-		go func() {
-			<-served                          // the first token, asked for before anybody waits for samples
-			time.Sleep(20 * time.Millisecond) //nolint:forbidigo // a moment of serving
-			os.Exit(3)                        //nolint:forbidigo // this process is not the test
-		}()
-	}
-	_, _ = fmt.Fprintln(os.Stderr, "INFO serving at", at)
-	_ = (&http.Server{Handler: mux, ReadHeaderTimeout: time.Second}).Serve(l)
-	return 1
 }
 
 // stand plays lcbq: it supervises one engine until it is killed.
@@ -225,7 +78,7 @@ func newNest(t *testing.T) nest {
 // environ returns the environment of a fake with the given behaviours. The race
 // detector must not hold each process back for a second at its end.
 func (n nest) environ(behaviours ...string) []string {
-	return append(os.Environ(), n.mark, "FAKE="+strings.Join(behaviours, ","), "GORACE=atexit_sleep_ms=0")
+	return append(os.Environ(), n.mark, vllmtest.Behaviours+"="+strings.Join(behaviours, ","), "GORACE=atexit_sleep_ms=0")
 }
 
 // config returns the configuration of a fake with the given behaviours.

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/lcbq/lcbq/worker/engine/vllm/vllmtest"
 )
 
 // lcbq starts a process that supervises an engine, and waits until that serves.
@@ -37,7 +39,7 @@ func lcbq(t *testing.T, n nest, behaviours ...string) *exec.Cmd {
 func TestKilledLcbq(t *testing.T) {
 	t.Parallel()
 	n := newNest(t)
-	cmd := lcbq(t, n, forks, stubborn)
+	cmd := lcbq(t, n, vllmtest.Forks, vllmtest.Stubborn)
 	if left := n.processes(t, "child loner"); len(left) != 1 {
 		t.Fatalf("grandchildren: %v, want one", left)
 	}
@@ -63,7 +65,7 @@ func TestKilledLcbq(t *testing.T) {
 func TestKilledLcbqAndGuardian(t *testing.T) {
 	t.Parallel()
 	n := newNest(t)
-	cmd := lcbq(t, n, forks)
+	cmd := lcbq(t, n, vllmtest.Forks)
 	guardian := n.one(t, guardianName)
 	_ = syscall.Kill(cmd.Process.Pid, syscall.SIGSTOP) // or it would see the guardian die
 	_ = syscall.Kill(guardian, syscall.SIGKILL)

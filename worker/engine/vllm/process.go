@@ -208,6 +208,11 @@ func forget(path string) {
 	}
 }
 
+// Reclaim ends what an earlier lcbq's engine left behind, as the state file
+// remembers it. It returns an error where a running lcbq has an engine there.
+// [Engine.Run] does the same; a caller does it before, to refuse early.
+func Reclaim(ctx context.Context, state string) error { return reclaim(ctx, state) }
+
 // reclaim ends what an earlier lcbq's engine left behind, which takes the death
 // of both lcbq and its guardian at once. An engine whose guardian lives is either
 // being ended at this moment or belongs to a running lcbq.

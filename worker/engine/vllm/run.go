@@ -47,6 +47,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.final = err
 	e.mu.Unlock()
 	e.enter(Ended)
+	close(e.ended)
 	return err
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/lcbq/lcbq/worker/engine"
+	"github.com/lcbq/lcbq/worker/engine/vllm/vllmtest"
 )
 
 var anyRequest = engine.Request{QuestionID: "q", N: 3, Messages: []engine.Message{{Role: "user", Content: "x"}}, Sampling: engine.Sampling{Temperature: 1, MaxTokens: 9}}
@@ -26,7 +27,7 @@ func TestRounds(t *testing.T) {
 			t.Parallel()
 			n := newNest(t)
 			var is []string
-			for _, b := range []string{forks, stubborn, hangs, dies, breaks, holdsPort, sickly} {
+			for _, b := range []string{vllmtest.Forks, vllmtest.Stubborn, vllmtest.Hangs, vllmtest.Dies, vllmtest.Breaks, vllmtest.HoldsPort, vllmtest.Sickly} {
 				if rand.N(3) == 0 {
 					is = append(is, b)
 				}
@@ -77,8 +78,8 @@ func TestServes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			n := newNest(t)
-			cfg := n.config(t, forks, stubborn)
-			cfg.Environ = append(cfg.Environ, "FAKE_HELP="+help)
+			cfg := n.config(t, vllmtest.Forks, vllmtest.Stubborn)
+			cfg.Environ = append(cfg.Environ, vllmtest.OldHelp+"="+help)
 			var err error
 			if cfg.Install, err = Probe(t.Context(), cfg.Environ, os.Args[0]); err != nil {
 				t.Fatal(err)
@@ -91,7 +92,7 @@ func TestServes(t *testing.T) {
 				t.Fatalf("Generate = %v, %v, want three samples", got, err)
 			}
 			pid := n.one(t, " serve ")
-			if want := fmt.Sprintf("from %d", pid); got[0].Text != want || e.Info() != (engine.Info{Name: "vllm", Model: "m", Version: "0.99"}) {
+			if want := fmt.Sprintf("from %d\n", pid); !strings.HasPrefix(got[0].Text, want) || e.Info() != (engine.Info{Name: "vllm", Model: "m", Version: "0.99"}) {
 				t.Errorf("sample %q, Info %+v, want %q and version 0.99", got[0].Text, e.Info(), want)
 			}
 			if !e.Owns(pid) || !e.Owns(n.one(t, "child loner")) || e.Owns(os.Getpid()) {
@@ -102,8 +103,8 @@ func TestServes(t *testing.T) {
 			if err := errors.Join(err, err2); err != nil || ours.session == theirs.session {
 				t.Errorf("engine in session %d, %v, want another than ours: Ctrl-C is not for it", theirs.session, err)
 			}
-			if l, err := e.Load(t.Context()); err != nil || l.Running != 3 {
-				t.Errorf("Load = %+v, %v, want 3 running", l, err)
+			if l, err := e.Load(t.Context()); err != nil || l.Generated != float64(got[0].Tokens+got[1].Tokens+got[2].Tokens+1) {
+				t.Errorf("Load = %+v, %v, want the tokens of three samples and of the first one", l, err)
 			}
 			if e.Phase() != Serving {
 				t.Errorf("Phase = %v, want serving", e.Phase())
@@ -137,7 +138,7 @@ func TestRestarts(t *testing.T) {
 		t.Run(strings.TrimSpace(victim), func(t *testing.T) {
 			t.Parallel()
 			n := newNest(t)
-			cfg := n.config(t, forks)
+			cfg := n.config(t, vllmtest.Forks)
 			cfg.Grace = time.Hour // which nobody waits for once the leader has ended
 			e, stop := start(t, cfg)
 			for range 2 {
@@ -154,7 +155,7 @@ func TestRestarts(t *testing.T) {
 				})
 			}
 			got, err := e.Generate(t.Context(), anyRequest)
-			if err != nil || got[0].Text != fmt.Sprintf("from %d", n.one(t, " serve ")) {
+			if err != nil || !strings.HasPrefix(got[0].Text, fmt.Sprintf("from %d\n", n.one(t, " serve "))) {
 				t.Errorf("Generate = %+v, %v, want samples of the new engine", got, err)
 			}
 			if n := len(n.processes(t, "child loner")); n != 1 {
@@ -175,18 +176,18 @@ func TestFailures(t *testing.T) {
 		starts int
 		want   []string
 	}{
-		{breaks, 3, []string{"engine of GPU 0: failed 3 times in a row: ended while loading: exit status 1", "Free memory on device (3.1/79.1 GiB)", "see who holds it"}},
-		{noModel, 1, []string{"no restart helps", "m is not a local folder", "the model is not there: check its name"}},
-		{hangs, 3, []string{"failed 3 times in a row: not ready within", "INFO loading"}},
-		{dies, 3, []string{"failed 3 times in a row: ended", "exit status 3"}},
-		{sickly, 3, []string{"failed 3 times in a row: does not answer: status 503"}},
+		{vllmtest.Breaks, 3, []string{"engine of GPU 0: failed 3 times in a row: ended while loading: exit status 1", "Free memory on device (3.1/79.1 GiB)", "see who holds it"}},
+		{vllmtest.NoModel, 1, []string{"no restart helps", "m is not a local folder", "the model is not there: check its name"}},
+		{vllmtest.Hangs, 3, []string{"failed 3 times in a row: not ready within", "INFO loading"}},
+		{vllmtest.Dies, 3, []string{"failed 3 times in a row: ended", "exit status 3"}},
+		{vllmtest.Sickly, 3, []string{"failed 3 times in a row: does not answer: status 503"}},
 	} {
 		t.Run(tt.is, func(t *testing.T) {
 			t.Parallel()
 			n := newNest(t)
-			cfg := n.config(t, tt.is, forks)
+			cfg := n.config(t, tt.is, vllmtest.Forks)
 			cfg.Restarts = 2
-			if tt.is == hangs {
+			if tt.is == vllmtest.Hangs {
 				cfg.Ready = 500 * time.Millisecond
 			}
 			e, err := New(cfg)
@@ -216,7 +217,7 @@ func TestFailures(t *testing.T) {
 func TestUptimeResets(t *testing.T) {
 	t.Parallel()
 	n := newNest(t)
-	cfg := n.config(t, dies)
+	cfg := n.config(t, vllmtest.Dies)
 	cfg.Restarts, cfg.Uptime = 1, time.Nanosecond
 	e, stop := start(t, cfg)
 	until(t, "it was started five times", func() bool {
@@ -233,7 +234,7 @@ func TestUptimeResets(t *testing.T) {
 func TestHurry(t *testing.T) {
 	t.Parallel()
 	n := newNest(t)
-	cfg := n.config(t, stubborn)
+	cfg := n.config(t, vllmtest.Stubborn)
 	hurry := make(chan struct{})
 	cfg.Grace, cfg.Hurry = time.Hour, hurry
 	e, stop := start(t, cfg)
