@@ -67,12 +67,26 @@ type Scored struct {
 // A Dead is what DEAD carries: a unit given up, why, and the message to requeue.
 type Dead struct {
 	Subject    string `json:"subject"` // where the message was, and where a requeue puts it back
-	Reason     string `json:"reason"`
+	Stage      Stage  `json:"stage"`
+	Reason     Reason `json:"reason"`
+	Error      string `json:"error"` // the last one
 	Worker     string `json:"worker"`
 	Deliveries uint64 `json:"deliveries"`
 	At         int64  `json:"at_ms"` // Unix milliseconds
 	Body       []byte `json:"body"`
 }
+
+// A Reason says why a unit was given up, and so what may help.
+type Reason string
+
+// The reasons.
+const (
+	Poison     Reason = "poison"     // no retry helps: it does not decode, or is no unit of any run
+	TooLarge   Reason = "too large"  // its output is beyond the server's message limit: a smaller --unit-size helps
+	Exhausted  Reason = "exhausted"  // every try ended in an error
+	Unanswered Reason = "unanswered" // handed out as often as allowed, and no worker lived to answer
+	Terminated Reason = "terminated" // taken off its queue by another program
+)
 
 // compressFrom is the size from which a message is compressed. Below it zstd's
 // frame costs more than it saves; a batch of a hundred programs shrinks fivefold.

@@ -11,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/lcbq/lcbq/stream"
@@ -46,8 +45,9 @@ type Loop struct {
 	Stage  stream.Stage
 	Queue  *queue.Queue
 	Handle Handler
-	Slots  int           // units in flight; at least 1
-	Grace  time.Duration // how long handlers may go on once Run's ctx is done
+	Serves func(ctx context.Context, run string) (bool, error) // whether this worker can do the run's units; nil for all
+	Slots  int                                                 // units in flight; at least 1
+	Grace  time.Duration                                       // how long handlers may go on once Run's ctx is done
 	Pulse  *Pulse
 	Log    *slog.Logger
 
@@ -96,76 +96,12 @@ func (l *Loop) pull(ctx, work context.Context, flight *sync.WaitGroup) error {
 		if err != nil {
 			return err
 		}
-		beat := queue.BeatOf(pull.consumer)
+		beat := pull.beat
 		flight.Go(func() {
 			defer func() { <-slots }()
 			l.handle(work, msg, beat)
 		})
 	}
-}
-
-// A puller asks the server for one message at a time and outlives the server's
-// restarts.
-type puller struct {
-	loop     *Loop
-	consumer jetstream.Consumer
-	pause    time.Duration
-}
-
-// Pauses between attempts to pull while the server does not answer. The client
-// reconnects by itself; this only keeps the log and the CPU quiet meanwhile.
-const (
-	firstPause = 100 * time.Millisecond
-	mostPause  = 5 * time.Second
-)
-
-// next returns the next message. It returns an error only when ctx is done or
-// the connection is closed for good.
-func (p *puller) next(ctx context.Context) (jetstream.Msg, error) {
-	for {
-		msg, err := p.try(ctx)
-		switch {
-		case err == nil:
-			if p.pause > 0 {
-				p.loop.Log.Info("pulling again", "stage", p.loop.Stage)
-				p.pause = 0
-			}
-			return msg, nil
-		case ctx.Err() != nil:
-			return nil, ctx.Err()
-		case errors.Is(err, nats.ErrConnectionClosed):
-			return nil, fmt.Errorf("pull from %s: %w", p.loop.Stage.Stream(), err)
-		case nothingYet(err):
-			continue
-		}
-		// The server restarts, or its owner made the consumer anew.
-		p.consumer = nil
-		if p.pause == 0 {
-			p.loop.Log.Warn("server does not answer, waiting for it", "stage", p.loop.Stage, "err", err)
-		}
-		p.pause = min(max(firstPause, 2*p.pause), mostPause)
-		select {
-		case <-time.After(p.pause):
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
-}
-
-func (p *puller) try(ctx context.Context) (jetstream.Msg, error) {
-	if p.consumer == nil {
-		c, err := p.loop.Queue.Consumer(ctx, p.loop.Stage)
-		if err != nil {
-			return nil, err
-		}
-		p.consumer = c
-	}
-	return p.consumer.Next(jetstream.FetchContext(ctx))
-}
-
-// nothingYet reports whether err only says that no message came in time.
-func nothingYet(err error) bool {
-	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, jetstream.ErrNoMessages)
 }
 
 // handle works on one message and settles it. Settling uses no context of the
@@ -222,6 +158,9 @@ func (l *Loop) settle(ctx context.Context, log *slog.Logger, msg jetstream.Msg, 
 	case err == nil:
 		l.Pulse.units.Add(1)
 		serr = msg.Ack()
+	case errors.Is(err, ErrCancelled):
+		log.Debug("unit dropped", "err", err)
+		serr = msg.Ack()
 	case errors.Is(err, ErrUnfit):
 		serr = msg.Nak()
 		l.stop(err)
@@ -248,14 +187,22 @@ func (l *Loop) settle(ctx context.Context, log *slog.Logger, msg jetstream.Msg, 
 func (l *Loop) bury(ctx context.Context, msg jetstream.Msg, m Message, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleWait)
 	defer cancel()
-	err := l.Queue.Bury(ctx, stream.Dead{
-		Subject: msg.Subject(), Reason: cause.Error(), Worker: l.Pulse.Name(),
+	d := stream.Dead{
+		Subject: msg.Subject(), Reason: stream.Exhausted, Error: cause.Error(), Worker: l.Pulse.Name(),
 		Deliveries: m.Deliveries, At: time.Now().UnixMilli(), Body: msg.Data(),
-	})
-	if err != nil {
+	}
+	switch {
+	case errors.Is(cause, stream.ErrPoison):
+		d.Reason = stream.Poison
+	case errors.Is(cause, queue.ErrTooLarge):
+		d.Reason = stream.TooLarge
+	}
+	if err := l.Queue.Bury(ctx, d); err != nil {
 		return err
 	}
-	return msg.TermWithReason(firstLine(cause))
+	// Acked, not terminated: an advisory of a termination is then always about
+	// another program's.
+	return msg.Ack()
 }
 
 // retryPause grows from one second to a minute: a fault that a second cures costs

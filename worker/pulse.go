@@ -79,9 +79,3 @@ func (p *Pulse) snapshot() store.Worker {
 	w.Samples, w.Cached = p.Samples.Load(), p.Cached.Load()
 	return w
 }
-
-// firstLine returns the first line of an error's text, for the server's advisory.
-func firstLine(err error) string {
-	line, _, _ := strings.Cut(err.Error(), "\n")
-	return line
-}

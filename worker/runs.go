@@ -6,24 +6,37 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/store"
 )
 
-// Runs remembers manifests, so that a unit does not cost a look-up. What a
-// manifest says of a unit never changes; a manifest that does not know a unit yet
-// is read again. It is safe for concurrent use.
+// ErrCancelled marks a unit of a run that was cancelled. It is dropped: nobody
+// wants its samples, and it is no poison either.
+var ErrCancelled = errors.New("run is cancelled")
+
+// remembered is how long a manifest counts as the present one. What it says of a
+// unit never changes; that its run was cancelled is news for so long.
+const remembered = 2 * time.Second
+
+// Runs remembers manifests, so that a unit does not cost a look-up. A manifest
+// that does not know a unit yet is read again. It is safe for concurrent use.
 type Runs struct {
 	Store *store.Store
 
 	mu    sync.Mutex
-	known map[string]*store.Manifest
+	known map[string]known
+}
+
+type known struct {
+	manifest *store.Manifest
+	at       time.Time
 }
 
 // Unit returns the manifest of the unit's run, the unit's question, and which
 // samples the unit is. Its error wraps stream.ErrPoison if the run does not exist
-// or has no such unit.
+// or has no such unit, and ErrCancelled if nobody wants it any more.
 func (r *Runs) Unit(ctx context.Context, u stream.Unit) (*store.Manifest, store.Question, stream.Task, error) {
 	// A unit is published after its manifest is written: one that the remembered
 	// manifest does not know asks for the present one.
@@ -31,6 +44,9 @@ func (r *Runs) Unit(ctx context.Context, u stream.Unit) (*store.Manifest, store.
 		m, err := r.run(ctx, u.Run, fresh)
 		if err != nil {
 			return nil, store.Question{}, stream.Task{}, err
+		}
+		if m.Cancelled != 0 {
+			return nil, store.Question{}, stream.Task{}, fmt.Errorf("run %s: %w", m.ID, ErrCancelled)
 		}
 		q, ok := m.Question(u.Question)
 		if tasks := m.Tasks(q, u.Temperature); ok && u.Index < len(tasks) && slices.Contains(m.Temperatures, u.Temperature) {
@@ -40,12 +56,18 @@ func (r *Runs) Unit(ctx context.Context, u stream.Unit) (*store.Manifest, store.
 	return nil, store.Question{}, stream.Task{}, fmt.Errorf("run %s has no unit %d of %s: %w", u.Run, u.Index, u.Key(), stream.ErrPoison)
 }
 
+// Run returns the manifest of a run, at most remembered old. Its error wraps
+// stream.ErrPoison if there is none.
+func (r *Runs) Run(ctx context.Context, id string) (*store.Manifest, error) {
+	return r.run(ctx, id, false)
+}
+
 func (r *Runs) run(ctx context.Context, id string, fresh bool) (*store.Manifest, error) {
 	r.mu.Lock()
-	m := r.known[id]
+	k, ok := r.known[id]
 	r.mu.Unlock()
-	if m != nil && !fresh {
-		return m, nil
+	if ok && !fresh && time.Since(k.at) < remembered {
+		return k.manifest, nil
 	}
 	m, _, err := r.Store.Run(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
@@ -63,7 +85,7 @@ func (r *Runs) Learn(m *store.Manifest) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.known == nil {
-		r.known = make(map[string]*store.Manifest)
+		r.known = make(map[string]known)
 	}
-	r.known[m.ID] = m
+	r.known[m.ID] = known{m, time.Now()}
 }

@@ -89,23 +89,26 @@ type Lag struct {
 	Bytes       uint64 `json:"bytes"`       // on disk
 }
 
-// Lag returns what waits in stage, as `nats consumer report` counts it.
+// Lag returns what waits in stage, as `nats consumer report` counts it, over all
+// runs.
 func (q *Queue) Lag(ctx context.Context, stage stream.Stage) (Lag, error) {
 	s, err := q.stream(ctx, stage.Stream())
 	if err != nil {
 		return Lag{}, err
 	}
-	c, err := s.Consumer(ctx, consumers[stage])
+	infos, err := q.laneInfos(ctx, stage)
 	if err != nil {
-		return Lag{}, fmt.Errorf("look up consumer %s: %w", consumers[stage], err)
+		return Lag{}, err
 	}
 	si, err := s.Info(ctx)
 	if err != nil {
 		return Lag{}, fmt.Errorf("read stream %s: %w", stage.Stream(), err)
 	}
-	info := c.CachedInfo() // fresh: the look-up read it
-	return Lag{
-		Waiting: info.NumPending, InFlight: info.NumAckPending, Redelivered: info.NumRedelivered,
-		Stored: si.State.Msgs, Bytes: si.State.Bytes,
-	}, nil
+	lag := Lag{Stored: si.State.Msgs, Bytes: si.State.Bytes}
+	for _, info := range infos {
+		lag.Waiting += info.NumPending
+		lag.InFlight += info.NumAckPending
+		lag.Redelivered += info.NumRedelivered
+	}
+	return lag, nil
 }

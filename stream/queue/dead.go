@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -15,6 +16,10 @@ import (
 // unit dies once. A subject that is not one of lcbq's own, a stranger's publish,
 // is buried as it is.
 func (q *Queue) Bury(ctx context.Context, d stream.Dead) error {
+	if d.Stage == "" {
+		stage, _, _ := strings.Cut(d.Subject, ".")
+		d.Stage = stream.Stage(stage)
+	}
 	body, err := stream.Encode(d)
 	if err != nil {
 		return err
@@ -23,44 +28,135 @@ func (q *Queue) Bury(ctx context.Context, d stream.Dead) error {
 	return err
 }
 
-// DeadUnits returns the units given up of a run, or of all runs if run is empty.
+// DeadUnits returns the units given up of a run, or of all runs if run is empty,
+// in the order of their subjects. It reads each one: to count them use DeadCount.
 func (q *Queue) DeadUnits(ctx context.Context, run string) ([]stream.Dead, error) {
+	subjects, err := q.deadSubjects(ctx, run)
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(subjects)
+	var dead []stream.Dead
+	for _, subject := range subjects {
+		d, err := q.DeadUnit(ctx, strings.TrimPrefix(subject, "dead."))
+		if errors.Is(err, ErrNotFound) {
+			continue // requeued since it was listed
+		}
+		if err != nil {
+			return nil, err
+		}
+		dead = append(dead, d)
+	}
+	return dead, nil
+}
+
+// DeadUnit returns the unit that was given up under subject, or ErrNotFound.
+func (q *Queue) DeadUnit(ctx context.Context, subject string) (stream.Dead, error) {
+	var d stream.Dead
+	msg, err := q.last(ctx, stream.DeadStream, "dead."+subject)
+	if err != nil {
+		return d, err
+	}
+	if err := stream.Decode(msg.Data, &d); err != nil {
+		return d, fmt.Errorf("read dead.%s: %w", subject, err)
+	}
+	return d, nil
+}
+
+// DeadCount returns how many units of a run were given up.
+func (q *Queue) DeadCount(ctx context.Context, run string) (int, error) {
+	subjects, err := q.deadSubjects(ctx, run)
+	return len(subjects), err
+}
+
+func (q *Queue) deadSubjects(ctx context.Context, run string) ([]string, error) {
 	filter := "dead.>"
 	if run != "" {
 		filter = "dead.*." + run + ".>"
 	}
-	var dead []stream.Dead
+	var subjects []string
 	err := q.each(ctx, stream.DeadStream, filter, func(subject string) error {
-		msg, err := q.last(ctx, stream.DeadStream, subject)
-		if errors.Is(err, ErrNotFound) {
-			return nil // requeued since it was listed
-		}
-		if err != nil {
-			return err
-		}
-		var d stream.Dead
-		if err := stream.Decode(msg.Data, &d); err != nil {
-			return fmt.Errorf("read %s: %w", subject, err)
-		}
-		dead = append(dead, d)
+		subjects = append(subjects, subject)
 		return nil
 	})
-	return dead, err
+	return subjects, err
+}
+
+// DeadIn returns the units given up of a question, or of a whole run if question
+// is negative, with the stage in which each was given up.
+func (q *Queue) DeadIn(ctx context.Context, run string, question int) (map[stream.Unit]stream.Stage, error) {
+	filter := "dead.*." + run + ".>"
+	if question >= 0 {
+		filter = fmt.Sprintf("dead.*.%s.q%d.>", run, question)
+	}
+	units := make(map[stream.Unit]stream.Stage)
+	err := q.each(ctx, stream.DeadStream, filter, func(subject string) error {
+		stage, u, err := stream.ParseSubject(strings.TrimPrefix(subject, "dead."))
+		if err == nil {
+			units[u] = stage
+		}
+		return nil
+	})
+	return units, err
+}
+
+// DeadOf returns the units given up of a cell, by index, with the stages in which
+// each was given up.
+func (q *Queue) DeadOf(ctx context.Context, c stream.Cell) (map[int][]stream.Stage, error) {
+	units := make(map[int][]stream.Stage)
+	err := q.each(ctx, stream.DeadStream, "dead.*."+c.Key()+".>", func(subject string) error {
+		stage, u, err := stream.ParseSubject(strings.TrimPrefix(subject, "dead."))
+		if err == nil {
+			units[u.Index] = append(units[u.Index], stage)
+		}
+		return nil
+	})
+	return units, err
 }
 
 // Requeue puts a dead unit back where it was and removes it from DEAD. A crash
 // between the two leaves both; the unit's unique subjects keep that harmless.
+//
+// COMBINE keeps its units, given up or not: there the unit is taken away first, so
+// that the combiner is handed it anew. DEAD holds it meanwhile.
 func (q *Queue) Requeue(ctx context.Context, d stream.Dead) error {
-	stage, _, _ := strings.Cut(d.Subject, ".")
-	if _, err := q.put(ctx, stream.Stage(stage).Stream(), d.Subject, d.Body); err != nil {
+	stage, u, err := stream.ParseSubject(d.Subject)
+	if err != nil {
+		return fmt.Errorf("requeue: %w\nit is no unit of lcbq's; remove it with 'nats stream purge %s --subject dead.%s'", err, stream.DeadStream, d.Subject)
+	}
+	if stage == stream.Combine {
+		if err := q.Remove(ctx, stage, u); err != nil {
+			return err
+		}
+	}
+	if _, err := q.put(ctx, stage.Stream(), d.Subject, d.Body); err != nil {
 		return err
 	}
+	return q.Forgive(ctx, stage, u)
+}
+
+// Forgive removes a unit from DEAD, if it is there.
+func (q *Queue) Forgive(ctx context.Context, stage stream.Stage, u stream.Unit) error {
 	s, err := q.stream(ctx, stream.DeadStream)
 	if err != nil {
 		return err
 	}
-	if err := s.Purge(ctx, jetstream.WithPurgeSubject("dead."+d.Subject)); err != nil {
-		return fmt.Errorf("remove dead.%s: %w", d.Subject, err)
+	if err := s.Purge(ctx, jetstream.WithPurgeSubject(u.DeadSubject(stage))); err != nil {
+		return fmt.Errorf("remove %s: %w", u.DeadSubject(stage), err)
+	}
+	return nil
+}
+
+// ForgiveCombine removes from DEAD the units of a run that the combiner gave up.
+// They still lie in COMBINE: the next look at their cells decides anew.
+func (q *Queue) ForgiveCombine(ctx context.Context, run string) error {
+	s, err := q.stream(ctx, stream.DeadStream)
+	if err != nil {
+		return err
+	}
+	filter := "dead." + runFilter(stream.Combine, run)
+	if err := s.Purge(ctx, jetstream.WithPurgeSubject(filter)); err != nil {
+		return fmt.Errorf("remove %s: %w", filter, err)
 	}
 	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -90,14 +92,31 @@ func (q *Queue) Declare(ctx context.Context, replicas int) error {
 		if _, err := q.js.CreateOrUpdateStream(ctx, cfg); err != nil {
 			return fmt.Errorf("declare stream %s: %w", stage.Stream(), err)
 		}
-		if _, err := q.js.CreateOrUpdateConsumer(ctx, stage.Stream(), q.consumerConfig(stage)); err != nil {
-			return fmt.Errorf("declare consumer %s: %w", consumers[stage], err)
+		if err := q.declareConsumer(ctx, stage); err != nil {
+			return err
 		}
 	}
 	cfg := streamConfig(stream.DeadStream, "dead.>", jetstream.LimitsPolicy, replicas)
 	cfg.Description = "units given up, with the reason"
 	if _, err := q.js.CreateOrUpdateStream(ctx, cfg); err != nil {
 		return fmt.Errorf("declare stream %s: %w", stream.DeadStream, err)
+	}
+	return nil
+}
+
+// declareConsumer creates the stage's own consumer, or updates it. The run that it
+// serves stays: Arrange decides that.
+func (q *Queue) declareConsumer(ctx context.Context, stage stream.Stage) error {
+	cfg := q.consumerConfig(stage)
+	c, err := q.js.Consumer(ctx, stage.Stream(), cfg.Durable)
+	switch {
+	case err == nil:
+		cfg.FilterSubject, cfg.PauseUntil = c.CachedInfo().Config.FilterSubject, c.CachedInfo().Config.PauseUntil
+	case !errors.Is(err, jetstream.ErrConsumerNotFound):
+		return fmt.Errorf("look up consumer %s: %w", cfg.Durable, err)
+	}
+	if _, err := q.js.CreateOrUpdateConsumer(ctx, stage.Stream(), cfg); err != nil {
+		return fmt.Errorf("declare consumer %s: %w", cfg.Durable, err)
 	}
 	return nil
 }
@@ -140,18 +159,42 @@ func (q *Queue) Check(ctx context.Context) error {
 }
 
 // Restart forgets which units were handed out, so that they are handed out again
-// at once instead of after AckWait. Only the owner of the server may call it, at
-// start, when the workers of its former life are gone; a worker that lives on
-// merely repeats a unit that cannot be stored twice.
-func (q *Queue) Restart(ctx context.Context) error {
+// at once instead of after AckWait, and gives the unfinished runs their lanes.
+// Only the owner of the server may call it, at start, when the workers of its
+// former life are gone; a worker that lives on merely repeats a unit that cannot
+// be stored twice.
+func (q *Queue) Restart(ctx context.Context, runs ...Lane) error {
 	for _, stage := range stream.Stages {
-		err := q.js.DeleteConsumer(ctx, stage.Stream(), consumers[stage])
-		if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
-			return fmt.Errorf("delete consumer %s: %w", consumers[stage], err)
+		if err := q.restart(ctx, stage, runs); err != nil {
+			return err
 		}
-		if _, err := q.js.CreateOrUpdateConsumer(ctx, stage.Stream(), q.consumerConfig(stage)); err != nil {
-			return fmt.Errorf("declare consumer %s: %w", consumers[stage], err)
+	}
+	return q.Arrange(ctx, runs)
+}
+
+func (q *Queue) restart(ctx context.Context, stage stream.Stage, runs []Lane) error {
+	s, err := q.stream(ctx, stage.Stream())
+	if err != nil {
+		return err
+	}
+	names := s.ConsumerNames(ctx)
+	for name := range names.Name() {
+		if name != consumers[stage] && !strings.HasPrefix(name, consumers[stage]+"-") {
+			continue
 		}
+		if err := q.js.DeleteConsumer(ctx, stage.Stream(), name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+			return fmt.Errorf("delete consumer %s: %w", name, err)
+		}
+	}
+	if err := names.Err(); err != nil {
+		return fmt.Errorf("list consumers of %s: %w", stage.Stream(), err)
+	}
+	cfg := q.consumerConfig(stage)
+	if len(runs) > 0 && slices.Contains(laned, stage) && slices.ContainsFunc(runs, func(r Lane) bool { return r.Paused }) {
+		cfg.PauseUntil = new(time.Now().Add(pausedFor)) // until Arrange has told the runs apart
+	}
+	if _, err := q.js.CreateConsumer(ctx, stage.Stream(), cfg); err != nil {
+		return fmt.Errorf("declare consumer %s: %w", cfg.Durable, err)
 	}
 	return nil
 }
@@ -201,7 +244,8 @@ func (q *Queue) put(ctx context.Context, streamName, subject string, body []byte
 // its code with a full disk.
 func alreadyThere(err error) bool {
 	var api *jetstream.APIError
-	return errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence
+	return errors.As(err, &api) &&
+		(api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
 }
 
 // Has reports whether the unit is stored at stage.
@@ -220,6 +264,15 @@ func (q *Queue) Get(ctx context.Context, stage stream.Stage, u stream.Unit, v an
 		return err
 	}
 	return stream.Decode(msg.Data, v)
+}
+
+// Body returns the unit's message at stage as it is stored, or ErrNotFound.
+func (q *Queue) Body(ctx context.Context, stage stream.Stage, u stream.Unit) ([]byte, error) {
+	msg, err := q.last(ctx, stage.Stream(), u.Subject(stage))
+	if err != nil {
+		return nil, err
+	}
+	return msg.Data, nil
 }
 
 // stream returns the handle of a stream.

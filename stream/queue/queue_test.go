@@ -168,7 +168,7 @@ func TestDeadUnitsCanBePutBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dead := stream.Dead{Subject: task.Subject(stream.Generate), Reason: "engine gone", Worker: "gpu0", Deliveries: 12, Body: body}
+	dead := stream.Dead{Subject: task.Subject(stream.Generate), Reason: stream.Exhausted, Error: "engine gone", Worker: "gpu0", Deliveries: 12, Body: body}
 	for range 2 { // a crash between burying and terminating buries twice
 		if err := env.Queue.Bury(ctx, dead); err != nil {
 			t.Fatal(err)
@@ -178,7 +178,7 @@ func TestDeadUnitsCanBePutBack(t *testing.T) {
 		t.Errorf("DeadUnits of another run = %v, %v", got, err)
 	}
 	got, err := env.Queue.DeadUnits(ctx, "r1")
-	if err != nil || len(got) != 1 || got[0].Reason != "engine gone" || got[0].Deliveries != 12 {
+	if err != nil || len(got) != 1 || got[0].Reason != stream.Exhausted || got[0].Error != "engine gone" || got[0].Stage != stream.Generate || got[0].Deliveries != 12 {
 		t.Fatalf("DeadUnits = %+v, %v, want the one buried", got, err)
 	}
 	if err := env.Queue.Requeue(ctx, got[0]); err != nil {

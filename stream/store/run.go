@@ -1,10 +1,12 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -30,6 +32,8 @@ type Manifest struct {
 	Judge        Judge                `json:"judge"`
 	Published    bool                 `json:"published"` // every unit has been put into GENERATE once
 	Finished     int64                `json:"finished_ms,omitempty"`
+	Paused       int64                `json:"paused_ms,omitempty"`    // since when its units are not handed out
+	Cancelled    int64                `json:"cancelled_ms,omitempty"` // since when its units are dropped
 	Provenance   Provenance           `json:"provenance"`
 }
 
@@ -163,6 +167,25 @@ func (m *Manifest) Units() int {
 	return n
 }
 
+// Open reports whether there is work left to do for the run.
+func (m *Manifest) Open() bool { return m.Finished == 0 && m.Cancelled == 0 }
+
+// State says in a word or two what is going on with the run.
+func (m *Manifest) State() string {
+	switch {
+	case m.Cancelled != 0:
+		return "cancelled"
+	case m.Finished != 0:
+		return "finished"
+	case m.Paused != 0:
+		return "paused"
+	case !m.Published:
+		return "being published"
+	default:
+		return "running"
+	}
+}
+
 // Run returns a run's manifest and its revision, or ErrNotFound.
 func (s *Store) Run(ctx context.Context, id string) (*Manifest, uint64, error) {
 	var m Manifest
@@ -170,10 +193,18 @@ func (s *Store) Run(ctx context.Context, id string) (*Manifest, uint64, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	if m.Format > FormatVersion {
-		return nil, 0, fmt.Errorf("read run %s: its store has format %d, this lcbq knows %d\nuse the lcbq that made it, version %s or later", id, m.Format, FormatVersion, m.LCBQ)
+	if err := m.check(); err != nil {
+		return nil, 0, err
 	}
 	return &m, rev, nil
+}
+
+// check refuses a manifest that this lcbq might misread.
+func (m *Manifest) check() error {
+	if m.Format > FormatVersion {
+		return fmt.Errorf("read run %s: %w: format %d, this lcbq knows %d\nuse the lcbq that made it, version %s or later", m.ID, ErrNewer, m.Format, FormatVersion, m.LCBQ)
+	}
+	return nil
 }
 
 // PutRun writes a manifest by compare-and-set and returns its new revision;
@@ -205,9 +236,21 @@ func (s *Store) UpdateRun(ctx context.Context, id string, change func(*Manifest)
 	}
 }
 
-// Runs returns the ids of all runs.
-func (s *Store) Runs(ctx context.Context) ([]string, error) {
-	return keys(ctx, s.runs, ">")
+// Runs returns the manifests of all runs, the oldest first.
+func (s *Store) Runs(ctx context.Context) ([]*Manifest, error) {
+	var all []*Manifest
+	err := values(ctx, s.runs, ">", func(e jetstream.KeyValueEntry) error {
+		m := new(Manifest)
+		if err := json.Unmarshal(e.Value(), m); err != nil {
+			return fmt.Errorf("decode %s/%s: %w", runsBucket, e.Key(), err)
+		}
+		all = append(all, m)
+		return m.check()
+	})
+	slices.SortFunc(all, func(a, b *Manifest) int {
+		return cmp.Or(cmp.Compare(a.Created, b.Created), cmp.Compare(a.ID, b.ID))
+	})
+	return all, err
 }
 
 // PutProblem stores one problem row of a set, unless it is there already.
@@ -281,9 +324,9 @@ func (s *Store) RemoveWorker(ctx context.Context, w Worker) error {
 // Workers returns the heartbeats that have not faded.
 func (s *Store) Workers(ctx context.Context) ([]Worker, error) {
 	var ws []Worker
-	err := values(ctx, s.workers, ">", func(_ string, value []byte) error {
+	err := values(ctx, s.workers, ">", func(e jetstream.KeyValueEntry) error {
 		var w Worker
-		if err := json.Unmarshal(value, &w); err != nil {
+		if err := json.Unmarshal(e.Value(), &w); err != nil {
 			return fmt.Errorf("decode heartbeat: %w", err)
 		}
 		ws = append(ws, w)

@@ -9,6 +9,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -34,12 +36,24 @@ var (
 	ErrNotFound = errors.New("not in the store")
 	// ErrChanged: somebody else wrote first; read again and decide again.
 	ErrChanged = errors.New("changed since it was read")
+	// ErrNewer: a newer lcbq made the store. Nothing in it may be touched.
+	ErrNewer = errors.New("store was made by a newer lcbq")
 )
 
 // A Store is the buckets on one server. It is safe for concurrent use.
 type Store struct {
 	runs, cells, workers jetstream.KeyValue
 	problems             jetstream.ObjectStore
+
+	mu    sync.Mutex
+	known map[string]*knownCells // by run
+}
+
+// knownCells are the cells of a run as of a revision of their bucket. Cells are
+// marked and never unmarked, so that later looks need only what came since.
+type knownCells struct {
+	revision uint64
+	cells    map[stream.Cell]CellState
 }
 
 // Declare creates the buckets, or opens them if they are there.
@@ -117,7 +131,8 @@ func put(ctx context.Context, kv jetstream.KeyValue, key string, v any, revision
 		rev, err = kv.Update(ctx, key, b, revision)
 	}
 	var api *jetstream.APIError
-	if errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || errors.Is(err, jetstream.ErrKeyExists) {
+	if errors.As(err, &api) && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant) ||
+		errors.Is(err, jetstream.ErrKeyExists) {
 		return 0, fmt.Errorf("write %s/%s: %w", kv.Bucket(), key, ErrChanged)
 	}
 	if err != nil {
@@ -126,23 +141,10 @@ func put(ctx context.Context, kv jetstream.KeyValue, key string, v any, revision
 	return rev, nil
 }
 
-// keys returns the keys of kv that match filter.
-func keys(ctx context.Context, kv jetstream.KeyValue, filter string) ([]string, error) {
-	l, err := kv.ListKeysFiltered(ctx, filter)
-	if err != nil {
-		return nil, fmt.Errorf("list %s/%s: %w", kv.Bucket(), filter, err)
-	}
-	var ks []string
-	for k := range l.Keys() {
-		ks = append(ks, k)
-	}
-	return ks, ctx.Err()
-}
-
 // values calls f with every key and value of kv that match filter, in one pass
 // over the bucket.
-func values(ctx context.Context, kv jetstream.KeyValue, filter string, f func(key string, value []byte) error) error {
-	w, err := kv.Watch(ctx, filter, jetstream.IgnoreDeletes())
+func values(ctx context.Context, kv jetstream.KeyValue, filter string, f func(e jetstream.KeyValueEntry) error, opts ...jetstream.WatchOpt) error {
+	w, err := kv.Watch(ctx, filter, append(opts, jetstream.IgnoreDeletes())...)
 	if err != nil {
 		return fmt.Errorf("read %s/%s: %w", kv.Bucket(), filter, err)
 	}
@@ -153,7 +155,7 @@ func values(ctx context.Context, kv jetstream.KeyValue, filter string, f func(ke
 			if e == nil {
 				return nil // the end of what is there now
 			}
-			if err := f(e.Key(), e.Value()); err != nil {
+			if err := f(e); err != nil {
 				return err
 			}
 		case <-ctx.Done():
@@ -162,8 +164,8 @@ func values(ctx context.Context, kv jetstream.KeyValue, filter string, f func(ke
 	}
 }
 
-// A CellState is what remains of a cell once its file is durable. Its presence
-// decides for ever that late units of the cell are dropped.
+// A CellState is what remains of a cell once its file is durable. Its N decides for
+// ever that late units of the cell are dropped; it is 0 while no file is.
 type CellState struct {
 	N            int            `json:"n"` // samples in the file
 	Passed       int            `json:"passed"`
@@ -180,6 +182,10 @@ type CellState struct {
 	DoneAt       int64          `json:"done_at_ms"`
 	Generated    Work           `json:"generated"`
 	Judged       Work           `json:"judged"`
+
+	// Claim is set while a combiner gives the cell's next file its name. Fields
+	// above are then those of the file before it, or zero.
+	Claim *Claim `json:"claim,omitempty"`
 }
 
 // A Work is when a stage worked on a cell. The zero value knows nothing.
@@ -205,8 +211,17 @@ func (w *Work) Add(from, to int64, retries int) {
 // Seconds returns the time from the first start to the last end.
 func (w *Work) Seconds() float64 { return float64(w.To-w.From) / 1000 }
 
-// Cell returns the state of a cell and its revision, or ErrNotFound while it is
-// not done.
+// A Claim announces a cell's next file. It is written by compare-and-set, after
+// the temporary file of the claim before it was removed: so of two combiners that
+// write one cell, however long one of them stands still, only the one whose claim
+// is recorded can still rename.
+type Claim struct {
+	State CellState `json:"state"` // what the cell will be
+	Temp  string    `json:"temp"`  // name of the temporary file in the question's folder
+}
+
+// Cell returns the state of a cell and its revision, or ErrNotFound while nobody
+// has written it.
 func (s *Store) Cell(ctx context.Context, c stream.Cell) (CellState, uint64, error) {
 	var st CellState
 	rev, err := get(ctx, s.cells, c.Key(), &st)
@@ -222,32 +237,64 @@ func (s *Store) CellDone(ctx context.Context, c stream.Cell, n int) (bool, error
 	return err == nil && st.N >= n, err
 }
 
-// PutCell marks a cell done by compare-and-set; revision 0 means that it was not
-// done before.
+// PutCell marks a cell done by compare-and-set; revision 0 means that it had no
+// state before.
 func (s *Store) PutCell(ctx context.Context, c stream.Cell, st CellState, revision uint64) error {
 	_, err := put(ctx, s.cells, c.Key(), st, revision)
 	return err
 }
 
+// ClaimCell adds a claim to a cell's state by compare-and-set and returns the new
+// revision.
+func (s *Store) ClaimCell(ctx context.Context, c stream.Cell, st CellState, claim Claim, revision uint64) (uint64, error) {
+	st.Claim = &claim
+	return put(ctx, s.cells, c.Key(), st, revision)
+}
+
 // Cells returns the states of a run's finished cells; q limits them to one
-// question unless it is negative.
+// question unless it is negative. All cells of a run are read once; after that a
+// look costs what was finished since.
 func (s *Store) Cells(ctx context.Context, run string, q int) (map[stream.Cell]CellState, error) {
-	filter := run + ".>"
 	if q >= 0 {
-		filter = fmt.Sprintf("%s.q%d.*", run, q)
+		k := knownCells{cells: make(map[stream.Cell]CellState)}
+		err := k.read(ctx, s.cells, fmt.Sprintf("%s.q%d.*", run, q))
+		return k.cells, err
 	}
-	cells := make(map[stream.Cell]CellState)
-	err := values(ctx, s.cells, filter, func(key string, value []byte) error {
-		c, err := stream.ParseCell(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k := s.known[run]
+	if k == nil {
+		k = &knownCells{cells: make(map[stream.Cell]CellState)}
+		if s.known == nil {
+			s.known = make(map[string]*knownCells)
+		}
+		s.known[run] = k
+	}
+	if err := k.read(ctx, s.cells, run+".>"); err != nil {
+		return nil, err
+	}
+	return maps.Clone(k.cells), nil
+}
+
+// read brings k up to what the bucket holds.
+func (k *knownCells) read(ctx context.Context, kv jetstream.KeyValue, filter string) error {
+	var since []jetstream.WatchOpt
+	if k.revision > 0 {
+		since = append(since, jetstream.ResumeFromRevision(k.revision+1))
+	}
+	return values(ctx, kv, filter, func(e jetstream.KeyValueEntry) error {
+		c, err := stream.ParseCell(e.Key())
 		if err != nil {
 			return err
 		}
 		var st CellState
-		if err := json.Unmarshal(value, &st); err != nil {
-			return fmt.Errorf("decode %s/%s: %w", cellsBucket, key, err)
+		if err := json.Unmarshal(e.Value(), &st); err != nil {
+			return fmt.Errorf("decode %s/%s: %w", cellsBucket, e.Key(), err)
 		}
-		cells[c] = st
+		if st.N > 0 {
+			k.cells[c] = st
+		}
+		k.revision = max(k.revision, e.Revision())
 		return nil
-	})
-	return cells, err
+	}, since...)
 }

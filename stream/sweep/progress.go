@@ -2,6 +2,7 @@ package sweep
 
 import (
 	"context"
+	"slices"
 
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/queue"
@@ -46,11 +47,9 @@ func (s Sweeper) Progress(ctx context.Context, run string) (*Progress, error) {
 			return nil, err
 		}
 	}
-	dead, err := s.Queue.DeadUnits(ctx, run)
-	if err != nil {
+	if p.Dead, err = s.Queue.DeadCount(ctx, run); err != nil {
 		return nil, err
 	}
-	p.Dead = len(dead)
 	p.Workers, err = s.Store.Workers(ctx)
 	return p, err
 }
@@ -58,22 +57,20 @@ func (s Sweeper) Progress(ctx context.Context, run string) (*Progress, error) {
 // Stuck reports whether the run can get no further by itself: every unit of its
 // unfinished cells is either judged and waiting for its cell, or given up.
 func (s Sweeper) Stuck(ctx context.Context, run string) (bool, error) {
-	dead, err := s.Queue.DeadUnits(ctx, run)
-	if err != nil || len(dead) == 0 {
-		return false, err
-	}
-	gone := make(map[stream.Unit]bool)
-	for _, d := range dead {
-		if _, u, err := stream.ParseSubject(d.Subject); err == nil {
-			gone[u] = true
-		}
-	}
 	m, _, err := s.Store.Run(ctx, run)
 	if err != nil || !m.Published {
 		return false, err
 	}
+	gone, err := s.Queue.DeadIn(ctx, run, -1)
+	if err != nil || len(gone) == 0 {
+		return false, err
+	}
+	done, err := s.Store.Cells(ctx, run, -1)
+	if err != nil {
+		return false, err
+	}
 	for _, q := range m.Questions {
-		waiting, err := s.waiting(ctx, m, q, gone)
+		waiting, err := s.waiting(ctx, m, q, gone, done)
 		if err != nil || waiting {
 			return false, err
 		}
@@ -82,10 +79,12 @@ func (s Sweeper) Stuck(ctx context.Context, run string) (bool, error) {
 }
 
 // waiting reports whether a unit of the question is still on its way.
-func (s Sweeper) waiting(ctx context.Context, m *store.Manifest, q store.Question, gone map[stream.Unit]bool) (bool, error) {
-	done, err := s.Store.Cells(ctx, m.ID, q.Index)
-	if err != nil {
-		return false, err
+func (s Sweeper) waiting(ctx context.Context, m *store.Manifest, q store.Question, gone map[stream.Unit]stream.Stage, done map[stream.Cell]store.CellState) (bool, error) {
+	cell := func(t stream.Temperature) stream.Cell {
+		return stream.Cell{Run: m.ID, Question: q.Index, Temperature: t}
+	}
+	if !slices.ContainsFunc(m.Temperatures, func(t stream.Temperature) bool { return done[cell(t)].N < q.N() }) {
+		return false, nil // nothing to ask the server about
 	}
 	units, err := s.Queue.QuestionUnits(ctx, stream.Combine, m.ID, q.Index)
 	if err != nil {
@@ -97,18 +96,18 @@ func (s Sweeper) waiting(ctx context.Context, m *store.Manifest, q store.Questio
 	}
 	for _, t := range m.Temperatures {
 		incomplete := false
-		tasks := m.Tasks(q, t)
-		for _, task := range tasks {
-			if task.First+task.N <= done[task.Cell].N || judged[task.Unit] {
-				continue
-			}
-			if !gone[task.Unit] {
+		for _, task := range m.Tasks(q, t) {
+			stage, dead := gone[task.Unit]
+			switch {
+			case task.First+task.N <= done[task.Cell].N:
+			case dead && (stage == stream.Combine || !judged[task.Unit]):
+				incomplete = true
+			case !judged[task.Unit]:
 				return true, nil
 			}
-			incomplete = true
 		}
 		// All judged, and not done: the combiner has yet to write it.
-		if !incomplete && done[tasks[0].Cell].N < q.N() {
+		if !incomplete && done[cell(t)].N < q.N() {
 			return true, nil
 		}
 	}

@@ -44,7 +44,7 @@ const publishers = 32
 // and samples, and that each of its units is in some stage or done. It may be
 // called again at any time, after a crash or with more samples: units are named by
 // what they are, so nothing is published twice, and a run that has everything is
-// left alone. It returns ErrConflict if the id belongs to a run with other
+// left alone. A run that was cancelled is brought back. It returns ErrConflict if the id belongs to a run with other
 // problems, model or judge.
 func (s Sweeper) Submit(ctx context.Context, want *store.Manifest, rows Rows) (Submission, error) {
 	var sub Submission
@@ -63,10 +63,10 @@ func (s Sweeper) Submit(ctx context.Context, want *store.Manifest, rows Rows) (S
 			sub.Grown = grow(m, want)
 		}
 		sub.Manifest = m
-		if !sub.New && !sub.Grown {
+		if !sub.New && !sub.Grown && m.Cancelled == 0 {
 			break
 		}
-		m.Published, m.Finished = false, 0
+		m.Published, m.Finished, m.Cancelled = false, 0, 0
 		_, err = s.Store.PutRun(ctx, m, rev)
 		if errors.Is(err, store.ErrChanged) {
 			sub.New = false
@@ -80,6 +80,11 @@ func (s Sweeper) Submit(ctx context.Context, want *store.Manifest, rows Rows) (S
 	if sub.Manifest.Published {
 		return sub, nil
 	}
+	// The lanes before the units: a unit that comes early would be handed out in
+	// another run's turn.
+	if err := s.Arrange(ctx); err != nil {
+		return Submission{}, err
+	}
 	for _, q := range sub.Manifest.Questions {
 		if err := s.Store.PutProblem(ctx, sub.Manifest.Problems.Digest, q.Index, rows(q.Index)); err != nil {
 			return Submission{}, err
@@ -90,6 +95,9 @@ func (s Sweeper) Submit(ctx context.Context, want *store.Manifest, rows Rows) (S
 		return Submission{}, err
 	}
 	sub.Manifest, err = s.Store.UpdateRun(ctx, want.ID, func(m *store.Manifest) bool {
+		if m.Cancelled != 0 {
+			return false
+		}
 		m.Published = true
 		return true
 	})
@@ -159,67 +167,91 @@ func grow(m, want *store.Manifest) bool {
 // engines find prompts in their prefix cache. With look it leaves out the units
 // that are somewhere already.
 func (s Sweeper) publish(ctx context.Context, m *store.Manifest, look bool) (int, error) {
-	published := 0
-	for _, q := range m.Questions {
-		n, err := s.publishQuestion(ctx, m, q, look)
-		if err != nil {
-			return published, err
-		}
-		published += n
-	}
-	return published, nil
-}
-
-func (s Sweeper) publishQuestion(ctx context.Context, m *store.Manifest, q store.Question, look bool) (int, error) {
-	there := make(map[stream.Unit]bool)
-	var done map[stream.Cell]store.CellState
+	tasks := allTasks(m)
 	if look {
 		var err error
-		if there, done, err = s.present(ctx, m.ID, q.Index); err != nil {
+		if tasks, err = s.absent(ctx, m); err != nil {
 			return 0, err
 		}
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(publishers)
-	published := 0
-	for _, t := range m.Temperatures {
-		for _, task := range m.Tasks(q, t) {
-			if there[task.Unit] || task.First+task.N <= done[task.Cell].N {
-				continue
-			}
-			published++
-			group.Go(func() error {
-				_, err := s.Queue.Publish(ctx, stream.Generate, task.Unit, task)
-				return err
-			})
+	for _, task := range tasks {
+		if ctx.Err() != nil {
+			break
 		}
+		group.Go(func() error {
+			_, err := s.Queue.Publish(ctx, stream.Generate, task.Unit, task)
+			return err
+		})
 	}
-	return published, group.Wait()
+	return len(tasks), group.Wait()
 }
 
-// present returns the units of a question that are in any stage or given up, and
-// its finished cells. It looks in the order in which units move, so that none
-// slips through; the cells come last.
-func (s Sweeper) present(ctx context.Context, run string, question int) (map[stream.Unit]bool, map[stream.Cell]store.CellState, error) {
+// allTasks lists the units of a run, question by question.
+func allTasks(m *store.Manifest) []stream.Task {
+	var tasks []stream.Task
+	for _, q := range m.Questions {
+		for _, t := range m.Temperatures {
+			tasks = append(tasks, m.Tasks(q, t)...)
+		}
+	}
+	return tasks
+}
+
+// lookers is how many questions are looked at side by side.
+const lookers = 4
+
+// absent lists the units of a run that are in no stage, not given up and not in a
+// finished cell. It asks the server a few times a question, never once a unit.
+//
+// It looks in the order in which units move, so that none slips through; the cells
+// come last.
+func (s Sweeper) absent(ctx context.Context, m *store.Manifest) ([]stream.Task, error) {
+	there := make([]map[stream.Unit]bool, len(m.Questions))
+	group, looking := errgroup.WithContext(ctx)
+	group.SetLimit(lookers)
+	for i, q := range m.Questions {
+		group.Go(func() (err error) {
+			there[i], err = s.present(looking, m.ID, q.Index)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	done, err := s.Store.Cells(ctx, m.ID, -1)
+	if err != nil {
+		return nil, err
+	}
+	var absent []stream.Task
+	for i, q := range m.Questions {
+		for _, t := range m.Temperatures {
+			for _, task := range m.Tasks(q, t) {
+				if !there[i][task.Unit] && task.First+task.N > done[task.Cell].N {
+					absent = append(absent, task)
+				}
+			}
+		}
+	}
+	return absent, nil
+}
+
+// present returns the units of a question that are in any stage or given up.
+func (s Sweeper) present(ctx context.Context, run string, question int) (map[stream.Unit]bool, error) {
 	there := make(map[stream.Unit]bool)
 	for _, stage := range stream.Stages {
 		units, err := s.Queue.QuestionUnits(ctx, stage, run, question)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		for _, u := range units {
 			there[u] = true
 		}
 	}
-	dead, err := s.Queue.DeadUnits(ctx, run)
-	if err != nil {
-		return nil, nil, err
+	dead, err := s.Queue.DeadIn(ctx, run, question)
+	for u := range dead {
+		there[u] = true
 	}
-	for _, d := range dead {
-		if _, u, err := stream.ParseSubject(d.Subject); err == nil {
-			there[u] = true
-		}
-	}
-	done, err := s.Store.Cells(ctx, run, question)
-	return there, done, err
+	return there, err
 }

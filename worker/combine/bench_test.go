@@ -30,10 +30,14 @@ func BenchmarkCell(b *testing.B) {
 			w := e.worker()
 			for b.Loop() {
 				before, _, _ := e.Store.Cell(b.Context(), e.cell(0, 100)) // none: it is never marked
-				if _, err := w.writeFile(b.Context(), e.m, e.m.Questions[0], e.cell(0, 100), before); err != nil {
+				d, err := w.stage(b.Context(), e.m, e.m.Questions[0], e.cell(0, 100), before)
+				if err == nil {
+					err = d.file.Appear()
+				}
+				if err != nil {
 					b.Fatal(err)
 				}
-				err := w.visit(b.Context(), e.m, e.m.Questions[0], e.cell(0, 100), before, nil, func(*result.Sample) error {
+				err = w.visit(b.Context(), e.m, e.m.Questions[0], e.cell(0, 100), before, nil, func(*result.Sample) error {
 					metrics.Read(heap)
 					peak = max(peak, heap[0].Value.Uint64())
 					return nil

@@ -71,6 +71,10 @@ func (w *Worker) Run(ctx context.Context) error {
 // handle notes one judged unit and writes its cell if it was the last.
 func (w *Worker) handle(ctx context.Context, msg worker.Message) error {
 	m, q, task, err := w.Runs.Unit(ctx, msg.Unit)
+	if errors.Is(err, worker.ErrCancelled) {
+		w.forget(msg.Unit.Cell)
+		return errors.Join(err, w.Queue.Remove(ctx, stream.Combine, msg.Unit))
+	}
 	if err != nil {
 		return err
 	}
@@ -136,7 +140,29 @@ func (w *Worker) finish(ctx context.Context, m *store.Manifest, q store.Question
 		return err
 	}
 	w.forget(c)
-	return insist(ctx, log, func() error { return w.summarise(ctx, m, q) })
+	return insist(ctx, log, func() error { return w.sumUp(ctx, m.ID, q.Index) })
+}
+
+// sumUp writes the summaries that a cell's question is ready for, as the present
+// manifest wants them. Another combiner may write them too: if the run was raised
+// while this one wrote, it may have replaced the other's, and writes again.
+func (w *Worker) sumUp(ctx context.Context, run string, question int) error {
+	m, _, err := w.Store.Run(ctx, run)
+	for err == nil {
+		q, ok := m.Question(question)
+		if !ok {
+			return fmt.Errorf("run %s has no question %d: %w", run, question, stream.ErrPoison)
+		}
+		if err = w.summarise(ctx, m, q); err != nil {
+			break
+		}
+		var now *store.Manifest
+		if now, _, err = w.Store.Run(ctx, run); err == nil && now.Samples() == m.Samples() {
+			return nil
+		}
+		m = now
+	}
+	return err
 }
 
 // insist calls f until it succeeds, ctx is done, or no waiting would help.
@@ -191,6 +217,10 @@ func (w *Worker) sweep(ctx context.Context) {
 // cell if that is all of it.
 func (w *Worker) recount(ctx context.Context, c stream.Cell) error {
 	m, q, _, err := w.Runs.Unit(ctx, stream.Unit{Cell: c})
+	if errors.Is(err, worker.ErrCancelled) {
+		w.forget(c)
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -220,17 +250,18 @@ func (w *Worker) recount(ctx context.Context, c stream.Cell) error {
 // acknowledged before the file was durable, purges those whose state was set
 // before the purge, and writes summaries that are missing.
 func (w *Worker) recover(ctx context.Context) error {
-	ids, err := w.Store.Runs(ctx)
+	runs, err := w.Store.Runs(ctx)
 	if err != nil {
 		return err
 	}
-	for _, id := range ids {
-		m, _, err := w.Store.Run(ctx, id)
-		if err != nil {
-			return err
-		}
-		if m.Finished != 0 {
+	for _, m := range runs {
+		if !m.Open() {
 			continue
+		}
+		// Units that were given up here are still here: a file that was put back
+		// since then is found, one that was not gives them up again.
+		if err := w.Queue.ForgiveCombine(ctx, m.ID); err != nil {
+			return err
 		}
 		for _, q := range m.Questions {
 			if err := w.recoverQuestion(ctx, m, q); err != nil {
@@ -271,7 +302,7 @@ func (w *Worker) recoverQuestion(ctx context.Context, m *store.Manifest, q store
 				// A cell that cannot be written, or that another combiner has just
 				// written, keeps nobody from the others. The sweep tries it again.
 				w.Log.Error("cell not written", "cell", c.Key(), "err", err)
-				err = nil
+				err = w.giveUp(ctx, m, q, c, err)
 			}
 			if err != nil {
 				return err
@@ -280,5 +311,22 @@ func (w *Worker) recoverQuestion(ctx context.Context, m *store.Manifest, q store
 	}
 	w.cell.Lock()
 	defer w.cell.Unlock()
-	return insist(ctx, w.Log.With("folder", w.dir(m)), func() error { return w.summarise(ctx, m, q) })
+	return insist(ctx, w.Log.With("folder", w.dir(m)), func() error { return w.sumUp(ctx, m.ID, q.Index) })
+}
+
+// giveUp puts the last unit of a cell that cannot be written among the dead, as
+// the loop does with a unit that was handed out. The unit stays in COMBINE.
+func (w *Worker) giveUp(ctx context.Context, m *store.Manifest, q store.Question, c stream.Cell, cause error) error {
+	if !errors.Is(cause, stream.ErrPoison) {
+		return nil
+	}
+	tasks := m.Tasks(q, c.Temperature)
+	last := tasks[len(tasks)-1].Unit
+	body, err := w.Queue.Body(ctx, stream.Combine, last)
+	if err != nil {
+		return err
+	}
+	return w.Queue.Bury(ctx, stream.Dead{
+		Subject: last.Subject(stream.Combine), Reason: stream.Poison, Error: cause.Error(), Worker: w.Pulse.Name(), At: time.Now().UnixMilli(), Body: body,
+	})
 }

@@ -66,10 +66,32 @@ func TestCrash(t *testing.T) {
 			t.Helper()
 			b.publishAll(t)
 			b.acknowledge(t, 3)
-			w := b.worker()
-			if _, err := w.writeFile(t.Context(), b.m, b.m.Questions[0], b.cell(0, 100), store.CellState{}); err != nil {
+			begin(t, b, b.m).appear(t)
+		}},
+		{"file written, cell neither claimed nor marked", func(t *testing.T, b *bench) {
+			t.Helper()
+			b.publishAll(t)
+			b.acknowledge(t, 3)
+			d, err := b.worker().stage(t.Context(), b.m, b.m.Questions[0], b.cell(0, 100), store.CellState{})
+			if err == nil {
+				err = d.file.Appear()
+			}
+			if err != nil {
 				t.Fatal(err)
 			}
+		}},
+		{"cell claimed, file not renamed", func(t *testing.T, b *bench) {
+			t.Helper()
+			b.publishAll(t)
+			b.acknowledge(t, 3)
+			begin(t, b, b.m)
+		}},
+		{"cell claimed, temporary file swept away", func(t *testing.T, b *bench) {
+			t.Helper()
+			b.publishAll(t)
+			b.acknowledge(t, 3)
+			s := begin(t, b, b.m)
+			remove(t, filepath.Join(result.QuestionDir(b.dir, 0), s.draft.file.Temp()))
 		}},
 		{"cell marked, units not purged", func(t *testing.T, b *bench) {
 			t.Helper()
@@ -106,8 +128,11 @@ func TestCrash(t *testing.T) {
 			stop := b.start(t, b.worker())
 			b.waitFinished(t)
 			st := b.waitCell(t, b.cell(0, 100), 30)
-			if beforeErr == nil && st.DoneAt != before.DoneAt {
+			if beforeErr == nil && before.N > 0 && st.DoneAt != before.DoneAt {
 				t.Errorf("a cell that was done was written again: %+v, before %+v", st, before)
+			}
+			if tt.name == "file written, cell not marked" && st.DoneAt != before.Claim.State.DoneAt {
+				t.Errorf("a file that was there was written again: %+v, claimed %+v", st, before.Claim.State)
 			}
 			readCell(t, result.CellPath(b.dir, 0, 0.1), 30)
 			stop()

@@ -80,7 +80,7 @@ func TestRaiseRefusesAnotherFile(t *testing.T) {
 				dead, err := b.Queue.DeadUnits(ctx, "r1")
 				return len(dead) > 0, err
 			})
-			if reason := b.dead(t)[0].Reason; !strings.Contains(reason, tt.want) || !strings.Contains(reason, path) || !strings.Contains(reason, "q0.t0_1") {
+			if reason := b.dead(t)[0].Error; !strings.Contains(reason, tt.want) || !strings.Contains(reason, path) || !strings.Contains(reason, "q0.t0_1") {
 				t.Errorf("reason = %q, want %q and the path", reason, tt.want)
 			}
 			if done, err := b.Store.CellDone(t.Context(), b.cell(0, 100), 31); done || err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -18,42 +19,169 @@ import (
 // combiner has written and purged the cell, or will.
 var errIncomplete = errors.New("cell is not complete")
 
+// errOvertaken: another combiner has written the cell's state since this one read
+// it. What is to be done must be decided anew.
+var errOvertaken = errors.New("another combiner was faster")
+
 // write makes a cell's file durable, marks the cell done and removes its units.
 // Called again after a crash it repeats what was not done.
 func (w *Worker) write(ctx context.Context, m *store.Manifest, q store.Question, c stream.Cell) error {
-	state, revision, err := w.Store.Cell(ctx, c)
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
+	for {
+		state, revision, err := w.Store.Cell(ctx, c)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		if state.N >= q.N() {
+			return w.removeWritten(ctx, m, q, c)
+		}
+		err = w.replace(ctx, m, q, c, state, revision)
+		if err != nil && !errors.Is(err, errOvertaken) {
+			return err
+		}
+	}
+}
+
+// replace brings a cell from the state that it had at revision to the samples that
+// m wants.
+func (w *Worker) replace(ctx context.Context, m *store.Manifest, q store.Question, c stream.Cell, state store.CellState, revision uint64) error {
+	if claim := state.Claim; claim != nil {
+		if claim.State.N > q.N() { // by a combiner that knows a later manifest
+			return errIncomplete
+		}
+		if there, err := w.appeared(m, q, claim); err != nil || there {
+			if err != nil {
+				return err
+			}
+			return w.mark(ctx, c, claim.State, state.N, revision)
+		}
+	}
+	d, err := w.stage(ctx, m, q, c, state)
+	if err != nil {
+		return w.unlessOvertaken(ctx, c, revision, err)
+	}
+	if revision, err = w.claim(ctx, m, q, c, state, revision, d); err != nil {
+		return errors.Join(err, d.file.Abort())
+	}
+	if err := appear(d); err != nil {
 		return err
 	}
-	if state.N < q.N() {
-		fresh, err := w.writeFile(ctx, m, q, c, state)
-		if err != nil {
-			return err
-		}
-		switch err := w.Store.PutCell(ctx, c, fresh, revision); {
-		case errors.Is(err, store.ErrChanged): // another combiner was first, with the same samples
-		case err != nil:
-			return err
-		}
-		w.Pulse.Samples.Add(int64(fresh.N - state.N))
+	return w.mark(ctx, c, d.state, state.N, revision)
+}
+
+// unlessOvertaken returns errOvertaken instead of err if the cell was written by
+// another combiner since revision: its file was then replaced, not spoilt, and its
+// units were removed, not lost.
+func (w *Worker) unlessOvertaken(ctx context.Context, c stream.Cell, revision uint64, err error) error {
+	if !errors.Is(err, stream.ErrPoison) && !errors.Is(err, errIncomplete) {
+		return err
 	}
-	return w.removeWritten(ctx, m, q, c)
+	_, now, failed := w.Store.Cell(ctx, c)
+	switch {
+	case failed != nil && !errors.Is(failed, store.ErrNotFound):
+		return failed
+	case now != revision:
+		return errOvertaken
+	default:
+		return err
+	}
+}
+
+// A draft is a cell's next file under its temporary name, and what the cell will be
+// once the file has its own.
+type draft struct {
+	file  *result.CellWriter
+	state store.CellState
+}
+
+// claim records that the draft is the cell's next file. The file of a claim before
+// it is removed first: once this claim stands, that one can no longer be renamed,
+// by whomever and however late.
+func (w *Worker) claim(ctx context.Context, m *store.Manifest, q store.Question, c stream.Cell, before store.CellState, revision uint64, d draft) (uint64, error) {
+	if before.Claim != nil {
+		old := filepath.Join(result.QuestionDir(w.dir(m), q.Index), filepath.Base(before.Claim.Temp))
+		if err := os.Remove(old); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return 0, fmt.Errorf("take cell %s over: %w", c.Key(), err)
+		}
+	}
+	revision, err := w.Store.ClaimCell(ctx, c, before, store.Claim{State: d.state, Temp: d.file.Temp()}, revision)
+	if errors.Is(err, store.ErrChanged) {
+		return 0, errOvertaken
+	}
+	return revision, err
+}
+
+// appear gives the draft its name, unless another combiner has taken it away.
+func appear(d draft) error {
+	err := d.file.Appear()
+	if errors.Is(err, fs.ErrNotExist) {
+		return errOvertaken
+	}
+	return err
+}
+
+// appeared reports whether a claim's file has its name already: a combiner died
+// between the rename and the mark.
+func (w *Worker) appeared(m *store.Manifest, q store.Question, claim *store.Claim) (bool, error) {
+	path := filepath.Join(result.QuestionDir(w.dir(m), q.Index), claim.State.File)
+	file, err := result.OpenCell(path)
+	if err != nil {
+		return false, nil // no file that can be read is the claim's
+	}
+	for _, err := range file.Samples() {
+		if err != nil {
+			return false, file.Close()
+		}
+	}
+	if err := file.Close(); err != nil || file.Digest().SHA256 != claim.State.Digest {
+		return false, err
+	}
+	return true, syncFolder(filepath.Dir(path)) // who renamed may have died before he did
+}
+
+func syncFolder(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// mark marks the cell done. had is how many samples it had before.
+func (w *Worker) mark(ctx context.Context, c stream.Cell, state store.CellState, had int, revision uint64) error {
+	switch err := w.Store.PutCell(ctx, c, state, revision); {
+	case errors.Is(err, store.ErrChanged):
+		return errOvertaken
+	case err != nil:
+		return err
+	}
+	w.Pulse.Samples.Add(int64(state.N - had))
+	return nil
 }
 
 // removeWritten removes from COMBINE the units of a cell that is done with the
-// samples that m wants. It purges unit by unit, not the cell: the run may have
-// been raised since m was read, and units beyond it are in no file yet.
+// samples that m wants, and takes them off the list of the dead. It goes unit by
+// unit, not by cell: the run may have been raised since m was read, and units
+// beyond it are in no file yet.
 func (w *Worker) removeWritten(ctx context.Context, m *store.Manifest, q store.Question, c stream.Cell) error {
 	units, err := w.Queue.Units(ctx, stream.Combine, c)
 	if err != nil {
 		return err
 	}
+	dead, err := w.Queue.DeadOf(ctx, c)
+	if err != nil {
+		return err
+	}
 	for i := range m.Tasks(q, c.Temperature) {
-		if !units[i] {
-			continue
+		u := stream.Unit{Cell: c, Index: i}
+		if units[i] {
+			if err := w.Queue.Remove(ctx, stream.Combine, u); err != nil {
+				return err
+			}
 		}
-		if err := w.Queue.Remove(ctx, stream.Combine, stream.Unit{Cell: c, Index: i}); err != nil {
-			return err
+		for _, stage := range dead[i] {
+			if err := w.Queue.Forgive(ctx, stage, u); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -62,9 +190,10 @@ func (w *Worker) removeWritten(ctx context.Context, m *store.Manifest, q store.Q
 // A visitor is called with each sample of a cell in index order.
 type visitor func(s *result.Sample) error
 
-// writeFile writes the cell's file in two passes, since the counts stand before
-// the samples. before is the cell's state if it was done with fewer samples.
-func (w *Worker) writeFile(ctx context.Context, m *store.Manifest, q store.Question, c stream.Cell, before store.CellState) (store.CellState, error) {
+// stage writes the cell's next file under a temporary name, in two passes, since
+// the counts stand before the samples. before is the cell's state if it was done
+// with fewer samples.
+func (w *Worker) stage(ctx context.Context, m *store.Manifest, q store.Question, c stream.Cell, before store.CellState) (draft, error) {
 	var tally result.Tally
 	var pace pace
 	generated, judged := before.Generated, before.Judged
@@ -87,7 +216,7 @@ func (w *Worker) writeFile(ctx context.Context, m *store.Manifest, q store.Quest
 		return nil
 	})
 	if err != nil {
-		return store.CellState{}, err
+		return draft{}, err
 	}
 	if fingerprint != "" {
 		header.Fingerprint = fingerprint
@@ -104,18 +233,18 @@ func (w *Worker) writeFile(ctx context.Context, m *store.Manifest, q store.Quest
 	}
 	file, err := result.CreateCell(path, &header)
 	if err != nil {
-		return store.CellState{}, err
+		return draft{}, err
 	}
 	if err := w.visit(ctx, m, q, c, before, nil, file.Add); err != nil {
-		return store.CellState{}, errors.Join(err, file.Abort())
+		return draft{}, errors.Join(err, file.Abort())
 	}
-	digest, err := file.Commit()
+	digest, err := file.Seal()
 	if err != nil {
-		return store.CellState{}, err
+		return draft{}, err
 	}
 	st := state(&header, digest, filepath.Base(path))
 	st.Generated, st.Judged = generated, judged
-	return st, nil
+	return draft{file, st}, nil
 }
 
 // state returns what the store keeps of a written cell.

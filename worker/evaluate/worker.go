@@ -14,6 +14,7 @@ import (
 	"github.com/lcbq/lcbq/stream/queue"
 	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/worker"
+	"github.com/lcbq/lcbq/worker/sandbox"
 )
 
 // A Worker judges the units of EVALUATE. Any number of them, on any hosts, share
@@ -36,12 +37,31 @@ type Worker struct {
 func (w *Worker) Run(ctx context.Context) error {
 	w.questions.store = w.Store
 	loop := worker.Loop{
-		Stage: stream.Evaluate, Queue: w.Queue, Handle: w.handle,
+		Stage: stream.Evaluate, Queue: w.Queue, Handle: w.handle, Serves: w.serves,
 		// One unit more than slots: while one waits for its last program, the next
 		// keeps the slots busy.
 		Slots: w.Slots + 1, Grace: w.Grace, Pulse: w.Pulse, Log: w.Log,
 	}
 	return loop.Run(ctx)
+}
+
+// serves reports whether this host judges as the run wants to be judged.
+func (w *Worker) serves(ctx context.Context, run string) (bool, error) {
+	m, err := w.Runs.Run(ctx, run)
+	if err != nil {
+		return false, err
+	}
+	env := w.Grader.Host().Environment()
+	return fits(m.Judge, env) && (m.Judge.Fingerprint == "" || m.Judge.Fingerprint == env.Digest()), nil
+}
+
+// fits reports whether an environment has the run's mode and limits. A limit that
+// a run leaves open is 0.
+func fits(j store.Judge, env sandbox.Environment) bool {
+	return j.Mode == env.Mode &&
+		(j.TimeLimit == 0 || j.TimeLimit == env.Limits.CPU.Seconds()) &&
+		(j.MemoryLimit == 0 || j.MemoryLimit == env.Limits.Memory) &&
+		(j.OutputLimit == 0 || j.OutputLimit == env.Limits.Output)
 }
 
 // handle judges one unit and publishes it to COMBINE.
@@ -116,12 +136,16 @@ func (w *Worker) judgeAll(ctx context.Context, q *Question, s *stream.Scored) er
 // admit holds a run to one judging environment, because verdicts of two could
 // differ: the first evaluator records its fingerprint, one with another is unfit.
 func (w *Worker) admit(ctx context.Context, m *store.Manifest) error {
-	host := w.Grader.Host()
-	mine := host.Environment().Digest()
+	env := w.Grader.Host().Environment()
+	mine := env.Digest()
 	if m.Judge.Fingerprint == mine {
 		return nil
 	}
-	environment, err := json.Marshal(host.Environment())
+	if !fits(m.Judge, env) {
+		return fmt.Errorf("run %s is judged in mode %s with %v s, this host judges in mode %s with %v s: %w\nstart an evaluator for it with --run %s",
+			m.ID, m.Judge.Mode, m.Judge.TimeLimit, env.Mode, env.Limits.CPU.Seconds(), worker.ErrUnfit, m.ID)
+	}
+	environment, err := json.Marshal(env)
 	if err != nil {
 		return fmt.Errorf("describe the judging environment: %w", err)
 	}

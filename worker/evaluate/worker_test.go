@@ -196,7 +196,7 @@ func TestUnitsThatNeedNoJudging(t *testing.T) {
 	}
 	reasons := make(map[string]string)
 	for _, d := range b.dead(t) {
-		reasons[d.Subject] = d.Reason
+		reasons[d.Subject] = d.Error
 	}
 	for u, want := range map[stream.Unit]string{one[1].Unit: "batch holds 9 samples", two[1].Unit: "batch holds 10 samples of unit 0", beyond: "has no unit 2"} {
 		if r := reasons[u.Subject(stream.Evaluate)]; !strings.Contains(r, want) || len(reasons) != 3 {

@@ -39,10 +39,24 @@ type Worker struct {
 func (w *Worker) Run(ctx context.Context) error {
 	w.prompts.store = w.Store
 	loop := worker.Loop{
-		Stage: stream.Generate, Queue: w.Queue, Handle: w.handle,
+		Stage: stream.Generate, Queue: w.Queue, Handle: w.handle, Serves: w.serves,
 		Slots: w.Slots, Grace: w.Grace, Pulse: w.Pulse, Log: w.Log,
 	}
 	return loop.Run(ctx)
+}
+
+// serves reports whether this generator's engine has the run's model.
+func (w *Worker) serves(ctx context.Context, run string) (bool, error) {
+	m, err := w.Runs.Run(ctx, run)
+	if err != nil {
+		return false, err
+	}
+	return w.fits(m), nil
+}
+
+func (w *Worker) fits(m *store.Manifest) bool {
+	info := w.Engine.Info()
+	return info.Name == m.Model.Engine && info.Model == m.Model.Name
 }
 
 // handle generates one unit and publishes it to EVALUATE.
@@ -61,8 +75,7 @@ func (w *Worker) handle(ctx context.Context, msg worker.Message) error {
 	if said != task {
 		return fmt.Errorf("task says samples %d from %d of %s, the run %d from %d: %w", said.N, said.First, said.Key(), task.N, task.First, stream.ErrPoison)
 	}
-	info := w.Engine.Info()
-	if info.Name != m.Model.Engine || info.Model != m.Model.Name {
+	if info := w.Engine.Info(); !w.fits(m) {
 		return fmt.Errorf("run %s wants model %q of engine %s, this generator has %q of %s: %w", m.ID, m.Model.Name, m.Model.Engine, info.Model, info.Name, worker.ErrUnfit)
 	}
 	if err := w.describe(ctx, m, info); err != nil {

@@ -280,7 +280,7 @@ func TestPoison(t *testing.T) {
 			if len(d) != want {
 				t.Fatalf("%d dead units, want %d", len(d), want)
 			}
-			if !strings.Contains(d[0].Reason, tt.reason) || d[0].Deliveries != 1 || (want == 1 && d[0].Subject != tt.unit.Subject(stream.Generate)) {
+			if !strings.Contains(d[0].Error, tt.reason) || d[0].Deliveries != 1 || (want == 1 && d[0].Subject != tt.unit.Subject(stream.Generate)) {
 				t.Errorf("dead unit = %+v, want reason %q at the first delivery", d[0], tt.reason)
 			}
 		})

@@ -244,7 +244,7 @@ func (p *pipeline) explainDead(ctx context.Context, s *combine.RunSummary) error
 	if err := result.WriteJSONAtomic(result.RunSummaryPath(p.cfg.OutputDir), s); err != nil {
 		return err
 	}
-	fmt.Fprintf(p.app.err, "%d units were given up, the first because: %s\n", len(dead), dead[0].Reason)
+	fmt.Fprintf(p.app.err, "%d units were given up, the first because: %s\n", len(dead), dead[0].Error)
 	fmt.Fprintln(p.app.err, "look at them with 'lcbq dead list', put them back with 'lcbq dead requeue', and run the same command again")
 	return showSummary(p.app, s, p.cfg.OutputDir)
 }

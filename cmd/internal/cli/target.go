@@ -41,29 +41,23 @@ func pickRun(ctx context.Context, s *session, id string) (*store.Manifest, error
 		m, _, err := s.store.Run(ctx, id)
 		return m, err
 	}
-	ids, err := s.store.Runs(ctx)
+	runs, err := s.store.Runs(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var open []*store.Manifest
 	var last *store.Manifest
-	for _, id := range ids {
-		m, _, err := s.store.Run(ctx, id)
-		if err != nil {
-			return nil, err
-		}
-		if m.Finished == 0 {
+	for _, m := range runs {
+		if m.Open() {
 			open = append(open, m)
 		}
-		if last == nil || m.Created > last.Created {
-			last = m
-		}
+		last = m
 	}
 	switch {
 	case len(open) == 1:
 		return open[0], nil
 	case len(open) > 1:
-		return nil, fmt.Errorf("%d runs are unfinished on this server: name one with --run", len(open))
+		return nil, fmt.Errorf("%d runs are unfinished on this server: name one with --run\n'lcbq runs' lists them", len(open))
 	case last != nil:
 		return last, nil
 	}

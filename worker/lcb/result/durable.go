@@ -52,8 +52,8 @@ func (realDisk) syncDir(path string) error {
 // commit, or never.
 type pending struct {
 	disk disk
-	file diskFile // nil once committed or aborted
-	temp string
+	file diskFile // nil once sealed or aborted
+	temp string   // "" once it appeared or was aborted
 	path string
 }
 
@@ -80,28 +80,51 @@ func (p *pending) Write(b []byte) (int, error) { return p.file.Write(b) }
 // before commit returns. If only the last step fails the file may be there
 // already; writing it again is then safe.
 func (p *pending) commit() error {
+	if err := p.seal(); err != nil {
+		return err
+	}
+	return p.appear()
+}
+
+// seal puts the content on disk, under the temporary name.
+func (p *pending) seal() error {
 	if err := p.file.Sync(); err != nil {
 		return errors.Join(err, p.abort())
 	}
 	err := p.file.Close()
 	p.file = nil
-	if err == nil {
-		err = p.disk.rename(p.temp, p.path)
-	}
 	if err != nil {
-		return errors.Join(err, p.disk.remove(p.temp))
+		return errors.Join(err, p.abort())
 	}
+	return nil
+}
+
+// appear gives a sealed file its name.
+func (p *pending) appear() error {
+	if err := p.disk.rename(p.temp, p.path); err != nil {
+		return errors.Join(err, p.abort())
+	}
+	p.temp = ""
 	return p.disk.syncDir(filepath.Dir(p.path))
 }
 
-// abort removes the temporary file. It does nothing after commit.
+// abort removes the temporary file. It does nothing after commit, nor if somebody
+// else has removed it.
 func (p *pending) abort() error {
-	if p.file == nil {
+	if p.temp == "" {
 		return nil
 	}
-	err := p.file.Close()
-	p.file = nil
-	return errors.Join(err, p.disk.remove(p.temp))
+	var err error
+	if p.file != nil {
+		err = p.file.Close()
+		p.file = nil
+	}
+	gone := p.disk.remove(p.temp)
+	if errors.Is(gone, fs.ErrNotExist) {
+		gone = nil
+	}
+	p.temp = ""
+	return errors.Join(err, gone)
 }
 
 // mkdirAll is os.MkdirAll, with every new folder's entry synced in its parent.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"path/filepath"
 	"strings"
 
 	"github.com/klauspost/compress/zstd"
@@ -107,6 +108,16 @@ func (w *CellWriter) Add(s *Sample) error {
 // a header whose counts are not those of the samples; then, and after any other
 // error, nothing is left on disk, unless only the sync of the folder failed.
 func (w *CellWriter) Commit() (Digest, error) {
+	d, err := w.Seal()
+	if err != nil {
+		return Digest{}, err
+	}
+	return d, w.Appear()
+}
+
+// Seal ends the document and puts it on disk under its temporary name, Temp. It
+// refuses what Commit refuses. What is sealed ends in Appear or Abort.
+func (w *CellWriter) Seal() (Digest, error) {
 	if w.err != nil {
 		return Digest{}, errors.Join(w.err, w.Abort())
 	}
@@ -129,10 +140,28 @@ func (w *CellWriter) Commit() (Digest, error) {
 		return Digest{}, errors.Join(w.err, w.Abort())
 	}
 	w.err = fmt.Errorf("write cell %s: used after commit", w.file.path)
-	if err := w.file.commit(); err != nil {
+	if err := w.file.seal(); err != nil {
 		return Digest{}, fmt.Errorf("commit cell %s: %w", w.file.path, err)
 	}
 	return Digest{hex.EncodeToString(w.sum.Sum(nil)), w.size}, nil
+}
+
+// Temp returns the name of the temporary file in the path's folder, "" once it has
+// appeared. Whoever removes the file keeps it from appearing.
+func (w *CellWriter) Temp() string {
+	if w.file.temp == "" {
+		return ""
+	}
+	return filepath.Base(w.file.temp)
+}
+
+// Appear gives a sealed file its name, durably. Its error wraps fs.ErrNotExist if
+// the temporary file was removed.
+func (w *CellWriter) Appear() error {
+	if err := w.file.appear(); err != nil {
+		return fmt.Errorf("commit cell %s: %w", w.file.path, err)
+	}
+	return nil
 }
 
 // Abort drops the file. It does nothing after Commit, so it may be deferred.
