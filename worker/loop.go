@@ -91,7 +91,10 @@ func (l *Loop) pull(ctx, work context.Context, flight *sync.WaitGroup) error {
 		// would spend its ack wait in our memory.
 		msg, err := pull.next(ctx)
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // the pull was interrupted, as asked
+			if msg != nil { // it came with the interruption
+				_ = msg.Nak() // best effort: it comes again after the ack wait
+			}
+			return nil // the pull was interrupted, as asked
 		}
 		if err != nil {
 			return err

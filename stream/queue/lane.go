@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -34,7 +35,10 @@ const pausedFor = 100 * 365 * 24 * time.Hour
 
 // arrangeTries bounds how often Arrange starts anew because another process
 // arranged at the same time.
-const arrangeTries = 10
+const (
+	arrangeTries = 20
+	arrangePause = 20 * time.Millisecond // at most, times the number of tries
+)
 
 // Arrange gives each of the unfinished runs its lane and takes the lanes of all
 // others away. The runs come oldest first. It may be called at any time, by any
@@ -49,6 +53,11 @@ func (q *Queue) Arrange(ctx context.Context, runs []Lane) error {
 			}
 			if try == arrangeTries || !arrangedByAnother(err) {
 				return fmt.Errorf("arrange the runs of %s: %w", stage.Stream(), err)
+			}
+			select {
+			case <-time.After(rand.N(time.Duration(try) * arrangePause)):
+			case <-ctx.Done():
+				return ctx.Err()
 			}
 		}
 	}
@@ -78,7 +87,7 @@ const (
 )
 
 func (q *Queue) arrange(ctx context.Context, stage stream.Stage, runs []Lane) error {
-	have, err := q.laneInfos(ctx, stage)
+	have, err := q.consumersOf(ctx, stage)
 	if err != nil {
 		return err
 	}
@@ -100,6 +109,13 @@ func (q *Queue) arrange(ctx context.Context, stage stream.Stage, runs []Lane) er
 		if err := q.js.DeleteConsumer(ctx, stage.Stream(), name); err != nil {
 			return err
 		}
+	}
+	if main == nil { // who took it away to make it anew died in between
+		c, err := q.js.CreateConsumer(ctx, stage.Stream(), q.firstConfig(stage, runs))
+		if err != nil {
+			return err
+		}
+		main = c.CachedInfo()
 	}
 	owner, err := q.arrangeMain(ctx, stage, main, lanes, runs)
 	if err != nil {
@@ -163,27 +179,21 @@ func (q *Queue) arrangeMain(ctx context.Context, stage stream.Stage, main *jetst
 	if cfg.FilterSubject == main.Config.FilterSubject {
 		return owner, nil
 	}
-	if main.Config.FilterSubject == "" {
-		// Narrowed in place, so that units in flight stay where they are.
-		cfg.PauseUntil = main.Config.PauseUntil
-		c, err := q.js.UpdateConsumer(ctx, stage.Stream(), cfg)
-		if err != nil {
-			return "", err
-		}
-		*main = *c.CachedInfo()
-		return owner, nil
-	}
-	// A consumer never goes back: what lies before the last unit of the run that
-	// has ended would not be handed out by one that is merely widened.
-	if err := q.js.DeleteConsumer(ctx, stage.Stream(), cfg.Durable); err != nil {
-		return "", err
-	}
-	c, err := q.js.CreateConsumer(ctx, stage.Stream(), cfg)
+	// Changed in place: the server does not bear one process making a consumer that
+	// another is deleting, and units in flight stay where they are.
+	cfg.PauseUntil = main.Config.PauseUntil
+	c, err := q.js.UpdateConsumer(ctx, stage.Stream(), cfg)
 	if err != nil {
 		return "", err
 	}
+	widened := present != ""
 	*main = *c.CachedInfo()
-	return owner, nil
+	if widened {
+		// A consumer never goes back by itself: what lies before the last unit of
+		// the run that has ended would not be handed out.
+		_, err = q.js.ResetConsumerToSequence(ctx, stage.Stream(), cfg.Durable, 1)
+	}
+	return owner, err
 }
 
 // setPaused pauses or resumes a consumer unless it is so already.
@@ -203,14 +213,38 @@ func (q *Queue) setPaused(ctx context.Context, stage stream.Stage, info *jetstre
 // runFilter matches the units of a run at a stage.
 func runFilter(stage stream.Stage, run string) string { return string(stage) + "." + run + ".>" }
 
+// everything matches all units of a stage. It is said as a filter: a server that
+// is told to drop a consumer's filter no longer wakes it for new messages.
+func everything(stage stream.Stage) string { return string(stage) + ".>" }
+
 // laneRun returns the run that a consumer serves, or "" if it serves all.
 func laneRun(stage stream.Stage, info *jetstream.ConsumerInfo) string {
-	run := strings.TrimPrefix(info.Config.FilterSubject, string(stage)+".")
-	return strings.TrimSuffix(run, ".>")
+	if filter := info.Config.FilterSubject; filter != everything(stage) {
+		return strings.TrimSuffix(strings.TrimPrefix(filter, string(stage)+"."), ".>")
+	}
+	return ""
+}
+
+// firstConfig is that of a stage's own consumer before Arrange has told the runs
+// apart: if one of them is paused, all are.
+func (q *Queue) firstConfig(stage stream.Stage, runs []Lane) jetstream.ConsumerConfig {
+	cfg := q.consumerConfig(stage)
+	if slices.Contains(laned, stage) && slices.ContainsFunc(runs, func(r Lane) bool { return r.Paused }) {
+		cfg.PauseUntil = new(time.Now().Add(pausedFor))
+	}
+	return cfg
 }
 
 // laneInfos reads the stage's consumers, by name. The stage's own is among them.
 func (q *Queue) laneInfos(ctx context.Context, stage stream.Stage) (map[string]*jetstream.ConsumerInfo, error) {
+	infos, err := q.consumersOf(ctx, stage)
+	if err == nil && infos[consumers[stage]] == nil {
+		err = fmt.Errorf("look up consumer %s: %w", consumers[stage], jetstream.ErrConsumerNotFound)
+	}
+	return infos, err
+}
+
+func (q *Queue) consumersOf(ctx context.Context, stage stream.Stage) (map[string]*jetstream.ConsumerInfo, error) {
 	s, err := q.stream(ctx, stage.Stream())
 	if err != nil {
 		return nil, err
@@ -225,9 +259,6 @@ func (q *Queue) laneInfos(ctx context.Context, stage stream.Stage) (map[string]*
 	}
 	if err := l.Err(); err != nil {
 		return nil, fmt.Errorf("list consumers of %s: %w", stage.Stream(), err)
-	}
-	if infos[main] == nil {
-		return nil, fmt.Errorf("look up consumer %s: %w", main, jetstream.ErrConsumerNotFound)
 	}
 	return infos, nil
 }

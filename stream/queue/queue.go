@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -111,7 +110,8 @@ func (q *Queue) declareConsumer(ctx context.Context, stage stream.Stage) error {
 	c, err := q.js.Consumer(ctx, stage.Stream(), cfg.Durable)
 	switch {
 	case err == nil:
-		cfg.FilterSubject, cfg.PauseUntil = c.CachedInfo().Config.FilterSubject, c.CachedInfo().Config.PauseUntil
+		have := c.CachedInfo().Config
+		cfg.FilterSubject, cfg.PauseUntil = cmp.Or(have.FilterSubject, cfg.FilterSubject), have.PauseUntil
 	case !errors.Is(err, jetstream.ErrConsumerNotFound):
 		return fmt.Errorf("look up consumer %s: %w", cfg.Durable, err)
 	}
@@ -141,6 +141,7 @@ func streamConfig(name, subjects string, retention jetstream.RetentionPolicy, re
 func (q *Queue) consumerConfig(stage stream.Stage) jetstream.ConsumerConfig {
 	return jetstream.ConsumerConfig{
 		Durable:       consumers[stage],
+		FilterSubject: everything(stage),
 		AckPolicy:     jetstream.AckExplicitPolicy,
 		AckWait:       cmp.Or(q.AckWait, AckWait),
 		MaxDeliver:    MaxDeliver,
@@ -189,10 +190,7 @@ func (q *Queue) restart(ctx context.Context, stage stream.Stage, runs []Lane) er
 	if err := names.Err(); err != nil {
 		return fmt.Errorf("list consumers of %s: %w", stage.Stream(), err)
 	}
-	cfg := q.consumerConfig(stage)
-	if len(runs) > 0 && slices.Contains(laned, stage) && slices.ContainsFunc(runs, func(r Lane) bool { return r.Paused }) {
-		cfg.PauseUntil = new(time.Now().Add(pausedFor)) // until Arrange has told the runs apart
-	}
+	cfg := q.firstConfig(stage, runs)
 	if _, err := q.js.CreateConsumer(ctx, stage.Stream(), cfg); err != nil {
 		return fmt.Errorf("declare consumer %s: %w", cfg.Durable, err)
 	}

@@ -84,6 +84,20 @@ func Declare(ctx context.Context, js jetstream.JetStream, replicas int) (*Store,
 	return &s, nil
 }
 
+// CheckFormat returns ErrNewer if a newer lcbq has stored runs on the server. It
+// changes nothing, and a server without runs passes.
+func CheckFormat(ctx context.Context, js jetstream.JetStream) error {
+	kv, err := js.KeyValue(ctx, runsBucket)
+	if errors.Is(err, jetstream.ErrBucketNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("open bucket %s: %w", runsBucket, err)
+	}
+	_, err = (&Store{runs: kv}).Runs(ctx)
+	return err
+}
+
 // Open opens the buckets of a server on which somebody else declared them.
 func Open(ctx context.Context, js jetstream.JetStream) (*Store, error) {
 	var s Store

@@ -198,21 +198,33 @@ func declare(ctx context.Context, srv *embed.Server, cfg config.Server, log *slo
 	}
 	s := &session{conn: conn, queue: queue.New(js), url: srv.URL()}
 	s.queue.AckWait = time.Duration(cfg.AckWait * float64(time.Second))
-	if err := s.queue.Declare(ctx, 1); err != nil {
-		conn.Close()
-		return nil, err
-	}
-	// The workers of the server's former life are gone, or will find their work
-	// stored: hand everything out again at once.
-	if err := s.queue.Restart(ctx); err != nil {
-		conn.Close()
-		return nil, err
-	}
-	if s.store, err = store.Declare(ctx, js, 1); err != nil {
+	if err := s.claim(ctx, js); err != nil {
 		conn.Close()
 		return nil, err
 	}
 	return &host{server: srv, session: s}, nil
+}
+
+// claim declares everything on a server of our own. A store that a newer lcbq made
+// is refused before anything in it is changed.
+func (s *session) claim(ctx context.Context, js jetstream.JetStream) error {
+	if err := store.CheckFormat(ctx, js); err != nil {
+		return err
+	}
+	if err := s.queue.Declare(ctx, 1); err != nil {
+		return err
+	}
+	var err error
+	if s.store, err = store.Declare(ctx, js, 1); err != nil {
+		return err
+	}
+	lanes, err := s.sweeper().Lanes(ctx)
+	if err != nil {
+		return err
+	}
+	// The workers of the server's former life are gone, or will find their work
+	// stored: hand everything out again at once.
+	return s.queue.Restart(ctx, lanes...)
 }
 
 // storeDir returns where the embedded server keeps its streams.

@@ -1,0 +1,251 @@
+package worker_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/queue"
+	"github.com/lcbq/lcbq/stream/store"
+	"github.com/lcbq/lcbq/stream/streamtest"
+	"github.com/lcbq/lcbq/stream/sweep"
+	"github.com/lcbq/lcbq/worker"
+)
+
+// submitRun publishes a run of n units of one sample each.
+func submitRun(t *testing.T, env *streamtest.Env, id string, n int) *store.Manifest {
+	t.Helper()
+	m := &store.Manifest{ID: id, UnitSize: 1, Temperatures: []stream.Temperature{700}, Questions: []store.Question{{Index: 1, Cuts: []int{n}}}}
+	s := sweep.Sweeper{Queue: env.Queue, Store: env.Store}
+	sub, err := s.Submit(t.Context(), m, func(int) []byte { return []byte("{}") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sub.Manifest
+}
+
+// A recorder is a handler that notes which runs' units it was given.
+type recorder struct {
+	mu   sync.Mutex
+	runs []string
+}
+
+func (r *recorder) handle(_ context.Context, m worker.Message) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.runs = append(r.runs, m.Unit.Run)
+	return nil
+}
+
+func (r *recorder) count(run string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return strings.Count(strings.Join(r.runs, " ")+" ", run+" ")
+}
+
+// startLoop runs the loop until the test ends.
+func startLoop(t *testing.T, loop *worker.Loop) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	ran := make(chan error, 1)
+	go func() { ran <- loop.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ran; err != nil {
+			t.Errorf("Run = %v, want nil", err)
+		}
+	})
+}
+
+// TestRunsShareAWorker: a run that was submitted second does not wait for the
+// first one's last unit, nor takes more than its share.
+func TestRunsShareAWorker(t *testing.T) {
+	t.Parallel()
+	env := streamtest.New(t)
+	submitRun(t, env, "first", 120)
+	submitRun(t, env, "second", 40)
+	r := new(recorder)
+	startLoop(t, newLoop(env, r.handle))
+	streamtest.WaitFor(t, "the second run's units", func(context.Context) (bool, error) { return r.count("second") == 40, nil })
+	// One slot takes turns; what comes after the 40th is in flight when we look.
+	if n := r.count("first"); n < 38 || n > 60 {
+		t.Errorf("while the second run got 40 units the first got %d, want as many", n)
+	}
+	env.WaitEmpty(t, stream.Generate)
+	if n := r.count("first"); n != 120 {
+		t.Errorf("the first run got %d units in the end, want 120", n)
+	}
+}
+
+// TestPausedRunRests: no unit of the paused run reaches a worker while another
+// run's do, and when it is resumed all come, each for the first time.
+func TestPausedRunRests(t *testing.T) {
+	t.Parallel()
+	env := streamtest.New(t)
+	s := sweep.Sweeper{Queue: env.Queue, Store: env.Store}
+	submitRun(t, env, "first", 5)
+	if _, err := s.Pause(t.Context(), "first"); err != nil {
+		t.Fatal(err)
+	}
+	submitRun(t, env, "second", 5)
+	r := new(recorder)
+	startLoop(t, newLoop(env, func(ctx context.Context, m worker.Message) error {
+		if m.Deliveries != 1 {
+			t.Errorf("unit %+v was delivered %d times", m.Unit, m.Deliveries)
+		}
+		return r.handle(ctx, m)
+	}))
+	streamtest.WaitFor(t, "the second run's units", func(context.Context) (bool, error) { return r.count("second") == 5, nil })
+	if n := r.count("first"); n > 0 {
+		t.Errorf("%d units of the paused run were handed out", n)
+	}
+	if _, err := s.Resume(t.Context(), "first"); err != nil {
+		t.Fatal(err)
+	}
+	env.WaitEmpty(t, stream.Generate)
+	if n := r.count("first"); n != 5 {
+		t.Errorf("%d units of the resumed run were handed out, want 5", n)
+	}
+}
+
+// TestEveryRunPaused: a worker with nothing to pull says so once, and goes on when
+// it may.
+func TestEveryRunPaused(t *testing.T) {
+	t.Parallel()
+	env := streamtest.New(t)
+	s := sweep.Sweeper{Queue: env.Queue, Store: env.Store}
+	submitRun(t, env, "first", 3)
+	if _, err := s.Pause(t.Context(), "first"); err != nil {
+		t.Fatal(err)
+	}
+	r := new(recorder)
+	loop := newLoop(env, r.handle)
+	var said lines
+	loop.Log = slog.New(slog.NewTextHandler(&said, nil))
+	startLoop(t, loop)
+	streamtest.WaitFor(t, "the worker to say that it waits", func(context.Context) (bool, error) { return said.count("nothing to pull") == 1, nil })
+	if _, err := s.Resume(t.Context(), "first"); err != nil {
+		t.Fatal(err)
+	}
+	env.WaitEmpty(t, stream.Generate)
+	if r.count("first") != 3 || said.count("nothing to pull") != 1 || said.count("pulling again") != 1 {
+		t.Errorf("handled %d units; log:\n%s", r.count("first"), said.String())
+	}
+}
+
+// lines is a log that several goroutines write.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+func (l *lines) count(what string) int { return strings.Count(l.String(), what) }
+
+// TestUnfitRunsAreLeftToOthers: of two runs a worker takes the units of the one
+// that it can serve.
+func TestUnfitRunsAreLeftToOthers(t *testing.T) {
+	t.Parallel()
+	env := streamtest.New(t)
+	submitRun(t, env, "first", 4)
+	submitRun(t, env, "second", 4)
+	r := new(recorder)
+	loop := newLoop(env, r.handle)
+	loop.Serves = func(_ context.Context, run string) (bool, error) { return run == "second", nil }
+	startLoop(t, loop)
+	streamtest.WaitFor(t, "the second run's units", func(context.Context) (bool, error) { return r.count("second") == 4, nil })
+	if n := r.count("first"); n > 0 {
+		t.Errorf("%d units of a run that the worker does not serve were handed to it", n)
+	}
+}
+
+// TestCancelledUnitsAreDropped: a unit of a cancelled run that turns up late leaves
+// the queue, and is not one of the dead.
+func TestCancelledUnitsAreDropped(t *testing.T) {
+	t.Parallel()
+	env := streamtest.New(t)
+	s := sweep.Sweeper{Queue: env.Queue, Store: env.Store}
+	m := submitRun(t, env, "r1", 2)
+	if _, err := s.Cancel(t.Context(), "r1"); err != nil {
+		t.Fatal(err)
+	}
+	late := m.Tasks(m.Questions[0], 700)[1]
+	publish(t, env, late.Unit)
+	runs := &worker.Runs{Store: env.Store}
+	startLoop(t, newLoop(env, func(ctx context.Context, m worker.Message) error {
+		_, _, _, err := runs.Unit(ctx, m.Unit)
+		if !errors.Is(err, worker.ErrCancelled) {
+			t.Errorf("Unit = %v, want ErrCancelled", err)
+		}
+		return err
+	}))
+	env.WaitEmpty(t, stream.Generate)
+	if n, err := env.Queue.DeadCount(t.Context(), ""); err != nil || n != 0 {
+		t.Errorf("%d dead units, %v, want none", n, err)
+	}
+}
+
+// TestRunsHearOfACancellation: a manifest that is remembered does not hide for long
+// that its run was cancelled.
+func TestRunsHearOfACancellation(t *testing.T) {
+	t.Parallel()
+	env := streamtest.New(t)
+	s := sweep.Sweeper{Queue: env.Queue, Store: env.Store}
+	m := submitRun(t, env, "r1", 1)
+	runs := &worker.Runs{Store: env.Store}
+	u := m.Tasks(m.Questions[0], 700)[0].Unit
+	if _, _, _, err := runs.Unit(t.Context(), u); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Cancel(t.Context(), "r1"); err != nil {
+		t.Fatal(err)
+	}
+	streamtest.WaitFor(t, "the cancellation to be known", func(ctx context.Context) (bool, error) {
+		_, _, _, err := runs.Unit(ctx, u)
+		if err != nil && !errors.Is(err, worker.ErrCancelled) {
+			return false, err
+		}
+		return err != nil, nil
+	})
+}
+
+// TestLoopSaysWhyUnitsDied: what is buried names its stage, the kind of failure,
+// the error and the worker.
+func TestLoopSaysWhyUnitsDied(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		cause error
+		want  stream.Reason
+	}{
+		{stream.ErrPoison, stream.Poison},
+		{queue.ErrTooLarge, stream.TooLarge},
+	} {
+		env := streamtest.New(t)
+		publish(t, env, unit)
+		loop := newLoop(env, func(context.Context, worker.Message) error { return fmt.Errorf("unit: %w", tt.cause) })
+		startLoop(t, loop)
+		env.WaitEmpty(t, stream.Generate)
+		d, err := env.Queue.DeadUnit(t.Context(), unit.Subject(stream.Generate))
+		if err != nil || d.Reason != tt.want || d.Stage != stream.Generate || d.Error != "unit: "+tt.cause.Error() ||
+			d.Worker != loop.Pulse.Name() || d.Deliveries != 1 || time.Since(time.UnixMilli(d.At)) > time.Hour {
+			t.Errorf("dead unit = %+v, %v, want reason %q", d, err, tt.want)
+		}
+	}
+}
