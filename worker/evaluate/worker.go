@@ -154,7 +154,7 @@ func (w *Worker) admit(ctx context.Context, m *store.Manifest) error {
 			return false
 		}
 		m.Judge.Fingerprint = mine
-		m.Provenance.SandboxLevel, m.Provenance.Environment = host.Level().String(), environment
+		m.Provenance.SandboxLevel, m.Provenance.Environment = env.Level.String(), environment
 		return true
 	})
 	if err != nil {

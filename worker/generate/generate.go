@@ -75,7 +75,8 @@ func (w *Worker) handle(ctx context.Context, msg worker.Message) error {
 	if said != task {
 		return fmt.Errorf("task says samples %d from %d of %s, the run %d from %d: %w", said.N, said.First, said.Key(), task.N, task.First, stream.ErrPoison)
 	}
-	if info := w.Engine.Info(); !w.fits(m) {
+	info := w.Engine.Info()
+	if !w.fits(m) {
 		return fmt.Errorf("run %s wants model %q of engine %s, this generator has %q of %s: %w", m.ID, m.Model.Name, m.Model.Engine, info.Model, info.Name, worker.ErrUnfit)
 	}
 	if err := w.describe(ctx, m, info); err != nil {
