@@ -54,11 +54,13 @@ type Loop struct {
 	stop context.CancelCauseFunc // set by Run before any handler starts
 }
 
-// Run pulls and handles until ctx is done, then stops pulling, waits up to Grace
-// for the handlers, cancels those still running, and waits for them. It returns
+// Run pulls and handles until ctx is done, then stops pulling, waits up to Grace, or
+// until the Hurry that ctx carries is called, for the handlers, cancels those still
+// running, and waits for them. It returns
 // nil after such a shutdown, and an error if the connection was closed for good
 // or a handler returned ErrUnfit. No goroutine outlives it.
 func (l *Loop) Run(ctx context.Context) error {
+	hurried := Hurried(ctx)
 	ctx, l.stop = context.WithCancelCause(ctx)
 	defer l.stop(nil)
 	// Two contexts: ctx ends the pulling, work ends the handling. One context for
@@ -68,9 +70,20 @@ func (l *Loop) Run(ctx context.Context) error {
 
 	var flight sync.WaitGroup
 	err := l.pull(ctx, work, &flight)
-	t := time.AfterFunc(l.Grace, func() { kill(ErrDrained) })
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		flight.Wait()
+	}()
+	t := time.NewTimer(l.Grace)
 	defer t.Stop()
-	flight.Wait()
+	select {
+	case <-drained:
+	case <-t.C:
+	case <-hurried:
+	}
+	kill(ErrDrained)
+	<-drained
 	if cause := context.Cause(ctx); err == nil && errors.Is(cause, ErrUnfit) {
 		return cause
 	}

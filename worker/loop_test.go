@@ -118,6 +118,42 @@ func TestLoopBuriesStrangers(t *testing.T) {
 	}
 }
 
+// TestLoopHurry wants the grace cut short by a person, before the end of pulling or after it.
+func TestLoopHurry(t *testing.T) {
+	t.Parallel()
+	env := streamtest.New(t)
+	publish(t, env, unit)
+	hurry := worker.NewHurry()
+	ctx, cancel := context.WithCancel(hurry.With(t.Context()))
+	started, cause := make(chan struct{}), make(chan error, 1)
+	loop := newLoop(env, func(ctx context.Context, _ worker.Message) error {
+		close(started)
+		<-ctx.Done()
+		cause <- context.Cause(ctx)
+		return ctx.Err()
+	})
+	loop.Grace = time.Hour
+	ran := make(chan error, 1)
+	go func() { ran <- loop.Run(ctx) }()
+	<-started
+	cancel()
+	if !hurry.Call() {
+		t.Error("Call = false, want the loop to heed it")
+	}
+	if err := <-ran; err != nil {
+		t.Errorf("Run = %v, want nil", err)
+	}
+	if err := <-cause; !errors.Is(err, worker.ErrDrained) {
+		t.Errorf("handler was ended by %v, want ErrDrained", err)
+	}
+	if lag, err := env.Queue.Lag(t.Context(), stream.Generate); err != nil || lag.Stored != 1 {
+		t.Errorf("GENERATE holds %d units, %v, want the one given back", lag.Stored, err)
+	}
+	if worker.NewHurry().Call() {
+		t.Error("Call with nobody waiting = true, want false")
+	}
+}
+
 // TestLoopGrace shows that pulling and working end apart: the handler still runs
 // after the shutdown began, and sees the end of the grace period as the cause.
 func TestLoopGrace(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/store"
+	"github.com/lcbq/lcbq/worker/process"
 )
 
 // pulseEvery is the interval of heartbeats: three of them fit into the time after
@@ -25,6 +26,18 @@ type Pulse struct {
 	faults  atomic.Int64
 	Samples atomic.Int64
 	Cached  atomic.Int64 // samples that the verdict cache answered
+	// Look, unless nil, adds to a heartbeat what else is known. It is set before Beat.
+	Look func(ctx context.Context, w *store.Worker)
+
+	news chan struct{}
+}
+
+// Tell writes the next heartbeat at once: there is news.
+func (p *Pulse) Tell() {
+	select {
+	case p.news <- struct{}{}:
+	default: // one is due already
+	}
 }
 
 // NewPulse names a worker of a stage: "<label>_<host>-<pid>", unique as long as it
@@ -40,8 +53,13 @@ func NewPulse(stage stream.Stage, label string, slots int) *Pulse {
 		}
 		return r
 	}, host)
-	return &Pulse{worker: store.Worker{
-		Stage: stage, Name: fmt.Sprintf("%s_%s-%d", label, host, os.Getpid()), Host: host, PID: os.Getpid(), Slots: slots, Started: time.Now().UnixMilli(),
+	id := ""
+	if self, err := process.Self(); err == nil {
+		id = self.String()
+	}
+	return &Pulse{news: make(chan struct{}, 1), worker: store.Worker{
+		Process: id,
+		Stage:   stage, Name: fmt.Sprintf("%s_%s-%d", label, host, os.Getpid()), Host: host, PID: os.Getpid(), Slots: slots, Started: time.Now().UnixMilli(),
 	}}
 }
 
@@ -57,11 +75,12 @@ func (p *Pulse) Beat(ctx context.Context, s *store.Store, log *slog.Logger) {
 	tick := time.NewTicker(pulseEvery)
 	defer tick.Stop()
 	for {
-		if err := s.PutWorker(ctx, p.snapshot()); err != nil && ctx.Err() == nil {
+		if err := s.PutWorker(ctx, p.snapshot(ctx)); err != nil && ctx.Err() == nil {
 			log.Debug("heartbeat lost", "err", err)
 		}
 		select {
 		case <-tick.C:
+		case <-p.news:
 		case <-ctx.Done():
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 			defer cancel()
@@ -73,9 +92,12 @@ func (p *Pulse) Beat(ctx context.Context, s *store.Store, log *slog.Logger) {
 	}
 }
 
-func (p *Pulse) snapshot() store.Worker {
+func (p *Pulse) snapshot(ctx context.Context) store.Worker {
 	w := p.worker
 	w.Units, w.Faults = p.units.Load(), p.faults.Load()
 	w.Samples, w.Cached = p.Samples.Load(), p.Cached.Load()
+	if p.Look != nil {
+		p.Look(ctx, &w)
+	}
 	return w
 }

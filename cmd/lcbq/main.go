@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/lcbq/lcbq/cmd/internal/cli"
+	"github.com/lcbq/lcbq/worker"
 	"github.com/lcbq/lcbq/worker/engine/vllm"
 	"github.com/lcbq/lcbq/worker/sandbox"
 )
@@ -23,10 +24,34 @@ func main() {
 }
 
 // mainCode runs the command line and returns its exit status. The first signal
-// asks for a drain; once it has been heard the second one kills.
+// asks for a drain, the second one hurries it: the order stays. Where nothing is
+// drained the second one kills.
 func mainCode() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop)
-	return cli.Main(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	hurry := worker.NewHurry()
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	done := make(chan struct{})
+	defer close(done)
+	go func() {
+		hear := func() os.Signal {
+			select {
+			case s := <-signals:
+				return s
+			case <-done:
+				return nil
+			}
+		}
+		if hear() == nil {
+			return
+		}
+		cancel()
+		if hear() == nil || hurry.Call() {
+			return
+		}
+		signal.Reset(syscall.SIGTERM)
+		_ = syscall.Kill(os.Getpid(), syscall.SIGTERM) // nothing that this process does survives it
+	}()
+	return cli.Main(hurry.With(ctx), os.Args[1:], os.Stdout, os.Stderr)
 }

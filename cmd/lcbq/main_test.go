@@ -15,7 +15,7 @@ func TestMain(m *testing.M) {
 		os.Exit(status)
 	}
 	sandbox.Main()
-	testscript.Main(m, map[string]func(){"lcbq": func() { os.Exit(mainCode()) }, "vllm": fakeVLLM})
+	testscript.Main(m, map[string]func(){"lcbq": func() { os.Exit(mainCode()) }, "vllm": fakeVLLM, "nvidia-smi": fakeSMI})
 }
 
 func TestScripts(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,7 +31,7 @@ type farm struct {
 // newFarm makes a farm and wants none of its processes left when the test ends.
 func newFarm(t *testing.T) farm {
 	t.Helper()
-	f := farm{dir: t.TempDir(), mark: fmt.Sprintf("LCBQ_TEST_FARM=%s-%d", t.Name(), time.Now().UnixNano())}
+	f := farm{dir: t.TempDir(), mark: fmt.Sprintf(fakeFarm+"=%s-%d", t.Name(), time.Now().UnixNano())}
 	model := filepath.Join(f.dir, "model")
 	if err := os.Mkdir(model, 0o755); err != nil {
 		t.Fatal(err)
@@ -85,6 +86,81 @@ func (f farm) processes(t *testing.T) map[string]string {
 	return found
 }
 
+// start starts a command and returns what it has said so far.
+func (f farm) start(t *testing.T, cmd *exec.Cmd) *said {
+	t.Helper()
+	s := &said{}
+	cmd.Stdout, cmd.Stderr = s, s
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { // where the test has failed before
+		if cmd.ProcessState == nil {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		}
+	})
+	return s
+}
+
+// A said is what a process has said so far.
+type said struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (s *said) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(p)
+}
+
+func (s *said) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
+}
+
+// await waits until the process has said something.
+func (s *said) await(t *testing.T, what string) {
+	t.Helper()
+	until(t, "it says "+what, func() bool { return strings.Contains(s.String(), what) }, s)
+}
+
+// until waits for a condition, and shows what is at hand when it does not come.
+func until(t *testing.T, what string, ok func() bool, show fmt.Stringer) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(time.Minute); !ok(); <-tick.C {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain until %s:\n%v", what, show)
+		}
+	}
+}
+
+// wait waits for a process and returns its exit status; a hang is killed.
+func wait(t *testing.T, cmd *exec.Cmd) int {
+	t.Helper()
+	kill := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
+	defer kill.Stop()
+	_ = cmd.Wait() // its status is what counts
+	return cmd.ProcessState.ExitCode()
+}
+
+// inOrder wants texts to come in this order.
+func inOrder(t *testing.T, text string, parts ...string) {
+	t.Helper()
+	rest := text
+	for _, p := range parts {
+		_, after, ok := strings.Cut(rest, p)
+		if !ok {
+			t.Fatalf("%q does not come after what must come before it (%q) in:\n%s", p, parts, text)
+		}
+		rest = after
+	}
+}
+
 // TestSupervisedEngines runs a sweep through two supervised engines, from the start of vllm to the
 // files.
 func TestSupervisedEngines(t *testing.T) {
@@ -116,4 +192,109 @@ func TestSupervisedEngines(t *testing.T) {
 			}
 		}
 	}
+}
+
+// sweep is a run of so many samples at two temperatures on the farm's engines. With a pace it lasts.
+func (f farm) sweep(dir string, n int, more ...string) []string {
+	return append(append([]string(nil), f.args...), append([]string{
+		"--end", "2", "--n", fmt.Sprint(n), "--unit-size", "10", "--temperatures", "0.2,0.8", "--max-num-seqs", "20", "-o", dir, "--evaluators", "1",
+	}, more...)...)
+}
+
+// finish runs a sweep to its end and proves its counts.
+func (f farm) finish(t *testing.T, environ []string, dir string, n int, more ...string) {
+	t.Helper()
+	out, err := f.lcbq(t, environ, f.sweep(dir, n, more...)...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("resumed run: %v\n%s", err, out)
+	}
+	if out, err := f.lcbq(t, nil, "verify", dir).CombinedOutput(); err != nil || !strings.Contains(string(out), fmt.Sprintf("4 cells, %d samples", 4*n)) {
+		t.Errorf("verify: %v\n%s", err, out)
+	}
+}
+
+// TestStop stops a run on two simulated cards with `lcbq stop`, and wants the safe order: no unit lost, the
+// engines gone and the cards' memory back before the server ends.
+func TestStop(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t)
+	env := append(f.cards(t, 2), vllmtest.Pace+"=4", vllmtest.Behaviours+"="+vllmtest.Forks)
+	dir := filepath.Join(f.dir, "results")
+	cmd := f.lcbq(t, env, f.sweep(dir, 2000)...)
+	log := f.start(t, cmd)
+	waitForFile(t, filepath.Join(dir, "logs", "generate1.log"))
+	until(t, "both engines generate", func() bool {
+		out, err := f.lcbq(t, env, "--json", "status", "--nats", urlOf(log)).Output()
+		return err == nil && strings.Count(string(out), `"phase": "serving"`) == 2 && strings.Contains(string(out), `"samples": 10`)
+	}, log)
+	stop := f.lcbq(t, env, "stop", "-o", dir)
+	out, err := stop.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "1 processes stopped") || !strings.Contains(string(out), "GPU 1: 0.5 of 79.6 GiB in use") {
+		t.Errorf("stop: %v\n%s", err, out)
+	}
+	if left := f.processes(t); len(left) > 1 || !strings.Contains(fmt.Sprint(left), " run ") && len(left) == 1 {
+		t.Errorf("after stop are left %v", left)
+	}
+	if status := wait(t, cmd); status != 130 {
+		t.Errorf("run ended with %d, want 130", status)
+	}
+	inOrder(t, log.String(), "interrupted", "stopping the engines", "engine stopped", "GPU memory is free", "judged", "the same command resumes")
+	if out, err := f.lcbq(t, env, "stop", "-o", dir).CombinedOutput(); err == nil || !strings.Contains(string(out), "no server runs") {
+		t.Errorf("a second stop: %v\n%s", err, out)
+	}
+	f.finish(t, env[:3], dir, 2000)
+}
+
+// urlOf returns the server's address as a run has said it.
+func urlOf(s *said) string {
+	_, after, _ := strings.Cut(s.String(), `"url":"`)
+	url, _, _ := strings.Cut(after, `"`)
+	return url
+}
+
+// TestInterruptedWhileLoading presses Ctrl-C while engines load that end neither by themselves nor by SIGTERM, and
+// wants the second one to hurry the end, and nothing to be left.
+func TestInterruptedWhileLoading(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t)
+	env := []string{vllmtest.Behaviours + "=" + strings.Join([]string{vllmtest.Hangs, vllmtest.Stubborn, vllmtest.Forks}, ",")}
+	dir := filepath.Join(f.dir, "results")
+	cmd := f.lcbq(t, env, f.sweep(dir, 10, "--gpus", "none")...)
+	log := f.start(t, cmd)
+	until(t, "the engine's children run", func() bool { return strings.Contains(fmt.Sprint(f.processes(t)), "child loner") }, log)
+	for _, want := range []string{"interrupted", "stopping the engines"} {
+		if err := cmd.Process.Signal(os.Interrupt); err != nil {
+			t.Fatal(err)
+		}
+		log.await(t, want)
+	}
+	if status := wait(t, cmd); status != 130 {
+		t.Errorf("run ended with %d, want 130:\n%s", status, log)
+	}
+	if left := f.processes(t); len(left) > 0 {
+		t.Errorf("left are %v", left)
+	}
+	inOrder(t, log.String(), "engine starts", "interrupted", "engine stopped", "the same command resumes")
+	f.finish(t, nil, dir, 10, "--gpus", "none")
+}
+
+// TestKilledRunLeavesNoEngine kills lcbq in the worst way while its engines generate.
+func TestKilledRunLeavesNoEngine(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t)
+	env := []string{vllmtest.Pace + "=4", vllmtest.Behaviours + "=" + vllmtest.Stubborn + "," + vllmtest.Forks}
+	dir := filepath.Join(f.dir, "results")
+	cmd := f.lcbq(t, env, f.sweep(dir, 200, "--gpus", "none", "--generators", "2")...)
+	log := f.start(t, cmd)
+	waitForFile(t, filepath.Join(dir, "q0", "t0_2_combined.json"))
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	wait(t, cmd)
+	until(t, "nothing is left", func() bool { return len(f.processes(t)) == 0 }, log)
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("the engines ended %v after lcbq, want 10s at most", took)
+	}
+	f.finish(t, nil, dir, 200, "--gpus", "none")
 }

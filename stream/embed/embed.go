@@ -47,6 +47,7 @@ type Config struct {
 	Port     int    // 0 picks a free port
 	Dir      string // JetStream store directory; made if missing
 	MaxStore int64  // bytes of disk; DefaultMaxStore if 0
+	Owner    string // who runs the server, for OwnerOf
 	Log      *slog.Logger
 }
 
@@ -83,7 +84,11 @@ func Start(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	return &Server{ns: ns, lock: lock}, nil
+	s := &Server{ns: ns, lock: lock}
+	if err := writeOwner(lock, Owner{cfg.Owner, s.URL()}); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
 }
 
 func start(cfg Config) (*server.Server, error) {
@@ -128,13 +133,16 @@ func CheckPort(host string, port int) error {
 	return ln.Close()
 }
 
+// lockName is the file in the store directory that its server locks.
+const lockName = "lcbq.lock"
+
 // lockDir makes dir and takes its lock. The kernel drops the lock with the
 // process, so a kill -9 leaves no stale one.
 func lockDir(dir string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make store directory: %w", err)
 	}
-	f, err := os.OpenFile(filepath.Join(dir, "lcbq.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock store directory: %w", err)
 	}

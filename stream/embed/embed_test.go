@@ -122,3 +122,25 @@ func TestStartRefuses(t *testing.T) {
 		}
 	}
 }
+
+// TestOwner wants to know who runs on a store directory, as long as somebody does.
+func TestOwner(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	nobody := func(when string) {
+		t.Helper()
+		if o, err := embed.OwnerOf(dir); !errors.Is(err, embed.ErrNotRunning) {
+			t.Errorf("OwnerOf %s = %+v, %v, want ErrNotRunning", when, o, err)
+		}
+	}
+	nobody("before")
+	for _, name := range []string{"a long name of the first", "the second"} {
+		srv := start(t, embed.Config{Dir: dir, Owner: name})
+		o, err := embed.OwnerOf(dir)
+		if want := (embed.Owner{Process: name, URL: srv.URL()}); err != nil || o != want {
+			t.Errorf("OwnerOf = %+v, %v, want %+v", o, err, want)
+		}
+		stop(t, srv)
+		nobody("after")
+	}
+}

@@ -118,6 +118,38 @@ type GPU struct {
 	UUID        string `json:"uuid,omitempty"`
 	MemoryBytes int64  `json:"memory_bytes,omitempty"`
 	Driver      string `json:"driver,omitempty"`
+
+	// What was measured between the start of the card's first unit and the end of its last one.
+	Seconds     float64 `json:"measured_s,omitempty"`
+	Utilization float64 `json:"utilization_mean,omitempty"` // percent
+	IdleShare   float64 `json:"idle_share"`                 // of that time, at 0 percent: 0 to 1
+	Power       float64 `json:"power_mean_w,omitempty"`     // 0 where the driver does not tell
+	PeakMemory  uint64  `json:"memory_peak_bytes,omitempty"`
+}
+
+// Merge adds what was measured of the same card at another time.
+func (g *GPU) Merge(b GPU) {
+	g.PeakMemory = max(g.PeakMemory, b.PeakMemory)
+	if all := g.Seconds + b.Seconds; all > 0 {
+		mean := func(x, y float64) float64 { return (x*g.Seconds + y*b.Seconds) / all }
+		g.Utilization, g.IdleShare, g.Power = mean(g.Utilization, b.Utilization), mean(g.IdleShare, b.IdleShare), mean(g.Power, b.Power)
+		g.Seconds = all
+	}
+}
+
+// SetIdle derives GPUIdleShare from the cards.
+func (p *Provenance) SetIdle() {
+	n, sum := 0, 0.0
+	for _, g := range p.GPUs {
+		if g.Seconds > 0 {
+			n, sum = n+1, sum+g.IdleShare
+		}
+	}
+	p.GPUIdleShare = nil
+	if n > 0 {
+		mean := sum / float64(n)
+		p.GPUIdleShare = &mean
+	}
 }
 
 // Tasks returns the units of one cell of question q, in order.
@@ -292,6 +324,7 @@ type Worker struct {
 	Name    string       `json:"name"`
 	Host    string       `json:"host"`
 	PID     int          `json:"pid"`
+	Process string       `json:"process,omitempty"` // names the process for good, as worker/process does; "" where that cannot be known
 	Slots   int          `json:"slots"`
 	Started int64        `json:"started_ms"`
 	Units   int64        `json:"units"`
@@ -299,6 +332,39 @@ type Worker struct {
 	Cached  int64        `json:"cached"` // samples answered by the verdict cache
 	Faults  int64        `json:"faults"` // units handed back
 	Note    string       `json:"note,omitempty"`
+	Engine  *EngineState `json:"engine,omitempty"` // of a generator whose engine lcbq started
+}
+
+// An EngineState is how an engine is doing, and the cards under it.
+type EngineState struct {
+	Phase    string      `json:"phase"` // waiting, loading, serving, stopping or ended
+	Version  string      `json:"version,omitempty"`
+	Restarts int         `json:"restarts"`
+	Running  float64     `json:"running"`   // sequences in its batch
+	Waiting  float64     `json:"waiting"`   // sequences that wait for a place
+	InFlight int         `json:"in_flight"` // most samples asked for at once
+	Cards    []CardState `json:"gpus,omitempty"`
+}
+
+// A CardState is one GPU at one moment. What the driver does not tell is -1.
+type CardState struct {
+	Index       int           `json:"index"`
+	UUID        string        `json:"uuid"`
+	Name        string        `json:"name"`
+	Utilization int           `json:"utilization"` // percent
+	MemoryUsed  uint64        `json:"memory_used"` // bytes
+	MemoryTotal uint64        `json:"memory_total"`
+	Power       float64       `json:"power_w"`
+	Temperature int           `json:"temperature_c"`
+	IdleShare   float64       `json:"idle_share"` // between the first unit and the last: 0 to 1
+	Processes   []CardProcess `json:"processes"`
+}
+
+// A CardProcess holds memory of a card.
+type CardProcess struct {
+	PID    int    `json:"pid"`
+	Memory uint64 `json:"memory"` // bytes
+	State  string `json:"state"`  // ours, foreign, zombie, gone or elsewhere
 }
 
 // PutWorker writes a worker's heartbeat; it fades unless repeated.

@@ -4,6 +4,7 @@ package sweep
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -114,7 +115,7 @@ func conflict(have, want *store.Manifest) error {
 	}{
 		{have.Problems.Digest != want.Problems.Digest, "problem set"},
 		{have.UnitSize != want.UnitSize, "unit size"},
-		{fmt.Sprintf("%+v", flat(have.Model)) != fmt.Sprintf("%+v", flat(want.Model)), "model or sampling settings"},
+		{text(have.Model) != text(want.Model), "model or sampling settings"},
 		{a != b, "judge settings"},
 	} {
 		if d.differ {
@@ -124,17 +125,14 @@ func conflict(have, want *store.Manifest) error {
 	return nil
 }
 
-// flat returns m with its pointer replaced, so that it can be compared as text.
-func flat(m store.Model) any {
-	thinking := "auto"
-	if m.Thinking != nil {
-		thinking = fmt.Sprint(*m.Thinking)
+// text returns m as the store holds it, so that pointers and absent lists compare by
+// what they say.
+func text(m store.Model) string {
+	b, err := json.Marshal(m)
+	if err != nil {
+		panic(err) // plain fields always encode
 	}
-	m.Thinking = nil
-	return struct {
-		store.Model
-		thinking string
-	}{m, thinking}
+	return string(b)
 }
 
 // grow adds want's questions, temperatures and samples to m and reports whether

@@ -103,16 +103,23 @@ func TestSubmitRefusesAnotherRun(t *testing.T) {
 	t.Parallel()
 	env := streamtest.New(t)
 	s := sweep.Sweeper{Queue: env.Queue, Store: env.Store}
-	submit(t, s, manifest(1, 10, 100))
+	served := func() *store.Manifest {
+		m := manifest(1, 10, 100)
+		m.Model.Serve = &store.Serve{DType: "half", Args: []string{}}
+		return m
+	}
+	submit(t, s, served())
+	submit(t, s, served()) // the same settings behind other pointers
 	on := true
 	for what, change := range map[string]func(*store.Manifest){
 		"problems":    func(m *store.Manifest) { m.Problems.Digest = "other" },
 		"unit size":   func(m *store.Manifest) { m.UnitSize = 20 },
 		"temperature": func(m *store.Manifest) { m.Model.TopP = 0.5 },
 		"thinking":    func(m *store.Manifest) { m.Model.Thinking = &on },
+		"arguments":   func(m *store.Manifest) { m.Model.Serve = &store.Serve{DType: "half", Args: []string{"--x"}} },
 		"judge":       func(m *store.Manifest) { m.Judge.Mode = "script" },
 	} {
-		m := manifest(1, 10, 100)
+		m := served()
 		change(m)
 		if _, err := s.Submit(t.Context(), m, rows); !errors.Is(err, sweep.ErrConflict) {
 			t.Errorf("Submit with other %s = %v, want ErrConflict", what, err)
@@ -122,7 +129,7 @@ func TestSubmitRefusesAnotherRun(t *testing.T) {
 	if _, err := env.Store.UpdateRun(t.Context(), "r1", func(m *store.Manifest) bool { m.Judge.Fingerprint = "f"; return true }); err != nil {
 		t.Fatal(err)
 	}
-	submit(t, s, manifest(1, 10, 100))
+	submit(t, s, served())
 }
 
 func TestStuck(t *testing.T) {

@@ -117,6 +117,11 @@ func summaryOf(cells map[stream.Cell]store.CellState, m *store.Manifest, q store
 // closeRun writes run_summary.json and marks the run finished. The time of the
 // last cell, not the clock, ends the run: written twice, the file is the same.
 func (w *Worker) closeRun(ctx context.Context, m *store.Manifest, cells map[stream.Cell]store.CellState) error {
+	// What is remembered may be older than the last word on the engines.
+	m, _, err := w.Store.Run(ctx, m.ID)
+	if err != nil {
+		return err
+	}
 	summary, err := Summarise(m, cells)
 	if err != nil {
 		return err

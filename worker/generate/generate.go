@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"reflect"
 	"time"
 
 	"github.com/lcbq/lcbq/stream"
@@ -26,6 +27,7 @@ type Worker struct {
 	Store  *store.Store
 	Runs   *worker.Runs
 	Engine engine.Engine
+	Serve  *store.Serve // what shapes the samples of an engine that lcbq started; nil for another
 	Pulse  *worker.Pulse
 	Slots  int           // units being generated at once
 	Grace  time.Duration // for units in flight when told to stop
@@ -56,7 +58,7 @@ func (w *Worker) serves(ctx context.Context, run string) (bool, error) {
 
 func (w *Worker) fits(m *store.Manifest) bool {
 	info := w.Engine.Info()
-	return info.Name == m.Model.Engine && info.Model == m.Model.Name
+	return info.Name == m.Model.Engine && info.Model == m.Model.Name && reflect.DeepEqual(w.Serve, m.Model.Serve)
 }
 
 // handle generates one unit and publishes it to EVALUATE.

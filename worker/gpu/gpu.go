@@ -43,6 +43,10 @@ type Source interface {
 	Read(ctx context.Context) ([]Reading, error)
 	// Name says which way it is, and the driver's version where that is known.
 	Name() string
+	// Driver returns the driver's version, "" where it is not known.
+	Driver() string
+	// Slow reports whether a Read starts a program.
+	Slow() bool
 	// Close lets go of the driver. No Read may run then or later.
 	Close() error
 }

@@ -213,8 +213,10 @@ func (s *script) Read(context.Context) ([]Reading, error) {
 	s.k++
 	return s.steps[min(s.k, len(s.steps))-1], s.errs[s.k]
 }
-func (*script) Name() string { return "script" }
-func (*script) Close() error { return nil }
+func (*script) Name() string   { return "script" }
+func (*script) Close() error   { return nil }
+func (*script) Driver() string { return "" }
+func (*script) Slow() bool     { return false }
 
 func TestAwaitFree(t *testing.T) {
 	t.Parallel()
@@ -309,8 +311,8 @@ func TestUsage(t *testing.T) {
 		u.Add(r, at)
 		at = at.Add(2 * time.Second)
 	}
-	if u.Seconds != 4 || u.Utilization != 50 || u.Idle != 0.5 || u.PeakMemory != 9 || u.Energy != 500 {
-		t.Errorf("Usage = %+v, want 4 s, 50 percent, half idle, 9 bytes, 500 J", u)
+	if u.Seconds != 4 || u.Utilization != 50 || u.Idle != 0.5 || u.PeakMemory != 9 || u.Power != 125 {
+		t.Errorf("Usage = %+v, want 4 s, 50 percent, half idle, 9 bytes, 125 W", u)
 	}
 }
 

@@ -73,6 +73,12 @@ func describe(ret nvml.Return) string {
 // Name implements Source.
 func (n *nvmlSource) Name() string { return "NVML, driver " + n.driver }
 
+// Driver implements Source.
+func (n *nvmlSource) Driver() string { return n.driver }
+
+// Slow implements Source.
+func (n *nvmlSource) Slow() bool { return false }
+
 // Close implements Source.
 func (n *nvmlSource) Close() error {
 	n.mu.Lock()

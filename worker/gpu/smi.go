@@ -44,6 +44,12 @@ func openSMI(ctx context.Context, name string) (Source, error) {
 // Name implements Source.
 func (s *smiSource) Name() string { return "nvidia-smi, driver " + s.driver }
 
+// Driver implements Source.
+func (s *smiSource) Driver() string { return s.driver }
+
+// Slow implements Source.
+func (s *smiSource) Slow() bool { return true }
+
 // Close implements Source.
 func (s *smiSource) Close() error { return nil }
 

@@ -8,15 +8,16 @@ type Usage struct {
 	Utilization float64 `json:"utilization_mean"` // percent, mean over time
 	Idle        float64 `json:"idle_share"`       // share of time at 0 percent, 0 to 1
 	PeakMemory  uint64  `json:"memory_peak"`      // bytes
-	Energy      float64 `json:"energy_j"`         // joules, 0 where power is unknown
+	Power       float64 `json:"power_mean_w"`     // watts, mean over the time in which it was known; 0 where never
 
-	last time.Time
-	busy float64 // percent x seconds
-	idle float64 // seconds
+	last            time.Time
+	busy            float64 // percent x seconds
+	idle            float64 // seconds
+	joules, powered float64 // energy, and the seconds in which it was known
 }
 
 // Add takes a reading made at the given time; it stands for the time since the
-// one before. Readings with unknown utilisation count for memory and energy only.
+// one before. Readings with unknown utilisation count for memory and power only.
 func (u *Usage) Add(r Reading, at time.Time) {
 	u.PeakMemory = max(u.PeakMemory, r.Used)
 	dt := at.Sub(u.last).Seconds()
@@ -26,7 +27,9 @@ func (u *Usage) Add(r Reading, at time.Time) {
 		return
 	}
 	if r.Power != Unknown {
-		u.Energy += r.Power * dt
+		u.joules += r.Power * dt
+		u.powered += dt
+		u.Power = u.joules / u.powered
 	}
 	if r.Utilization == Unknown {
 		return

@@ -54,6 +54,7 @@ type verbs struct {
 	Evaluate evaluateCmd `cmd:"" help:"an evaluator: completions to verdicts; joins at any time, from any host"`
 	Combine  combineCmd  `cmd:"" help:"the combiner: verdicts to result files"`
 	Status   statusCmd   `cmd:"" help:"how far a run is"`
+	Stop     stopCmd     `cmd:"" help:"the safe stop, in the safe order"`
 	Grade    gradeCmd    `cmd:"" help:"judge a file of completions, without a server"`
 	Verify   verifyCmd   `cmd:"" help:"prove the counts of a results folder"`
 	Dead     deadCmd     `cmd:"" help:"list and requeue units that were given up"`

@@ -20,6 +20,7 @@ import (
 	"github.com/lcbq/lcbq/stream/queue"
 	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/stream/sweep"
+	"github.com/lcbq/lcbq/worker/process"
 )
 
 // A session is a connection to a server that holds lcbq's streams.
@@ -162,7 +163,11 @@ func startServer(cfg config.Server, dir string, log *slog.Logger) (*embed.Server
 	if err != nil {
 		return nil, err
 	}
-	ec := embed.Config{Dir: dir, Host: addr, Port: port, MaxStore: int64(cfg.StoreMax), Log: log}
+	owner := ""
+	if self, err := process.Self(); err == nil {
+		owner = self.String() // for lcbq stop
+	}
+	ec := embed.Config{Owner: owner, Dir: dir, Host: addr, Port: port, MaxStore: int64(cfg.StoreMax), Log: log}
 	srv, err := embed.Start(ec)
 	if auto && errors.Is(err, embed.ErrPortInUse) {
 		log.Info("port 4222 is taken, using a free one")

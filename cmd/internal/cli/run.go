@@ -83,7 +83,7 @@ func (p *pipeline) prepare(ctx context.Context) error {
 		return err
 	}
 	if m := p.def.manifest.Model; m.Engine == "vllm" {
-		if p.fleet, err = openFleet(ctx, p.cfg.VLLM, p.cfg.Hub, p.cfg.Generators, m, nil, p.app.log); err != nil {
+		if p.fleet, err = openFleet(ctx, p.cfg.VLLM, p.cfg.Hub, p.cfg.Generators, m, p.app.log); err != nil {
 			return err
 		}
 	}
@@ -106,7 +106,7 @@ func (p *pipeline) prepare(ctx context.Context) error {
 		return err
 	}
 	if p.fleet != nil {
-		if err := p.fleet.Prepare(p.log, p.logs.dir); err != nil {
+		if err := p.fleet.Prepare(ctx, p.log, p.logs.dir); err != nil {
 			return err
 		}
 	}
@@ -142,7 +142,7 @@ func (p *pipeline) operate(ctx context.Context) error {
 	}
 	err = p.watch(ctx, m.ID, failed)
 	if errors.Is(err, errInterrupted) {
-		p.log.Info("interrupted, finishing what is in hand")
+		p.log.Info("interrupted, finishing what is in hand; interrupt again to hurry")
 	}
 	for _, c := range crews {
 		if stopped := c.stop(); stopped != nil && !errors.Is(err, stopped) {
@@ -157,9 +157,9 @@ func (p *pipeline) operate(ctx context.Context) error {
 // asked.
 func (p *pipeline) generators(unitSize int) func(context.Context) error {
 	if p.fleet != nil {
-		g := &garage{session: p.host.session, runs: p.runs, logs: p.logs.open, log: p.log, slots: fleetSlots(p.cfg.Requests, p.cfg.MaxNumSeqs, unitSize)}
+		g := &garage{session: p.host.session, run: p.def.manifest, runs: p.runs, logs: p.logs.open, log: p.log, slots: fleetSlots(p.cfg.Requests, p.cfg.MaxNumSeqs, unitSize)}
 		p.pulses.generate = fleetPulses(p.fleet, g.slots)
-		return func(ctx context.Context) error { return g.run(ctx, p.fleet, p.pulses.generate) }
+		return func(ctx context.Context) error { return g.work(ctx, p.fleet, p.pulses.generate) }
 	}
 	p.pulses.generate = newPulses(stream.Generate, "gpu", p.cfg.Generators, 1)
 	inFlight := p.def.source.inFlight(p.cfg.Requests, unitSize)
@@ -222,6 +222,11 @@ func (p *pipeline) report(ctx context.Context, run string, how error) error {
 	ran, cached := p.grader.Counts()
 	p.log.Info("judged", "programs_run", ran, "samples_from_cache", cached, "rejudged_near_the_limit", p.grader.Rejudged())
 	if how == nil {
+		if p.fleet != nil { // the combiner wrote it while the last readings of the GPUs were on their way
+			if err := result.WriteJSONAtomic(result.RunSummaryPath(p.cfg.OutputDir), summary); err != nil {
+				return err
+			}
+		}
 		return showSummary(p.app, summary, p.cfg.OutputDir)
 	}
 	if errors.Is(how, errUnscored) {

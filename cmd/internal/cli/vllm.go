@@ -23,12 +23,13 @@ const withoutGPU = "none"
 
 // serveOf returns what of the settings belongs to the run.
 func serveOf(cfg config.VLLM) *store.Serve {
-	return &store.Serve{DType: cfg.DType, MaxModelLen: cfg.MaxModelLen, Args: cfg.VLLMArg}
+	// No arguments are nil, as they are once the store has held them.
+	return &store.Serve{DType: cfg.DType, MaxModelLen: cfg.MaxModelLen, Args: append([]string(nil), cfg.VLLMArg...)}
 }
 
 // openFleet finds vLLM, the model and the cards of this machine, and checks that they can
 // be used. m is the run's.
-func openFleet(ctx context.Context, cfg config.VLLM, hub config.Hub, generators int, m store.Model, hurry <-chan struct{}, log *slog.Logger) (*fleet.Fleet, error) {
+func openFleet(ctx context.Context, cfg config.VLLM, hub config.Hub, generators int, m store.Model, log *slog.Logger) (*fleet.Fleet, error) {
 	if err := cfg.Check(); err != nil {
 		return nil, usageError{err}
 	}
@@ -41,7 +42,7 @@ func openFleet(ctx context.Context, cfg config.VLLM, hub config.Hub, generators 
 			Model: m.Name, DType: serve.DType, MaxModelLen: serve.MaxModelLen, Extra: serve.Args, Seed: m.Seed, Completions: rawPrompt(m),
 			MaxNumSeqs: cfg.MaxNumSeqs, MaxBatchTokens: cfg.MaxNumBatchedTokens, MemoryShare: cfg.GPUMemoryUtilization,
 			TensorParallel: cfg.TensorParallel, DistrustRemote: cfg.NoTrustRemoteCode, NoPrefixCaching: cfg.NoPrefixCaching, NoChunkedPrefil: cfg.NoChunkedPrefill,
-			Environ: hubEnviron(hub), Hurry: hurry,
+			Environ: hubEnviron(hub),
 		},
 		Program: []string{cfg.VLLM}, GPUs: cfg.GPUs,
 		Hub: fleet.Hub{Endpoint: hub.HFEndpoint, Token: hub.HFToken, Home: hub.HFHome, Cache: hub.HFCache, Offline: hub.HFOffline},
@@ -86,6 +87,7 @@ func fleetSlots(asked, maxNumSeqs, unitSize int) int {
 // A garage is where a fleet's generators get what they share.
 type garage struct {
 	session *session
+	run     *store.Manifest // whose settings the engines have
 	runs    *worker.Runs
 	logs    func(name string) (*slog.Logger, error)
 	log     *slog.Logger
@@ -101,14 +103,20 @@ func fleetPulses(f *fleet.Fleet, slots int) []*worker.Pulse {
 	return ps
 }
 
-// run runs a fleet and a generator for each of its engines until ctx is done: the
+// work runs a fleet and a generator for each of its engines until ctx is done: the
 // generators drain first, then the engines are stopped and the memory of their cards
 // awaited. A generator whose engine has failed for good ends alone; the others go on.
-func (g *garage) run(ctx context.Context, f *fleet.Fleet, pulses []*worker.Pulse) error {
+func (g *garage) work(ctx context.Context, f *fleet.Fleet, pulses []*worker.Pulse) error {
 	engines, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	ran := make(chan error, 1)
 	go func() { ran <- f.Run(engines) }()
+	kept := make(chan struct{})
+	go func() {
+		defer close(kept)
+		l := &ledger{store: g.session.store, run: g.run.ID, fleet: f}
+		l.keep(engines, g.log)
+	}()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	errs := make([]error, len(pulses))
@@ -125,7 +133,9 @@ func (g *garage) run(ctx context.Context, f *fleet.Fleet, pulses []*worker.Pulse
 		g.log.Info("stopping the engines")
 	}
 	stop()
-	return errors.Join(errors.Join(errs...), <-ran)
+	errs = append(errs, <-ran)
+	<-kept
+	return errors.Join(errs...)
 }
 
 // generate runs the generator of one engine until ctx is done or the engine has
@@ -147,21 +157,20 @@ func (g *garage) generate(ctx context.Context, m *fleet.Member, pulse *worker.Pu
 		}
 	}()
 	w := &generate.Worker{
-		Queue: g.session.queue, Store: g.session.store, Runs: g.runs, Engine: m.Engine, Pulse: pulse, Slots: g.slots, Grace: generateGrace, Log: log,
+		Queue: g.session.queue, Store: g.session.store, Runs: g.runs, Engine: m, Serve: g.run.Model.Serve, Pulse: pulse, Slots: g.slots, Grace: generateGrace, Log: log,
 	}
+	pulse.Look = func(ctx context.Context, w *store.Worker) { w.Engine = stateOf(ctx, m) }
 	return withPulse(ctx, g.session.store, pulse, log, func(ctx context.Context) error {
+		var beside sync.WaitGroup
+		defer beside.Wait()
+		telling, enough := context.WithCancel(context.WithoutCancel(ctx))
+		defer enough()
+		beside.Go(func() { tell(telling, m, pulse) })
 		if err := m.Await(ctx); err != nil {
-			return nil //nolint:nilerr // told to stop, or the fleet says why the engine ended
+			return nil // told to stop, or the fleet says why the engine ended
 		}
-		adapting := make(chan struct{})
-		go func() {
-			defer close(adapting)
-			m.Adapt(ctx)
-		}()
-		err := w.Run(ctx)
-		cancel()
-		<-adapting
-		return err
+		beside.Go(func() { m.Adapt(telling) })
+		return w.Run(ctx)
 	})
 }
 

@@ -108,17 +108,17 @@ func (c *generateCmd) Run(a *app) error {
 
 // onGPUs generates with vLLM on this machine's GPUs until interrupted.
 func (c *generateCmd) onGPUs(a *app, s *session, m *store.Manifest) error {
-	f, err := openFleet(a.ctx, c.VLLM, c.Hub, c.Generators, m.Model, nil, a.log)
+	f, err := openFleet(a.ctx, c.VLLM, c.Hub, c.Generators, m.Model, a.log)
 	if err != nil {
 		return err
 	}
-	if err := f.Prepare(a.log, engineLogs(c.Logs, m.OutputDir)); err != nil {
+	if err := f.Prepare(a.ctx, a.log, engineLogs(c.Logs, m.OutputDir)); err != nil {
 		return errors.Join(err, f.Close())
 	}
-	g := &garage{session: s, runs: &worker.Runs{Store: s.store}, log: a.log, slots: fleetSlots(c.Requests, c.MaxNumSeqs, m.UnitSize)}
+	g := &garage{session: s, run: m, runs: &worker.Runs{Store: s.store}, log: a.log, slots: fleetSlots(c.Requests, c.MaxNumSeqs, m.UnitSize)}
 	g.logs = func(name string) (*slog.Logger, error) { return a.log.With("worker", name), nil }
 	a.log.Info("generating", "run", m.ID, "engine", m.Model.Engine, "model", m.Model.Name, "engines", len(f.Members()), "server", s.url)
-	return errors.Join(interrupted(a, g.run(a.ctx, f, fleetPulses(f, g.slots))), f.Close())
+	return errors.Join(interrupted(a, g.work(a.ctx, f, fleetPulses(f, g.slots))), f.Close())
 }
 
 // evaluateCmd is an evaluator process.

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/lcbq/lcbq/worker"
 	"github.com/lcbq/lcbq/worker/engine/vllm"
 	"github.com/lcbq/lcbq/worker/gpu"
 )
@@ -51,6 +52,7 @@ type Member struct {
 	*vllm.Engine
 	Index int           // of its first card, or its number where there is none
 	Cards []gpu.Reading // as they were before the start; none without GPUs
+	meter meter
 }
 
 // Open finds vLLM, the model and the cards, and checks that they can be used: that the
@@ -83,6 +85,9 @@ func (f *Fleet) open(ctx context.Context) error {
 		m := &Member{Index: i, Cards: cards}
 		if len(cards) > 0 {
 			m.Index = cards[0].Index
+		}
+		for _, c := range cards {
+			m.meter.cards = append(m.meter.cards, cardMeter{now: c})
 		}
 		f.members = append(f.members, m)
 		// The flags are checked now; Prepare makes the engines, once there is a log folder.
@@ -180,9 +185,11 @@ func cacheFolder(name string) string {
 	return filepath.Join(dir, "lcbq", name)
 }
 
-// Prepare makes the engines. Their output goes to gpu<index>.log in the folder.
-func (f *Fleet) Prepare(log *slog.Logger, folder string) error {
+// Prepare makes the engines. Their output goes to gpu<index>.log in the folder. The Hurry that
+// ctx carries cuts the grace of their end short.
+func (f *Fleet) Prepare(ctx context.Context, log *slog.Logger, folder string) error {
 	f.cfg.Log = log
+	f.cfg.Engine.Hurry = worker.Hurried(ctx)
 	for _, dir := range []string{folder, f.cfg.State} {
 		if dir == "" {
 			continue
@@ -207,12 +214,12 @@ func (f *Fleet) Prepare(log *slog.Logger, folder string) error {
 // answer while Run runs.
 func (f *Fleet) Members() []*Member { return f.members }
 
-// Driver returns the name of the way to the driver and its version, "" without GPUs.
+// Driver returns the driver's version, "" without GPUs.
 func (f *Fleet) Driver() string {
 	if f.source == nil {
 		return ""
 	}
-	return f.source.Name()
+	return f.source.Driver()
 }
 
 // Run keeps all engines running until ctx is done, then stops them and waits until the
@@ -220,6 +227,15 @@ func (f *Fleet) Driver() string {
 // others go on. Run returns an error if all have failed, or if processes or memory
 // stay after the end.
 func (f *Fleet) Run(ctx context.Context) error {
+	measuring, stop := context.WithCancel(context.WithoutCancel(ctx))
+	measured := make(chan struct{})
+	go func() {
+		defer close(measured)
+		if f.source != nil {
+			f.measure(measuring)
+		}
+	}()
+	defer func() { stop(); <-measured }()
 	errs := make([]error, len(f.members))
 	var wg sync.WaitGroup
 	for i, m := range f.members {

@@ -22,14 +22,15 @@ type Engine struct {
 	args   []string
 	client *openai.Client
 
-	mu      sync.Mutex
-	phase   Phase
-	changed chan struct{} // closed and replaced with every change of phase
-	socket  string        // where the server listens; "" while there is none
-	network string
-	running *process      // nil while there is none
-	final   error         // why Run returned, once it has
-	ended   chan struct{} // closed when Run has returned
+	mu       sync.Mutex
+	phase    Phase
+	changed  chan struct{} // closed and replaced with every change of phase
+	socket   string        // where the server listens; "" while there is none
+	network  string
+	running  *process // nil while there is none
+	final    error    // why Run returned, once it has
+	restarts int
+	ended    chan struct{} // closed when Run has returned
 }
 
 // A Phase is what an engine is doing.
@@ -98,6 +99,23 @@ func (e *Engine) Load(ctx context.Context) (openai.Load, error) { return e.clien
 // Adapt keeps the server's batch full without drowning it, until ctx is done.
 // It only ever sends more than Config.InFlight, up to twice as much.
 func (e *Engine) Adapt(ctx context.Context) { e.client.Adapt(ctx, time.Second, 2*e.cfg.InFlight) }
+
+// Changes returns what the engine is doing, and what is closed when that changes.
+func (e *Engine) Changes() (Phase, <-chan struct{}) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.phase, e.changed
+}
+
+// InFlight returns the most samples that are asked for at once.
+func (e *Engine) InFlight() int { return e.client.InFlight() }
+
+// Restarts returns how often the server was started anew after a failure.
+func (e *Engine) Restarts() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.restarts
+}
 
 // Phase returns what the engine is doing at this moment.
 func (e *Engine) Phase() Phase {

@@ -80,7 +80,11 @@ func (e *Engine) supervise(ctx context.Context) error {
 			return fmt.Errorf("failed %d times in a row: %w", fails, err)
 		}
 		e.cfg.Log.Warn("engine failed", "gpu", e.cfg.GPU, "served", served.Round(time.Second), "restart", fails, "of", e.cfg.Restarts, "restart_in", wait, "err", err)
-		pause(ctx, wait)
+		if pause(ctx, wait) {
+			e.mu.Lock()
+			e.restarts++
+			e.mu.Unlock()
+		}
 		wait *= 2
 	}
 	return nil

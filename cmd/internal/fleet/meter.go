@@ -1,0 +1,119 @@
+package fleet
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/lcbq/lcbq/worker/engine"
+	"github.com/lcbq/lcbq/worker/gpu"
+)
+
+// meterEvery is the interval of readings, and slowMeterEvery that of readings that
+// start a program each time.
+const (
+	meterEvery     = 500 * time.Millisecond
+	slowMeterEvery = 2 * time.Second
+)
+
+// A meter measures the cards of one member while it generates: from the start of its first
+// unit to the end of its last one so far.
+type meter struct {
+	mu     sync.Mutex
+	active bool        // a unit was started
+	cards  []cardMeter // of the member's cards, in their order
+}
+
+type cardMeter struct {
+	now     gpu.Reading // the last one
+	running gpu.Usage   // since the first unit
+	settled gpu.Usage   // up to the end of the last unit
+}
+
+// A Metered is what was measured of one card.
+type Metered struct {
+	Now   gpu.Reading // the last reading
+	Usage gpu.Usage   // between the first unit and the last
+}
+
+// add takes the readings of all cards at one moment.
+func (m *meter) add(all []gpu.Reading, at time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range m.cards {
+		c := &m.cards[i]
+		r := reading(all, c.now.UUID)
+		if r == nil {
+			continue
+		}
+		c.now = *r
+		if m.active {
+			c.running.Add(*r, at)
+		}
+	}
+}
+
+// begin notes the start of a unit, end its end.
+func (m *meter) begin() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.active = true
+}
+
+func (m *meter) end() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range m.cards {
+		m.cards[i].settled = m.cards[i].running
+	}
+}
+
+// read returns what was measured so far.
+func (m *meter) read() []Metered {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := make([]Metered, len(m.cards))
+	for i, c := range m.cards {
+		all[i] = Metered{c.now, c.settled}
+	}
+	return all
+}
+
+// Generate implements engine.Engine. The cards are measured meanwhile.
+func (m *Member) Generate(ctx context.Context, r engine.Request) ([]engine.Completion, error) {
+	if err := m.Await(ctx); err != nil { // loading is no generating
+		return nil, err
+	}
+	m.meter.begin()
+	got, err := m.Engine.Generate(ctx, r)
+	if err == nil {
+		m.meter.end()
+	}
+	return got, err
+}
+
+// Measured returns what was measured of the member's cards; nothing without GPUs.
+func (m *Member) Measured() []Metered { return m.meter.read() }
+
+// measure reads the cards until ctx is done.
+func (f *Fleet) measure(ctx context.Context) {
+	every := meterEvery
+	if f.source.Slow() {
+		every = slowMeterEvery
+	}
+	failed := false
+	gpu.Watch(ctx, f.source, every, func(all []gpu.Reading, err error) {
+		if err != nil {
+			if !failed {
+				f.cfg.Log.Warn("GPUs cannot be read", "err", err)
+			}
+			failed = true
+			return
+		}
+		failed = false
+		now := time.Now()
+		for _, m := range f.members {
+			m.meter.add(all, now)
+		}
+	})
+}
