@@ -42,7 +42,7 @@ func New(tb testing.TB) *Env {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute)) // other tests keep the disk busy
 	if err != nil {
 		tb.Fatal(err)
 	}
