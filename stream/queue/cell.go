@@ -7,6 +7,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/link"
 )
 
 // Units returns the indices of the cell's units that are stored at stage.
@@ -30,7 +31,9 @@ func (q *Queue) each(ctx context.Context, name, filter string, f func(subject st
 	if err != nil {
 		return err
 	}
-	info, err := s.Info(ctx, jetstream.WithSubjectFilter(filter))
+	info, err := link.Repeat(ctx, q.js.Conn(), func(ctx context.Context) (*jetstream.StreamInfo, error) {
+		return s.Info(ctx, jetstream.WithSubjectFilter(filter))
+	})
 	if err != nil {
 		return fmt.Errorf("list subjects %s: %w", filter, err)
 	}
@@ -45,12 +48,19 @@ func (q *Queue) each(ctx context.Context, name, filter string, f func(subject st
 // Purge removes all units of the cell at stage. Call it only when the cell's
 // state says that it is done: the subjects are the ledger until then.
 func (q *Queue) Purge(ctx context.Context, stage stream.Stage, c stream.Cell) error {
-	s, err := q.stream(ctx, stage.Stream())
+	return q.purge(ctx, stage.Stream(), c.Filter(stage))
+}
+
+func (q *Queue) purge(ctx context.Context, name, filter string) error {
+	s, err := q.stream(ctx, name)
 	if err != nil {
 		return err
 	}
-	if err := s.Purge(ctx, jetstream.WithPurgeSubject(c.Filter(stage))); err != nil {
-		return fmt.Errorf("purge %s: %w", c.Filter(stage), err)
+	_, err = link.Repeat(ctx, q.js.Conn(), func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, s.Purge(ctx, jetstream.WithPurgeSubject(filter))
+	})
+	if err != nil {
+		return fmt.Errorf("purge %s: %w", filter, err)
 	}
 	return nil
 }
@@ -58,14 +68,7 @@ func (q *Queue) Purge(ctx context.Context, stage stream.Stage, c stream.Cell) er
 // Remove removes one unit at stage, if it is there: a late duplicate of a cell
 // that is done.
 func (q *Queue) Remove(ctx context.Context, stage stream.Stage, u stream.Unit) error {
-	s, err := q.stream(ctx, stage.Stream())
-	if err != nil {
-		return err
-	}
-	if err := s.Purge(ctx, jetstream.WithPurgeSubject(u.Subject(stage))); err != nil {
-		return fmt.Errorf("remove %s: %w", u.Subject(stage), err)
-	}
-	return nil
+	return q.purge(ctx, stage.Stream(), u.Subject(stage))
 }
 
 // QuestionUnits returns the units of one question of a run that are stored at

@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/link"
 )
 
 const (
@@ -226,8 +227,10 @@ func (q *Queue) put(ctx context.Context, streamName, subject string, body []byte
 	if limit := q.js.Conn().MaxPayload(); int64(len(body)) > limit {
 		return false, fmt.Errorf("publish %s: %d bytes, the server takes %d: %w\nuse a smaller --unit-size", subject, len(body), limit, ErrTooLarge)
 	}
-	_, err = q.js.PublishMsg(ctx, &nats.Msg{Subject: subject, Data: body},
-		jetstream.WithExpectLastSequencePerSubject(0), jetstream.WithExpectStream(streamName))
+	_, err = link.Repeat(ctx, q.js.Conn(), func(ctx context.Context) (*jetstream.PubAck, error) {
+		return q.js.PublishMsg(ctx, &nats.Msg{Subject: subject, Data: body},
+			jetstream.WithExpectLastSequencePerSubject(0), jetstream.WithExpectStream(streamName))
+	})
 	switch {
 	case alreadyThere(err):
 		return false, nil
@@ -281,7 +284,7 @@ func (q *Queue) stream(ctx context.Context, name string) (jetstream.Stream, erro
 	if ok {
 		return s, nil
 	}
-	s, err := q.js.Stream(ctx, name)
+	s, err := link.Repeat(ctx, q.js.Conn(), func(ctx context.Context) (jetstream.Stream, error) { return q.js.Stream(ctx, name) })
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, fmt.Errorf("stream %s: %w", name, ErrNotDeclared)
 	}
@@ -302,7 +305,9 @@ func (q *Queue) last(ctx context.Context, name, subject string) (*jetstream.RawS
 	if err != nil {
 		return nil, err
 	}
-	msg, err := s.GetLastMsgForSubject(ctx, subject)
+	msg, err := link.Repeat(ctx, q.js.Conn(), func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+		return s.GetLastMsgForSubject(ctx, subject)
+	})
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return nil, fmt.Errorf("read %s: %w", subject, ErrNotFound)

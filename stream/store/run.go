@@ -221,7 +221,7 @@ func (m *Manifest) State() string {
 // Run returns a run's manifest and its revision, or ErrNotFound.
 func (s *Store) Run(ctx context.Context, id string) (*Manifest, uint64, error) {
 	var m Manifest
-	rev, err := get(ctx, s.runs, id, &m)
+	rev, err := get(ctx, s.conn, s.runs, id, &m)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -243,7 +243,7 @@ func (m *Manifest) check() error {
 // revision 0 means that the run is new.
 func (s *Store) PutRun(ctx context.Context, m *Manifest, revision uint64) (uint64, error) {
 	m.Format = FormatVersion
-	return put(ctx, s.runs, m.ID, m, revision)
+	return put(ctx, s.conn, s.runs, m.ID, m, revision)
 }
 
 // UpdateRun applies change to a run's manifest until no one else's write gets in

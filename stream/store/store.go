@@ -13,9 +13,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/link"
 )
 
 // Names of the buckets, as `nats kv ls` and `nats object ls` show them.
@@ -44,6 +46,7 @@ var (
 type Store struct {
 	runs, cells, workers jetstream.KeyValue
 	problems             jetstream.ObjectStore
+	conn                 *nats.Conn
 
 	mu    sync.Mutex
 	known map[string]*knownCells // by run
@@ -58,7 +61,7 @@ type knownCells struct {
 
 // Declare creates the buckets, or opens them if they are there.
 func Declare(ctx context.Context, js jetstream.JetStream, replicas int) (*Store, error) {
-	var s Store
+	s := Store{conn: js.Conn()}
 	for _, b := range []struct {
 		kv  *jetstream.KeyValue
 		cfg jetstream.KeyValueConfig
@@ -94,13 +97,13 @@ func CheckFormat(ctx context.Context, js jetstream.JetStream) error {
 	if err != nil {
 		return fmt.Errorf("open bucket %s: %w", runsBucket, err)
 	}
-	_, err = (&Store{runs: kv}).Runs(ctx)
+	_, err = (&Store{runs: kv, conn: js.Conn()}).Runs(ctx)
 	return err
 }
 
 // Open opens the buckets of a server on which somebody else declared them.
 func Open(ctx context.Context, js jetstream.JetStream) (*Store, error) {
-	var s Store
+	s := Store{conn: js.Conn()}
 	for name, kv := range map[string]*jetstream.KeyValue{runsBucket: &s.runs, cellsBucket: &s.cells, workersBucket: &s.workers} {
 		b, err := js.KeyValue(ctx, name)
 		if err != nil {
@@ -117,8 +120,8 @@ func Open(ctx context.Context, js jetstream.JetStream) (*Store, error) {
 }
 
 // get reads key of kv into v and returns the revision to update it by.
-func get(ctx context.Context, kv jetstream.KeyValue, key string, v any) (revision uint64, err error) {
-	e, err := kv.Get(ctx, key)
+func get(ctx context.Context, nc *nats.Conn, kv jetstream.KeyValue, key string, v any) (revision uint64, err error) {
+	e, err := link.Repeat(ctx, nc, func(ctx context.Context) (jetstream.KeyValueEntry, error) { return kv.Get(ctx, key) })
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return 0, fmt.Errorf("read %s/%s: %w", kv.Bucket(), key, ErrNotFound)
 	}
@@ -133,17 +136,18 @@ func get(ctx context.Context, kv jetstream.KeyValue, key string, v any) (revisio
 
 // put writes key of kv if its revision is still the given one; 0 means that it
 // must not exist. It returns ErrChanged if somebody else wrote first.
-func put(ctx context.Context, kv jetstream.KeyValue, key string, v any, revision uint64) (uint64, error) {
+func put(ctx context.Context, nc *nats.Conn, kv jetstream.KeyValue, key string, v any, revision uint64) (uint64, error) {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return 0, fmt.Errorf("encode %s/%s: %w", kv.Bucket(), key, err)
 	}
-	var rev uint64
-	if revision == 0 {
-		rev, err = kv.Create(ctx, key, b)
-	} else {
-		rev, err = kv.Update(ctx, key, b, revision)
-	}
+	// Once: a repetition would find the key changed by the first try.
+	rev, err := link.Once(ctx, nc, func(ctx context.Context) (uint64, error) {
+		if revision == 0 {
+			return kv.Create(ctx, key, b)
+		}
+		return kv.Update(ctx, key, b, revision)
+	})
 	var api *jetstream.APIError
 	if errors.As(err, &api) && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant) ||
 		errors.Is(err, jetstream.ErrKeyExists) {
@@ -238,7 +242,7 @@ type Claim struct {
 // has written it.
 func (s *Store) Cell(ctx context.Context, c stream.Cell) (CellState, uint64, error) {
 	var st CellState
-	rev, err := get(ctx, s.cells, c.Key(), &st)
+	rev, err := get(ctx, s.conn, s.cells, c.Key(), &st)
 	return st, rev, err
 }
 
@@ -254,7 +258,7 @@ func (s *Store) CellDone(ctx context.Context, c stream.Cell, n int) (bool, error
 // PutCell marks a cell done by compare-and-set; revision 0 means that it had no
 // state before.
 func (s *Store) PutCell(ctx context.Context, c stream.Cell, st CellState, revision uint64) error {
-	_, err := put(ctx, s.cells, c.Key(), st, revision)
+	_, err := put(ctx, s.conn, s.cells, c.Key(), st, revision)
 	return err
 }
 
@@ -262,7 +266,7 @@ func (s *Store) PutCell(ctx context.Context, c stream.Cell, st CellState, revisi
 // revision.
 func (s *Store) ClaimCell(ctx context.Context, c stream.Cell, st CellState, claim Claim, revision uint64) (uint64, error) {
 	st.Claim = &claim
-	return put(ctx, s.cells, c.Key(), st, revision)
+	return put(ctx, s.conn, s.cells, c.Key(), st, revision)
 }
 
 // Cells returns the states of a run's finished cells; q limits them to one

@@ -1,0 +1,114 @@
+package link_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"go.uber.org/goleak"
+
+	"github.com/lcbq/lcbq/stream/link"
+	"github.com/lcbq/lcbq/stream/streamtest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// connect goes through a proxy to a service that says nothing to its first
+// question and answers the others.
+func connect(t *testing.T) (nc *nats.Conn, p *streamtest.Proxy, asked <-chan struct{}) {
+	t.Helper()
+	env := streamtest.New(t)
+	questions := make(chan struct{}, 8)
+	n := 0
+	sub, err := env.Conn.Subscribe("question", func(m *nats.Msg) {
+		if n++; n > 1 {
+			if err := m.Respond([]byte("answer")); err != nil {
+				t.Error(err)
+			}
+		}
+		questions <- struct{}{}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := sub.Unsubscribe(); err != nil {
+			t.Error(err)
+		}
+	})
+	p = streamtest.NewProxy(t)
+	p.Target(strings.TrimPrefix(env.Server.URL(), "nats://"))
+	nc, err = nats.Connect(p.URL(), nats.MaxReconnects(-1), nats.ReconnectWait(time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	return nc, p, questions
+}
+
+func ask(nc *nats.Conn) func(ctx context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
+		ctx, cancel := context.WithTimeout(ctx, time.Minute)
+		defer cancel()
+		m, err := nc.RequestWithContext(ctx, "question", nil)
+		if err != nil {
+			return "", err
+		}
+		return string(m.Data), nil
+	}
+}
+
+func TestLostReplies(t *testing.T) {
+	t.Parallel()
+	type request func(context.Context, *nats.Conn, func(context.Context) (string, error)) (string, error)
+	for _, tt := range []struct {
+		name    string
+		request request
+		want    string
+		err     error
+	}{
+		{"once", link.Once[string], "", link.ErrLost},
+		{"repeat", link.Repeat[string], "answer", nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			nc, p, asked := connect(t)
+			go func() {
+				<-asked
+				p.Cut()
+			}()
+			began := time.Now()
+			got, err := tt.request(t.Context(), nc, ask(nc))
+			if got != tt.want || !errors.Is(err, tt.err) {
+				t.Errorf("request = %q, %v, want %q, %v", got, err, tt.want, tt.err)
+			}
+			if took := time.Since(began); took > 30*time.Second {
+				t.Errorf("the loss was noticed after %v, no sooner than the time limit", took)
+			}
+		})
+	}
+}
+
+// TestRepeatEnds: neither a connection that never comes back nor one that is
+// closed holds a caller that gives up.
+func TestRepeatEnds(t *testing.T) {
+	t.Parallel()
+	nc, p, asked := connect(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-asked
+		p.Target("")
+		p.Cut()
+		cancel()
+	}()
+	if _, err := link.Repeat(ctx, nc, ask(nc)); err == nil {
+		t.Error("a request without a server was answered")
+	}
+	nc.Close()
+	if _, err := link.Repeat(t.Context(), nc, ask(nc)); !errors.Is(err, nats.ErrConnectionClosed) {
+		t.Errorf("request on a closed connection = %v, want ErrConnectionClosed", err)
+	}
+}
