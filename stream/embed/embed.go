@@ -3,6 +3,7 @@
 package embed
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -53,8 +55,13 @@ type Config struct {
 
 // A Server is a running embedded NATS server. Close it.
 type Server struct {
-	ns   *server.Server
+	cfg  Config // with the port that was taken
 	lock *os.File
+	quit context.CancelFunc
+	gone chan struct{} // closed when nothing watches the server any more
+
+	mu sync.Mutex
+	ns *server.Server // replaced by heal; never nil
 }
 
 // Start runs a server and returns when it accepts connections, which is after
@@ -84,7 +91,12 @@ func Start(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	s := &Server{ns: ns, lock: lock}
+	if addr, ok := ns.Addr().(*net.TCPAddr); ok { // a restart keeps the port that clients know
+		cfg.Port = addr.Port
+	}
+	ctx, quit := context.WithCancel(context.Background())
+	s := &Server{cfg: cfg, lock: lock, quit: quit, gone: make(chan struct{}), ns: ns}
+	go s.watch(ctx)
 	if err := writeOwner(lock, Owner{cfg.Owner, s.URL()}); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -154,7 +166,7 @@ func lockDir(dir string) (*os.File, error) {
 
 // Connect dials the server without going through the network stack.
 func (s *Server) Connect(opts ...nats.Option) (*nats.Conn, error) {
-	nc, err := nats.Connect("", append(opts, nats.InProcessServer(s.ns))...)
+	nc, err := nats.Connect("", append(opts, nats.InProcessServer(s))...)
 	if err != nil {
 		return nil, fmt.Errorf("connect in process: %w", err)
 	}
@@ -162,10 +174,22 @@ func (s *Server) Connect(opts ...nats.Option) (*nats.Conn, error) {
 }
 
 // URL returns the address other processes connect to, "nats://127.0.0.1:4222".
-func (s *Server) URL() string { return s.ns.ClientURL() }
+func (s *Server) URL() string { return s.present().ClientURL() }
+
+// InProcessConn is what Connect's connections are made of, also when they are made
+// again after a restart.
+func (s *Server) InProcessConn() (net.Conn, error) { return s.present().InProcessConn() }
+
+func (s *Server) present() *server.Server {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ns
+}
 
 // Close stops the server and waits until its files are closed.
 func (s *Server) Close() error {
+	s.quit()
+	<-s.gone
 	s.ns.Shutdown()
 	s.ns.WaitForShutdown()
 	return s.lock.Close()

@@ -1,0 +1,123 @@
+package embed_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sys/unix"
+
+	"github.com/lcbq/lcbq/stream/embed"
+	"github.com/lcbq/lcbq/stream/streamtest"
+)
+
+// smallDisk mounts a tmpfs until the test ends, or skips the test.
+func smallDisk(t *testing.T, bytes int) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", bytes)); err != nil {
+		t.Skipf("cannot mount a small file system: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+// fill writes a file until the disk takes no more.
+func fill(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for size := 1 << 20; size > 0; {
+		switch _, err := f.Write(make([]byte, size)); {
+		case errors.Is(err, unix.ENOSPC):
+			size /= 2
+		case err != nil:
+			t.Fatal(err)
+		}
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestFullDisk fills the store's disk up while messages come in. When there is room
+// again the same connections publish, nobody restarts anything, and every
+// acknowledged message is there.
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	dir := smallDisk(t, 32<<20)
+	srv := start(t, embed.Config{Dir: filepath.Join(dir, "store")})
+	defer stop(t, srv)
+	over, err := nats.Connect(srv.URL(), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer over.Close()
+	inside, err := srv.Connect(nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer inside.Close()
+	var acked []string
+	publish := func(nc *nats.Conn, subject string) error {
+		js, err := jetstream.New(nc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		_, err = js.Publish(ctx, subject, make([]byte, 64<<10))
+		if err == nil {
+			acked = append(acked, subject)
+		}
+		return err
+	}
+	js, err := jetstream.New(over)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"s.>"}}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 20 {
+		if err := publish(over, fmt.Sprint("s.before.", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	filler := filepath.Join(dir, "filler")
+	fill(t, filler)
+	if err := publish(over, "s.full"); err == nil {
+		t.Fatal("a full disk took a message")
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	for name, nc := range map[string]*nats.Conn{"over": over, "inside": inside} {
+		n := 0
+		streamtest.WaitFor(t, "the server to write again", func(context.Context) (bool, error) {
+			n++
+			return publish(nc, fmt.Sprintf("s.after.%s.%d", name, n)) == nil, nil
+		})
+	}
+	s, err := js.Stream(t.Context(), "S")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, subject := range acked {
+		if m, err := s.GetLastMsgForSubject(t.Context(), subject); err != nil || len(m.Data) != 64<<10 {
+			t.Errorf("acknowledged message %s: %v", subject, err)
+		}
+	}
+}
