@@ -103,15 +103,21 @@ func TestInterruptDrains(t *testing.T) {
 // command is lcbq as a process of its own.
 func command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
+	return reexec(t, "lcbq", args...)
+}
+
+// reexec is a process that runs one of the commands of TestMain.
+func reexec(tb testing.TB, name string, args ...string) *exec.Cmd {
+	tb.Helper()
 	exe, err := os.Executable()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	link := filepath.Join(t.TempDir(), "lcbq") // testscript's Main runs the command of that name
+	link := filepath.Join(tb.TempDir(), name) // testscript's Main runs the command of that name
 	if err := os.Symlink(exe, link); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), link, args...)
+	cmd := exec.CommandContext(tb.Context(), link, args...)
 	cmd.Env = append(os.Environ(), "LCBQ_PYTHON="+python())
 	return cmd
 }
@@ -183,6 +189,7 @@ func differAt(a, b string) int {
 // them.
 var varying = []string{
 	"cpu_s", "judge_cpu_s", "gen_tps", "generator", "evaluator", "sha256", "bytes", "started", "finished", "duration_s", "throughput",
+	"stages", // when each began and ended, how fast it was, how often units were handed out again
 }
 
 // snapshot returns the result files of a folder with what varies taken out.

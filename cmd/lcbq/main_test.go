@@ -15,7 +15,12 @@ func TestMain(m *testing.M) {
 		os.Exit(status)
 	}
 	sandbox.Main()
-	testscript.Main(m, map[string]func(){"lcbq": func() { os.Exit(mainCode()) }, "vllm": fakeVLLM, "nvidia-smi": fakeSMI})
+	testscript.Main(m, map[string]func(){
+		"lcbq":       func() { os.Exit(mainCode()) },
+		"vllm":       fakeVLLM,
+		"nvidia-smi": fakeSMI,
+		"wallclock":  wallclock,
+	})
 }
 
 func TestScripts(t *testing.T) {

@@ -1,0 +1,256 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/lcbq/lcbq/stream/streamtest"
+)
+
+// A fleet is lcbq's processes, each started again when it ends. The workers reach
+// the server each through a proxy of its own, which follows the server to the port
+// of its present life.
+type fleet struct {
+	t       *testing.T
+	dir     string          // of the logs
+	link    string          // the binary, as lcbq
+	ctx     context.Context //nolint:containedctx // the life of all processes
+	stop    context.CancelFunc
+	running sync.WaitGroup
+	server  *member
+	direct  *streamtest.Proxy // never disturbed: for the test's own look at the server
+
+	mu      sync.Mutex
+	addr    string // where the server listens
+	workers []*member
+}
+
+// A member is one process of a fleet, through all its lives.
+type member struct {
+	name  string
+	fleet *fleet
+	args  []string
+	proxy *streamtest.Proxy // nil for the server
+
+	mu     sync.Mutex
+	cmd    *exec.Cmd // nil between two lives
+	lives  int
+	said   map[string]int // log lines by message
+	last   []string       // the last lines of the log
+	ended  map[string]int // lives by how they ended
+	felled bool           // the present life is ended by a fault
+}
+
+// lastLines is how much of a log is shown of a member that failed.
+const lastLines = 12
+
+// newFleet makes a fleet without members, whose logs go to dir, or to a folder that
+// goes with the test. Its processes end with the test.
+func newFleet(t *testing.T, dir string) *fleet {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fleet{t: t, dir: dir, direct: streamtest.NewProxy(t)}
+	if dir == "" {
+		f.dir = t.TempDir()
+	}
+	f.link = filepath.Join(t.TempDir(), "lcbq") // testscript's Main runs the command of that name
+	if err := os.Symlink(exe, f.link); err != nil {
+		t.Fatal(err)
+	}
+	f.ctx, f.stop = context.WithCancel(context.WithoutCancel(t.Context()))
+	t.Cleanup(f.end)
+	return f
+}
+
+// serve starts the server and waits until it has served once.
+func (f *fleet) serve(args ...string) {
+	f.t.Helper()
+	f.server = f.start("server", nil, append([]string{"server", "--listen", "127.0.0.1:0"}, args...)...)
+	streamtest.WaitFor(f.t, "the server", func(context.Context) (bool, error) {
+		f.server.mu.Lock()
+		defer f.server.mu.Unlock()
+		return f.server.said["serving"] > 0, nil
+	})
+}
+
+// work starts a worker behind a proxy.
+func (f *fleet) work(name string, args ...string) {
+	f.t.Helper()
+	p := streamtest.NewProxy(f.t)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p.Target(f.addr)
+	f.workers = append(f.workers, f.start(name, p, append(args, "--nats", p.URL())...))
+}
+
+func (f *fleet) start(name string, p *streamtest.Proxy, args ...string) *member {
+	m := &member{name: name, fleet: f, proxy: p, args: append([]string{"--verbose"}, args...), said: make(map[string]int), ended: make(map[string]int)}
+	f.running.Go(m.live)
+	return m
+}
+
+func (f *fleet) members() []*member { return append([]*member{f.server}, f.workers...) }
+
+// end stops all processes, the workers before the server, and returns when they
+// are gone.
+func (f *fleet) end() {
+	f.stop()
+	for _, w := range f.workers {
+		w.signal(syscall.SIGCONT)
+		w.signal(syscall.SIGKILL)
+	}
+	if f.server != nil {
+		f.server.signal(syscall.SIGCONT)
+		f.server.signal(syscall.SIGTERM)
+	}
+	f.running.Wait()
+}
+
+// live runs the process again and again until the fleet ends.
+func (m *member) live() {
+	for m.fleet.ctx.Err() == nil {
+		how := m.once()
+		m.mu.Lock()
+		if m.felled {
+			how = "by a fault"
+		}
+		if m.fleet.ctx.Err() == nil {
+			m.ended[how]++
+		}
+		m.cmd, m.felled = nil, false
+		m.mu.Unlock()
+		select { // as a supervisor does, and so that a process that cannot start does not take the processor
+		case <-time.After(100 * time.Millisecond):
+		case <-m.fleet.ctx.Done():
+		}
+	}
+}
+
+// once runs the process to its end and says how it ended.
+func (m *member) once() string {
+	cmd := exec.Command(m.fleet.link, m.args...) //nolint:noctx // fleet.end stops it: in good order, which a context cannot
+	cmd.Env = append(os.Environ(), "LCBQ_PYTHON="+python())
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		return err.Error()
+	}
+	m.mu.Lock()
+	if m.fleet.ctx.Err() != nil {
+		m.mu.Unlock()
+		return ""
+	}
+	err = cmd.Start()
+	if err == nil {
+		m.cmd = cmd
+		m.lives++
+	}
+	m.mu.Unlock()
+	if err != nil {
+		return err.Error()
+	}
+	m.listen(stderr)
+	err = cmd.Wait()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err == nil || m.felled {
+		return "well"
+	}
+	text := err.Error()
+	if len(m.last) > 0 {
+		text += ": " + m.last[len(m.last)-1]
+	}
+	return text
+}
+
+// listen reads the log of one life.
+func (m *member) listen(stderr io.Reader) {
+	log, err := os.OpenFile(filepath.Join(m.fleet.dir, m.name+".log"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		m.fleet.t.Error(err)
+		return
+	}
+	defer log.Close() //nolint:errcheck // a copy for people
+	lines := bufio.NewReader(stderr)
+	for {
+		line, err := lines.ReadString('\n')
+		if line != "" {
+			fmt.Fprintf(log, "%s", line)
+			m.hear(strings.TrimSpace(line))
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (m *member) hear(text string) {
+	var line struct{ Msg, URL string }
+	err := json.Unmarshal([]byte(text), &line)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.last = append(m.last, text); len(m.last) > lastLines {
+		m.last = m.last[1:]
+	}
+	if err != nil {
+		return
+	}
+	m.said[line.Msg]++
+	if line.Msg == "serving" {
+		m.fleet.served(strings.TrimPrefix(line.URL, "nats://"))
+	}
+}
+
+// served points the proxies at the server's present life.
+func (f *fleet) served(addr string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.addr = addr
+	f.direct.Target(addr)
+	for _, w := range f.workers {
+		w.proxy.Target(addr)
+	}
+}
+
+// signal sends a signal to the present life, if there is one, and returns its
+// process.
+func (m *member) signal(s syscall.Signal) *os.Process {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.cmd == nil {
+		return nil
+	}
+	if err := m.cmd.Process.Signal(s); err != nil {
+		if !errors.Is(err, os.ErrProcessDone) {
+			m.fleet.t.Errorf("signal %v to %s: %v", s, m.name, err)
+		}
+		return nil
+	}
+	m.felled = m.felled || s == syscall.SIGKILL || s == syscall.SIGTERM
+	return m.cmd.Process
+}
+
+// heard returns how often the members wrote a line with the message.
+func (f *fleet) heard(message string) int {
+	n := 0
+	for _, m := range f.members() {
+		m.mu.Lock()
+		n += m.said[message]
+		m.mu.Unlock()
+	}
+	return n
+}
