@@ -213,6 +213,13 @@ func (q *Queue) setPaused(ctx context.Context, stage stream.Stage, info *jetstre
 // runFilter matches the units of a run at a stage.
 func runFilter(stage stream.Stage, run string) string { return string(stage) + "." + run + ".>" }
 
+// runOf returns the token of a subject that names a run.
+func runOf(subject string) string {
+	_, rest, _ := strings.Cut(subject, ".")
+	run, _, _ := strings.Cut(rest, ".")
+	return run
+}
+
 // everything matches all units of a stage. It is said as a filter: a server that
 // is told to drop a consumer's filter no longer wakes it for new messages.
 func everything(stage stream.Stage) string { return string(stage) + ".>" }

@@ -101,7 +101,7 @@ func (q *Queue) Declare(ctx context.Context, replicas int) error {
 	if _, err := q.js.CreateOrUpdateStream(ctx, cfg); err != nil {
 		return fmt.Errorf("declare stream %s: %w", stream.DeadStream, err)
 	}
-	return nil
+	return q.declareAdvisories(ctx, replicas)
 }
 
 // declareConsumer creates the stage's own consumer, or updates it. The run that it
