@@ -89,6 +89,7 @@ type Server struct {
 	Listen   string  `toml:"listen" default:"auto" placeholder:"HOST:PORT" help:"address of the embedded server; auto is 127.0.0.1:4222, or a free port if that is taken"`
 	StoreDir string  `toml:"store-dir" type:"path" placeholder:"DIR" help:"where the embedded server keeps its streams; by default .lcbq in the results folder"`
 	StoreMax Bytes   `toml:"store-max" default:"64GiB" help:"disk that the embedded server may use"`
+	Wait     bool    `toml:"wait" help:"wait for a server that cannot be reached yet, instead of giving up"`
 	AckWait  float64 `toml:"ack-wait" default:"60" help:"seconds without a sign from a worker after which its unit goes to another"`
 }
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -54,6 +55,25 @@ func New(tb testing.TB) *Env {
 		tb.Fatal(err)
 	}
 	return env
+}
+
+// NewBare starts a NATS server without JetStream and returns its address: one that
+// lcbq has to refuse.
+func NewBare(tb testing.TB) string {
+	tb.Helper()
+	ns, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	ns.Start()
+	tb.Cleanup(func() {
+		ns.Shutdown()
+		ns.WaitForShutdown()
+	})
+	if !ns.ReadyForConnections(time.Minute) {
+		tb.Fatal("the server without JetStream does not accept connections")
+	}
+	return ns.ClientURL()
 }
 
 // WaitFor waits until ok reports true, and fails the test after a minute.

@@ -7,12 +7,13 @@ import (
 	"slices"
 	"time"
 
+	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/queue"
 	"github.com/lcbq/lcbq/stream/store"
 )
 
 // ErrOver says that a run has ended, so that there is nothing to pause or cancel.
-var ErrOver = errors.New("run is over")
+var ErrOver = errors.New("nothing of it is left to do")
 
 // Pause stops the handing out of a run's units to workers on all hosts. Units in
 // flight are finished, and cells whose units are all judged are written. A run
@@ -50,6 +51,35 @@ func (s Sweeper) Cancel(ctx context.Context, run string) (*store.Manifest, error
 		return nil, err
 	}
 	return m, s.Queue.PurgeRun(ctx, run)
+}
+
+// Regenerate puts a unit that was given up, at whichever stage, back to the start:
+// where its message is what is wrong with it, putting that back would not help.
+func (s Sweeper) Regenerate(ctx context.Context, d stream.Dead) error {
+	stage, u, err := stream.ParseSubject(d.Subject)
+	if err != nil {
+		return fmt.Errorf("regenerate: %w", err)
+	}
+	m, _, err := s.Store.Run(ctx, u.Run)
+	if err != nil {
+		return err
+	}
+	q, ok := m.Question(u.Question)
+	tasks := m.Tasks(q, u.Temperature)
+	if !ok || u.Index >= len(tasks) || !slices.Contains(m.Temperatures, u.Temperature) {
+		return fmt.Errorf("regenerate %s: run %s has no such unit: %w", d.Subject, u.Run, stream.ErrPoison)
+	}
+	// DEAD holds the unit until GENERATE does. A generator that finds samples of
+	// the unit would take them for its output.
+	for _, st := range []stream.Stage{stream.Evaluate, stream.Combine} {
+		if err := s.Queue.Remove(ctx, st, u); err != nil {
+			return err
+		}
+	}
+	if _, err := s.Queue.Publish(ctx, stream.Generate, u, tasks[u.Index]); err != nil {
+		return err
+	}
+	return s.Queue.Forgive(ctx, stage, u)
 }
 
 // change changes the manifest of a run that is not over, and then the lanes.

@@ -168,3 +168,52 @@ func TestStuckWithACellThatCannotBeWritten(t *testing.T) {
 		t.Errorf("Stuck once the cell is looked at anew = %v, %v, want false", stuck, err)
 	}
 }
+
+// TestRegenerate: a unit goes back to the start from wherever it was given up, and
+// what was made of it before is gone.
+func TestRegenerate(t *testing.T) {
+	t.Parallel()
+	for _, stage := range stream.Stages {
+		t.Run(string(stage), func(t *testing.T) {
+			t.Parallel()
+			env := streamtest.New(t)
+			ctx := t.Context()
+			s := sweep.Sweeper{Queue: env.Queue, Store: env.Store}
+			m := submit(t, s, manifest(1, 20, 100)).Manifest
+			task := m.Tasks(m.Questions[0], 100)[1]
+			if err := env.Queue.Remove(ctx, stream.Generate, task.Unit); err != nil {
+				t.Fatal(err)
+			}
+			if stage == stream.Combine {
+				if _, err := env.Queue.Publish(ctx, stage, task.Unit, "x"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			d := stream.Dead{Subject: task.Subject(stage), Body: []byte("nonsense")}
+			if err := env.Queue.Bury(ctx, d); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Regenerate(ctx, d); err != nil {
+				t.Fatal(err)
+			}
+			var back stream.Task
+			if err := env.Queue.Get(ctx, stream.Generate, task.Unit, &back); err != nil || back != task {
+				t.Errorf("task = %+v, %v, want %+v", back, err, task)
+			}
+			if there, err := env.Queue.Has(ctx, stream.Combine, task.Unit); err != nil || there {
+				t.Errorf("the unit is in COMBINE still: %v, %v", there, err)
+			}
+			if n, err := env.Queue.DeadCount(ctx, ""); err != nil || n != 0 {
+				t.Errorf("%d dead units, %v, want none", n, err)
+			}
+		})
+	}
+	env := streamtest.New(t)
+	s := sweep.Sweeper{Queue: env.Queue, Store: env.Store}
+	submit(t, s, manifest(1, 20, 100))
+	for _, subject := range []string{"generate.no.unit", "generate.r1.q0.t0_1.u0002", "generate.r1.q1.t0_1.u0000", "generate.r1.q0.t0_2.u0000", "generate.r2.q0.t0_1.u0000"} {
+		if err := s.Regenerate(t.Context(), stream.Dead{Subject: subject}); err == nil {
+			t.Errorf("Regenerate of %s = nil, want an error", subject)
+		}
+	}
+}

@@ -55,9 +55,13 @@ type verbs struct {
 	Combine  combineCmd  `cmd:"" help:"the combiner: verdicts to result files"`
 	Status   statusCmd   `cmd:"" help:"how far a run is"`
 	Stop     stopCmd     `cmd:"" help:"the safe stop, in the safe order"`
+	Runs     runsCmd     `cmd:"" help:"list the runs of a server"`
+	Pause    pauseCmd    `cmd:"" help:"hand out no more units of a run, on any host"`
+	Resume   resumeCmd   `cmd:"" help:"go on with a paused run"`
+	Cancel   cancelCmd   `cmd:"" help:"end a run: remove its units, keep its finished cells"`
 	Grade    gradeCmd    `cmd:"" help:"judge a file of completions, without a server"`
 	Verify   verifyCmd   `cmd:"" help:"prove the counts of a results folder"`
-	Dead     deadCmd     `cmd:"" help:"list and requeue units that were given up"`
+	Dead     deadCmd     `cmd:"" help:"list, show and requeue units that were given up"`
 	Dataset  datasetCmd  `cmd:"" help:"fetch, inspect and check a problem set"`
 	Doctor   doctorCmd   `cmd:"" help:"what this machine can do, each gap with its remedy"`
 	Version  versionCmd  `cmd:"" help:"print the version"`

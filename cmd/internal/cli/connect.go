@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"path/filepath"
 	"strconv"
@@ -49,15 +50,64 @@ func options(name string, log *slog.Logger) []nats.Option {
 		nats.Name("lcbq " + name),
 		nats.Timeout(connectWait),
 		nats.MaxReconnects(-1),
-		nats.ReconnectWait(time.Second),
+		nats.CustomReconnectDelay(reconnectDelay),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			if err != nil {
+			if err != nil { // nil: closed by us
 				log.Warn("connection to the server lost, reconnecting", "err", err)
 			}
 		}),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { log.Debug("the server cannot be reached yet", "err", err) }),
 		nats.ReconnectHandler(func(nc *nats.Conn) { log.Info("connected to the server again", "url", nc.ConnectedUrlRedacted()) }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Warn("server reports an error", "err", err) }),
 	}
+}
+
+// Delays between attempts to reach a server: soon at first, for a restart, then
+// seldom, for a night. Hundreds of workers must not come back in step.
+const (
+	firstDelay = 250 * time.Millisecond
+	mostDelay  = 15 * time.Second
+)
+
+// reconnectDelay returns the pause before the given attempt, from 1: doubled each
+// time up to mostDelay, of which a random half is left out.
+func reconnectDelay(attempt int) time.Duration {
+	d := mostDelay
+	if attempt < 8 {
+		d = min(firstDelay<<max(attempt-1, 0), mostDelay)
+	}
+	return d - rand.N(d/2)
+}
+
+// connect dials a server, once or until it is there.
+func connect(ctx context.Context, url string, wait bool, opts []nats.Option, log *slog.Logger) (*nats.Conn, error) {
+	for attempt := 1; ; attempt++ {
+		conn, err := nats.Connect(url, opts...)
+		switch {
+		case err == nil:
+			return conn, nil
+		case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired):
+			return nil, fmt.Errorf("connect to %s: %w\nname your credentials with --creds, or a user in --nats nats://USER:PASSWORD@HOST:PORT", url, err)
+		case !unreachable(err):
+			return nil, fmt.Errorf("connect to %s: %w\nname a NATS server with --nats, or start one with 'lcbq server'", url, err)
+		case !wait:
+			return nil, fmt.Errorf("connect to %s: %w\nstart one with 'lcbq server', name another with --nats, or wait for it with --wait", url, err)
+		case attempt == 1:
+			log.Warn("the server cannot be reached, waiting for it", "url", url, "err", err)
+		}
+		select {
+		case <-time.After(reconnectDelay(attempt)):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// unreachable reports whether err says that nobody answers there now, rather than
+// that somebody else does.
+func unreachable(err error) bool {
+	var net net.Error
+	return errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) || errors.As(err, &net)
 }
 
 // join connects to a server that somebody else runs.
@@ -70,9 +120,9 @@ func join(ctx context.Context, cfg config.Server, name string, log *slog.Logger)
 	if cfg.Creds != "" {
 		opts = append(opts, nats.UserCredentials(cfg.Creds))
 	}
-	conn, err := nats.Connect(url, opts...)
+	conn, err := connect(ctx, url, cfg.Wait, opts, log)
 	if err != nil {
-		return nil, fmt.Errorf("connect to %s: %w\nstart one with 'lcbq server', or name another with --nats", url, err)
+		return nil, err
 	}
 	js, err := jetstream.New(conn, jetstream.WithDefaultTimeout(apiWait))
 	if err != nil {

@@ -106,6 +106,9 @@ func describe(p *sweep.Progress, judged, first int64, took time.Duration) string
 	}
 	text := fmt.Sprintf("generate %s evaluate %s combine %d units | %d/%d samples, %.0f/s, %s left | pass %s",
 		stage(stream.Generate), stage(stream.Evaluate), p.Lag[stream.Combine].Stored, p.Samples, p.Manifest.Samples(), rate, left, pass)
+	if p.Manifest.Paused != 0 {
+		text = "paused | " + text
+	}
 	if p.Dead > 0 {
 		text += fmt.Sprintf(" | %d units given up", p.Dead)
 	}

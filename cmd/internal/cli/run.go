@@ -123,6 +123,14 @@ func (p *pipeline) operate(ctx context.Context) error {
 	m := sub.Manifest
 	p.log.Info("run submitted", "run", m.ID, "new", sub.New, "units", sub.Units, "samples", m.Samples(), "url", p.host.url,
 		"sandbox_level", p.grader.Host().Level().String(), "judge", m.Judge.Mode, "slots", p.slots)
+	if m.Paused != 0 {
+		p.log.Warn("the run is paused: nothing is handed out until 'lcbq resume'", "run", m.ID, "nats", p.host.url)
+	}
+	// What the combiner gave up in a former life it looks at anew, before anybody
+	// asks whether the run can go on.
+	if err := p.host.queue.ForgiveCombine(ctx, m.ID); err != nil {
+		return err
+	}
 	p.runs = &worker.Runs{Store: p.host.store}
 	p.pulses.evaluate = newPulses(stream.Evaluate, "eval", 1, p.slots)[0]
 	p.pulses.combine = newPulses(stream.Combine, "combine", 1, 1)[0]
@@ -176,15 +184,19 @@ const lookEvery = 500 * time.Millisecond
 func (p *pipeline) watch(ctx context.Context, run string, failed <-chan error) error {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
+	blind := false
 	for {
 		prog, err := p.host.sweeper().Progress(ctx, run)
 		switch {
 		case ctx.Err() != nil:
 			return errInterrupted
+		case err != nil && !blind:
+			p.log.Warn("progress not read, trying again", "err", err)
 		case err != nil:
-			p.log.Warn("progress not read", "err", err)
 		case prog.Finished():
 			return nil
+		case prog.Manifest.Cancelled != 0:
+			return fmt.Errorf("run %s was cancelled\nthe same command brings it back; finished cells are kept", run)
 		default:
 			p.bar.show(prog, p.samplesJudged())
 			if prog.Dead > 0 {
@@ -193,6 +205,7 @@ func (p *pipeline) watch(ctx context.Context, run string, failed <-chan error) e
 				}
 			}
 		}
+		blind = err != nil
 		select {
 		case <-tick.C:
 		case err := <-failed:
@@ -249,8 +262,11 @@ func (p *pipeline) explainDead(ctx context.Context, s *combine.RunSummary) error
 	if err := result.WriteJSONAtomic(result.RunSummaryPath(p.cfg.OutputDir), s); err != nil {
 		return err
 	}
-	fmt.Fprintf(p.app.err, "%d units were given up, the first because: %s\n", len(dead), dead[0].Error)
-	fmt.Fprintln(p.app.err, "look at them with 'lcbq dead list', put them back with 'lcbq dead requeue', and run the same command again")
+	if len(dead) > 0 {
+		fmt.Fprintf(p.app.err, "%d units were given up, the first (%s) because: %s\n", len(dead), dead[0].Reason, dead[0].Error)
+	}
+	store := storeDir(p.cfg.Server, p.cfg.OutputDir)
+	fmt.Fprintf(p.app.err, "look at them with 'lcbq dead list --store-dir %s', put them back with 'lcbq dead requeue --store-dir %s', and run the same command again\n", store, store)
 	return showSummary(p.app, s, p.cfg.OutputDir)
 }
 

@@ -2,12 +2,10 @@ package cli
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"runtime/debug"
 	"time"
 
-	"github.com/lcbq/lcbq/config"
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/stream/sweep"
@@ -24,11 +22,11 @@ func (a *app) printJSON(v any) error {
 // statusCmd shows how far a run is.
 type statusCmd struct {
 	target `embed:""`
-	Watch  bool          `short:"w" help:"look again until the run is finished"`
+	Watch  bool          `short:"w" help:"look again until the run is over"`
 	Every  time.Duration `default:"2s" help:"interval of --watch"`
 }
 
-// Run prints the state of a run, once or until it is finished.
+// Run prints the state of a run, once or until it is over.
 func (c *statusCmd) Run(a *app) error {
 	return c.attach(a, "status", func(s *session, m *store.Manifest) error {
 		for {
@@ -39,7 +37,7 @@ func (c *statusCmd) Run(a *app) error {
 			if err := c.print(a, p); err != nil {
 				return err
 			}
-			if !c.Watch || p.Finished() {
+			if !c.Watch || !p.Manifest.Open() {
 				return nil
 			}
 			select {
@@ -56,14 +54,7 @@ func (c *statusCmd) print(a *app, p *sweep.Progress) error {
 		return a.printJSON(p)
 	}
 	m := p.Manifest
-	state := "running"
-	switch {
-	case p.Finished():
-		state = "finished"
-	case !m.Published:
-		state = "being published"
-	}
-	fmt.Fprintf(a.out, "run %s  %s  engine %s  model %s  judge %s\n", m.ID, state, m.Model.Engine, m.Model.Name, m.Judge.Mode)
+	fmt.Fprintf(a.out, "run %s  %s  engine %s  model %s  judge %s\n", m.ID, m.State(), m.Model.Engine, m.Model.Name, m.Judge.Mode)
 	fmt.Fprintf(a.out, "cells %d of %d   samples %d of %d   passed %d   given up %d units\n", p.Cells, m.Cells(), p.Samples, m.Samples(), p.Passed, p.Dead)
 	fmt.Fprintf(a.out, "%-9s %9s %10s %12s %9s %12s\n", "stage", "waiting", "in flight", "redelivered", "stored", "bytes")
 	for _, stage := range stream.Stages {
@@ -101,66 +92,6 @@ func (c *verifyCmd) Run(a *app) error {
 		return fmt.Errorf("verify %s: %d findings", c.Results, len(proof.Findings))
 	}
 	return nil
-}
-
-// deadCmd deals with units that were given up.
-type deadCmd struct {
-	List    deadListCmd    `cmd:"" help:"list the units given up, with the reason"`
-	Requeue deadRequeueCmd `cmd:"" help:"put them back where they were"`
-}
-
-// deadTarget names the runs whose dead units are meant.
-type deadTarget struct {
-	config.Server `embed:""`
-	RunID         string `name:"run" placeholder:"ID" help:"run whose units are meant; by default all"`
-}
-
-// attach connects and calls f with the dead units.
-func (t *deadTarget) attach(a *app, f func(s *session, dead []stream.Dead) error) error {
-	return attach(a, t.Server, "dead", func(s *session) error {
-		dead, err := s.queue.DeadUnits(a.ctx, t.RunID)
-		if err != nil {
-			return err
-		}
-		return f(s, dead)
-	})
-}
-
-type deadListCmd struct {
-	deadTarget `embed:""`
-}
-
-// Run lists dead units.
-func (c *deadListCmd) Run(a *app) error {
-	return c.attach(a, func(_ *session, dead []stream.Dead) error {
-		if a.json {
-			return a.printJSON(dead)
-		}
-		for _, d := range dead {
-			fmt.Fprintf(a.out, "%s  %s  %s after %d deliveries: %s\n", time.UnixMilli(d.At).Format(time.DateTime), d.Subject, d.Worker, d.Deliveries, d.Reason)
-		}
-		fmt.Fprintf(a.err, "%d units given up\n", len(dead))
-		return nil
-	})
-}
-
-type deadRequeueCmd struct {
-	deadTarget `embed:""`
-}
-
-// Run puts dead units back.
-func (c *deadRequeueCmd) Run(a *app) error {
-	return c.attach(a, func(s *session, dead []stream.Dead) error {
-		var errs []error
-		for _, d := range dead {
-			errs = append(errs, s.queue.Requeue(a.ctx, d))
-		}
-		if err := errors.Join(errs...); err != nil {
-			return err
-		}
-		fmt.Fprintf(a.out, "%d units put back\n", len(dead))
-		return nil
-	})
 }
 
 // versionCmd prints the version.

@@ -2,9 +2,13 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"github.com/lcbq/lcbq/config"
+	"github.com/lcbq/lcbq/stream/embed"
 	"github.com/lcbq/lcbq/stream/store"
 )
 
@@ -25,14 +29,36 @@ func (t *target) attach(a *app, name string, f func(s *session, m *store.Manifes
 	})
 }
 
-// attach connects to a server and calls f with the session.
+// attach connects to a server and calls f with the session. Where a store is named
+// and no server, nobody serves it, and it is served as long as f takes: what a
+// finished or interrupted `lcbq run` left can be looked at and mended.
 func attach(a *app, cfg config.Server, name string, f func(s *session) error) error {
+	if cfg.NATS == "" && cfg.StoreDir != "" {
+		err := serveFor(a, cfg, f)
+		if !errors.Is(err, embed.ErrStoreInUse) {
+			return err
+		}
+		a.log.Info("the store is being served, looking for its server", "store", cfg.StoreDir)
+	}
 	s, err := join(a.ctx, cfg, name, a.log)
 	if err != nil {
 		return err
 	}
 	defer s.close()
 	return f(s)
+}
+
+// serveFor serves a store that exists while f works on it.
+func serveFor(a *app, cfg config.Server, f func(s *session) error) error {
+	if _, err := os.Stat(filepath.Join(cfg.StoreDir, "jetstream")); err != nil {
+		return fmt.Errorf("open store: %w\nname the folder that lcbq keeps its streams in, RESULTS/.lcbq by default, with --store-dir, or a server with --nats", err)
+	}
+	cfg.Listen = "127.0.0.1:0"
+	h, err := serve(a.ctx, cfg, cfg.StoreDir, a.log)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(h.session), h.close())
 }
 
 // pickRun returns the manifest of the named run, or of the only unfinished one.

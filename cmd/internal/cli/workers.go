@@ -11,6 +11,7 @@ import (
 	"github.com/lcbq/lcbq/config"
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/store"
+	"github.com/lcbq/lcbq/stream/sweep"
 	"github.com/lcbq/lcbq/worker"
 	"github.com/lcbq/lcbq/worker/combine"
 	"github.com/lcbq/lcbq/worker/evaluate"
@@ -170,5 +171,17 @@ func runCombiner(ctx context.Context, s *session, runs *worker.Runs, dir string,
 	w := &combine.Worker{
 		Queue: s.queue, Store: s.store, Runs: runs, Dir: dir, Compress: compress, Pulse: pulse, Grace: combineGrace, Log: log,
 	}
-	return withPulse(ctx, s.store, pulse, log, w.Run)
+	steward := sweep.Steward{Sweeper: s.sweeper(), Log: log}
+	return withPulse(ctx, s.store, pulse, log, func(ctx context.Context) error {
+		ctx, stop := context.WithCancel(ctx)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			steward.Run(ctx)
+		}()
+		err := w.Run(ctx)
+		stop()
+		<-done
+		return err
+	})
 }

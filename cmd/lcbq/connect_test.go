@@ -1,0 +1,209 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/lcbq/lcbq/stream/embed"
+	"github.com/lcbq/lcbq/stream/streamtest"
+)
+
+// refused runs lcbq and wants exit status 1 with all of the texts on stderr.
+func refused(t *testing.T, args []string, want ...string) {
+	t.Helper()
+	cmd := command(t, args...)
+	out, err := cmd.CombinedOutput()
+	if err == nil || cmd.ProcessState.ExitCode() != 1 {
+		t.Errorf("lcbq %v = %v, want exit status 1\n%s", args, err, out)
+	}
+	for _, text := range want {
+		if !strings.Contains(string(out), text) {
+			t.Errorf("lcbq %v does not say %q:\n%s", args, text, out)
+		}
+	}
+}
+
+// TestServersThatAreNone: what does not answer, does not speak NATS or has no
+// JetStream is refused with a remedy, by every verb that connects.
+func TestServersThatAreNone(t *testing.T) {
+	t.Parallel()
+	web := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(web.Close)
+	bare := streamtest.NewBare(t)
+	results := filepath.Join(t.TempDir(), "results")
+	for _, verb := range [][]string{{"status"}, {"runs"}, {"pause"}, {"cancel"}, {"dead", "list"}, {"combine"}, {"submit", "-o", results}} {
+		refused(t, append(verb, "--nats", "nats://127.0.0.1:9"), "connect to nats://127.0.0.1:9", "lcbq server", "--wait")
+		refused(t, append(verb, "--nats", bare), "no JetStream", "start it with JetStream enabled")
+	}
+	refused(t, []string{"status", "--nats", strings.Replace(web.URL, "http", "nats", 1)}, "connect to", "name another with --nats")
+	if _, err := os.Stat(results); !os.IsNotExist(err) {
+		t.Errorf("a refused submit made its results folder: %v", err)
+	}
+}
+
+// TestNewerStore: a store that a newer lcbq made is refused, and nothing in it is
+// touched.
+func TestNewerStore(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	store := filepath.Join(dir, "store")
+	withStore(t, store, func(js jetstream.JetStream) {
+		kv, err := js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "lcbq_runs"})
+		if err == nil {
+			_, err = kv.Put(t.Context(), "r1", []byte(`{"id":"r1","format":99,"lcbq":"v9.0.0","created_ms":1}`))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+	results := filepath.Join(dir, "results")
+	want := []string{"made by a newer lcbq", "format 99", "v9.0.0 or later"}
+	refused(t, []string{"server", "--store-dir", store, "--listen", "127.0.0.1:0"}, want...)
+	refused(t, []string{"run", "--store-dir", store, "--listen", "127.0.0.1:0", "-o", results, "--end", "1", "--n", "1", "--temperatures", "0.5"}, want...)
+	refused(t, []string{"runs", "--store-dir", store}, want...)
+	withStore(t, store, func(js jetstream.JetStream) {
+		names := js.StreamNames(t.Context())
+		for name := range names.Name() {
+			if name != "KV_lcbq_runs" {
+				t.Errorf("the refused store holds a new stream %s", name)
+			}
+		}
+	})
+	if _, err := os.Stat(results); !os.IsNotExist(err) {
+		t.Errorf("a refused run made its results folder: %v", err)
+	}
+}
+
+// withStore serves a store as long as f takes.
+func withStore(t *testing.T, dir string, f func(js jetstream.JetStream)) {
+	t.Helper()
+	srv, err := embed.Start(embed.Config{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := srv.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	nc, err := srv.Connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f(js)
+}
+
+// waitForLine waits until a line of the process's log holds all of the texts.
+func waitForLine(t *testing.T, lines *bufio.Scanner, texts ...string) {
+	t.Helper()
+	var all []string
+	for lines.Scan() {
+		all = append(all, lines.Text())
+		missing := false
+		for _, text := range texts {
+			missing = missing || !strings.Contains(lines.Text(), text)
+		}
+		if !missing {
+			return
+		}
+	}
+	t.Fatalf("no line with %q in\n%s", texts, strings.Join(all, "\n"))
+}
+
+// logged starts lcbq and returns the lines of its log. A process that says nothing
+// more is killed after two minutes, which ends the lines.
+func logged(t *testing.T, args ...string) (*exec.Cmd, *bufio.Scanner) {
+	t.Helper()
+	cmd := command(t, args...)
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	limit := time.AfterFunc(2*time.Minute, func() { _ = cmd.Process.Kill() })
+	t.Cleanup(func() { limit.Stop() })
+	return cmd, bufio.NewScanner(stderr)
+}
+
+// TestWorkersWaitAndReconnect: a worker that is told to waits for a server that is
+// not there yet; it says when the server is lost, and comes back to the next one on
+// the same address.
+func TestWorkersWaitAndReconnect(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	store := filepath.Join(dir, "store")
+	first, url := startServer(t, store)
+	interrupt(t, first) // the address is free now, and known
+	worker, lines := logged(t, "combine", "--nats", url, "--wait")
+	waitForLine(t, lines, "cannot be reached, waiting for it")
+	serve := func() *exec.Cmd {
+		cmd, log := logged(t, "server", "--listen", strings.TrimPrefix(url, "nats://"), "--store-dir", store)
+		waitForLine(t, log, `"serving"`)
+		go drain(log)
+		return cmd
+	}
+	second := serve()
+	waitForLine(t, lines, `"combining"`)
+	if err := second.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = second.Wait() // it was killed
+	waitForLine(t, lines, "connection to the server lost, reconnecting")
+	third := serve()
+	waitForLine(t, lines, "connected to the server again")
+	go drain(lines)
+	interrupt(t, worker)
+	interrupt(t, third)
+}
+
+// drain keeps a process from blocking on its log.
+func drain(lines *bufio.Scanner) {
+	for lines.Scan() {
+	}
+}
+
+// TestWaitCanBeInterrupted: Ctrl-C ends the waiting.
+func TestWaitCanBeInterrupted(t *testing.T) {
+	t.Parallel()
+	cmd, lines := logged(t, "combine", "--nats", "nats://127.0.0.1:9", "--wait")
+	waitForLine(t, lines, "cannot be reached, waiting for it")
+	go drain(lines)
+	interrupt(t, cmd)
+	if code := cmd.ProcessState.ExitCode(); code != 130 {
+		t.Errorf("exit status %d, want 130", code)
+	}
+}
+
+// waitUntil waits until ok holds, and fails the test after two minutes.
+func waitUntil(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatal(fmt.Sprint("still not after two minutes: ", what))
+		}
+	}
+}
