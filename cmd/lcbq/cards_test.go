@@ -2,13 +2,16 @@ package main
 
 import (
 	"bufio"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/lcbq/lcbq/worker/engine/vllm/vllmtest"
 	"github.com/lcbq/lcbq/worker/gpu"
 )
 
@@ -29,6 +32,10 @@ func fakeSMI() {
 	if err != nil {
 		fmt.Println("NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.") //nolint:forbidigo // this process is not the test
 		os.Exit(9)                                                                                   //nolint:forbidigo // this process is not the test
+	}
+	if n == 0 {
+		fmt.Println("No devices were found") //nolint:forbidigo // this process is not the test
+		os.Exit(0)                           //nolint:forbidigo // this process is not the test
 	}
 	holders := cardHolders(n)
 	out := bufio.NewWriter(os.Stdout)
@@ -109,4 +116,105 @@ func (f farm) cards(t *testing.T, n int, held ...string) []string {
 		t.Fatal(err)
 	}
 	return []string{"PATH=" + bin + ":" + os.Getenv("PATH"), fmt.Sprintf("%s=%d", fakeCards, n), fakeHeld + "=" + file} //nolint:forbidigo // a test's own environment
+}
+
+// TestCards runs a sweep on one of two simulated cards, and wants it measured and named in the run's
+// summary.
+func TestCards(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t)
+	env := append(f.cards(t, 2), "CUDA_VISIBLE_DEVICES=1", vllmtest.Pace+"=1")
+	dir := filepath.Join(f.dir, "results")
+	f.finish(t, env, dir, 100)
+	var s struct {
+		Provenance struct {
+			EngineVersion string   `json:"engine_version"`
+			EngineArgs    []string `json:"engine_args"`
+			Idle          *float64 `json:"gpu_idle_share"`
+			GPUs          []struct {
+				Name, UUID, Driver string
+				Memory             int64   `json:"memory_bytes"`
+				Peak               uint64  `json:"memory_peak_bytes"`
+				Seconds            float64 `json:"measured_s"`
+				Utilization        float64 `json:"utilization_mean"`
+				Power              float64 `json:"power_mean_w"`
+			}
+		}
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "run_summary.json"))
+	if err == nil {
+		err = json.Unmarshal(text, &s)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := s.Provenance
+	if p.EngineVersion != "0.99" || !slices.Contains(p.EngineArgs, "--generation-config") || len(p.GPUs) != 1 || p.Idle == nil || *p.Idle != 0 {
+		t.Fatalf("provenance = %+v, want version, arguments and one GPU that was never idle", p)
+	}
+	g := p.GPUs[0]
+	if g.Name != "Simulated H100" || g.UUID != cardPrefix+"1" || g.Driver != "580.simulated" || g.Memory != cardTotal<<20 ||
+		g.Peak != (cardIdle+engineUses)<<20 || g.Seconds <= 0 || g.Utilization != 100 || g.Power != 200.5 {
+		t.Errorf("GPU = %+v, want what the simulated driver says", g)
+	}
+	log, err := os.ReadFile(filepath.Join(dir, "logs", "gpu1.log"))
+	if err != nil || !strings.Contains(string(log), "INFO serving") {
+		t.Errorf("gpu1.log = %q, %v", log, err)
+	}
+}
+
+// TestCardsRefused wants a card that does not exist, and one whose memory is held, refused before anything is
+// made, with who holds it.
+func TestCardsRefused(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t)
+	held := []string{fmt.Sprintf("0 %d 30000", os.Getpid()), "1 0 20000"}
+	env := f.cards(t, 3, held...)
+	dir := filepath.Join(f.dir, "results")
+	for _, tt := range []struct {
+		name string
+		args []string
+		want []string
+	}{
+		{"no such index", []string{"--gpus", "7"}, []string{"GPU 7 does not exist: this machine has GPU 0 to 2", "nvidia-smi -L"}},
+		{"no such UUID", []string{"--gpus", "GPU-none"}, []string{"GPU GPU-none does not exist"}},
+		{"twice", []string{"--gpus", "2,2"}, []string{"chosen twice"}},
+		{"odd", []string{"--gpus", "2", "--tensor-parallel", "2"}, []string{"1 GPUs do not divide into engines of 2"}},
+		{"held", []string{"--gpus", "0"}, []string{"GPU 0 (Simulated H100): 49.9 of 79.6 GiB are free, vllm wants 75.7", fmt.Sprintf("process %d (", os.Getpid()), "holds 29.3 GiB", "choose other cards with --gpus"}},
+		{"leaked", []string{"--gpus", "1"}, []string{"GPU 1: 20.0 GiB in use that the driver lists no process for", "restart of the pod"}},
+	} {
+		cmd := f.lcbq(t, env, f.sweep(dir, 10, tt.args...)...)
+		out, err := cmd.CombinedOutput()
+		for _, want := range tt.want {
+			if err == nil || !strings.Contains(string(out), want) {
+				t.Errorf("%s: %v, want %q in\n%s", tt.name, err, want, out)
+			}
+		}
+		if _, err := os.Stat(dir); err == nil {
+			t.Errorf("%s: the results folder was made", tt.name)
+		}
+	}
+	out, err := f.lcbq(t, env, "doctor", "--vllm", filepath.Join(f.dir, "vllm")).CombinedOutput()
+	if err != nil {
+		t.Errorf("doctor: %v", err)
+	}
+	for _, want := range []string{"ok   GPU driver             nvidia-smi, driver 580.simulated", "ok   GPU 2                  Simulated H100, 0.5 of 79.6 GiB in use, 0% busy, 100 W, 40 C, GPU-simulated-002", "gap  GPU 0 memory           process", "gap  GPU 1 memory           19.0 GiB in use", "ok   vllm"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("doctor does not say %q:\n%s", want, out)
+		}
+	}
+}
+
+// TestDriverWithoutCards is a machine with a driver and no GPU.
+func TestDriverWithoutCards(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t)
+	env := f.cards(t, 0)
+	dir := filepath.Join(f.dir, "results")
+	if out, err := f.lcbq(t, env, f.sweep(dir, 10)...).CombinedOutput(); err == nil || !strings.Contains(string(out), "lists none") {
+		t.Errorf("run: %v\n%s", err, out)
+	}
+	if out, err := f.lcbq(t, env, "doctor").CombinedOutput(); err != nil || !strings.Contains(string(out), "and no GPU") {
+		t.Errorf("doctor: %v\n%s", err, out)
+	}
 }

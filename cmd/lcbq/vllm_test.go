@@ -298,3 +298,48 @@ func TestKilledRunLeavesNoEngine(t *testing.T) {
 	}
 	f.finish(t, nil, dir, 200, "--gpus", "none")
 }
+
+// TestStopSeparateProcesses stops a run whose server and workers are a process each: generators first, the server
+// last.
+func TestStopSeparateProcesses(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t)
+	dir, store := filepath.Join(f.dir, "results"), filepath.Join(f.dir, "store")
+	server := f.lcbq(t, nil, "server", "--listen", "127.0.0.1:0", "--store-dir", store)
+	log := f.start(t, server)
+	log.await(t, `"msg":"serving"`)
+	url := urlOf(log)
+	submit := append([]string{"submit", "--nats", url}, f.sweep(dir, 2000)[3:]...)
+	if out, err := f.lcbq(t, nil, submit...).CombinedOutput(); err != nil {
+		t.Fatalf("submit: %v\n%s", err, out)
+	}
+	env := []string{vllmtest.Pace + "=4"}
+	workers := []*exec.Cmd{
+		f.lcbq(t, env, "evaluate", "--nats", url, "--evaluators", "1"), f.lcbq(t, env, "combine", "--nats", url),
+		f.lcbq(t, env, "generate", "--nats", url, "--vllm", f.args[6], "--gpus", "none", "--max-num-seqs", "20", "--logs", filepath.Join(f.dir, "logs")),
+	}
+	for _, w := range workers {
+		f.start(t, w)
+	}
+	until(t, "all three work", func() bool {
+		out, err := f.lcbq(t, nil, "--json", "status", "--nats", url).Output()
+		return err == nil && strings.Count(string(out), `"pid"`) >= 3 && strings.Contains(string(out), `"phase": "serving"`)
+	}, log)
+	done := make(chan string, 1)
+	go func() {
+		out, err := f.lcbq(t, nil, "stop", "--nats", url, "--store-dir", store).CombinedOutput()
+		done <- fmt.Sprintf("%s%v", out, err)
+	}()
+	for _, w := range workers {
+		if status := wait(t, w); status != 130 {
+			t.Errorf("%v ended with %d, want 130", w.Args[1:], status)
+		}
+	}
+	if status := wait(t, server); status != 0 {
+		t.Errorf("server ended with %d, want 0:\n%s", status, log)
+	}
+	inOrder(t, <-done, "stopping generate gpu0_", "stopping evaluate eval0_", "stopping combine combine0_", "stopping the lcbq that runs on", "4 processes stopped\n<nil>")
+	if left := f.processes(t); len(left) > 0 {
+		t.Errorf("left are %v", left)
+	}
+}

@@ -17,6 +17,7 @@ import (
 // doctorCmd says what this machine can do.
 type doctorCmd struct {
 	config.Judge `embed:""`
+	VLLM         string `name:"vllm" default:"vllm" placeholder:"PROGRAM" help:"the vllm to look for"`
 	OutputDir    string `short:"o" default:"." type:"path" help:"folder whose disk to check"`
 }
 
@@ -36,6 +37,7 @@ func (c *doctorCmd) Run(a *app) error {
 	}
 	judges, judgeErr := c.judging(a.ctx, a)
 	findings := append([]finding{machine(), diskWrites(c.OutputDir), queueWorks()}, judges...)
+	findings = append(findings, graphics(a.ctx, c.VLLM)...)
 	if a.json {
 		if err := a.printJSON(findings); err != nil {
 			return err

@@ -63,6 +63,9 @@ func (c *statusCmd) print(a *app, p *sweep.Progress) error {
 	}
 	for _, w := range p.Workers {
 		fmt.Fprintf(a.out, "%-9s %s  %d units, %d samples, %d from cache, %d handed back\n", w.Stage, w.Name, w.Units, w.Samples, w.Cached, w.Faults)
+		if w.Engine != nil {
+			showEngine(a.out, w.Engine)
+		}
 	}
 	return nil
 }

@@ -23,6 +23,15 @@ type Install struct {
 // flagForm finds flags in a help text.
 var flagForm = regexp.MustCompile(`--[a-zA-Z0-9][a-zA-Z0-9_-]*`)
 
+// Find returns the path of the program.
+func Find(program string) (string, error) {
+	path, err := exec.LookPath(program)
+	if err != nil {
+		return "", fmt.Errorf("find %s: %w\ninstall it (pip install vllm) or use a running server: --engine openai --endpoint URL", program, errors.Unwrap(err))
+	}
+	return path, nil
+}
+
 // Probe finds the program and asks it which flags of `vllm serve` it has, so
 // that none is guessed. The default program is vllm on PATH. It takes as long as
 // an import of torch.
@@ -30,9 +39,9 @@ func Probe(ctx context.Context, environ []string, program ...string) (*Install, 
 	if len(program) == 0 {
 		program = []string{"vllm"}
 	}
-	path, err := exec.LookPath(program[0])
+	path, err := Find(program[0])
 	if err != nil {
-		return nil, fmt.Errorf("find %s: %w\ninstall it (pip install vllm) or use a running server: --engine openai --endpoint URL", program[0], errors.Unwrap(err))
+		return nil, err
 	}
 	in := &Install{Program: append([]string{path}, program[1:]...)}
 	// Newer versions list only groups until asked for all, older ones do not know
