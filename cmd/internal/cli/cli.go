@@ -60,6 +60,7 @@ type verbs struct {
 	Resume   resumeCmd   `cmd:"" help:"go on with a paused run"`
 	Cancel   cancelCmd   `cmd:"" help:"end a run: remove its units, keep its finished cells"`
 	Grade    gradeCmd    `cmd:"" help:"judge a file of completions, without a server"`
+	Report   reportCmd   `cmd:"" help:"a results folder as one HTML page, or as charts and tables"`
 	Verify   verifyCmd   `cmd:"" help:"prove the counts of a results folder"`
 	Dead     deadCmd     `cmd:"" help:"list, show and requeue units that were given up"`
 	Dataset  datasetCmd  `cmd:"" help:"fetch, inspect and check a problem set"`

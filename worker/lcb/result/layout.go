@@ -16,6 +16,7 @@ const (
 	SummaryName    = "summary.json"     // in each question's folder
 	RunSummaryName = "run_summary.json" // in the results folder
 	ConfigName     = "run.toml"         // the effective configuration
+	ReportName     = "report.html"      // for people
 	LogsName       = "logs"             // folder of log files
 )
 

@@ -1,0 +1,482 @@
+package figure
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/lcbq/lcbq/cmd/internal/report/chart"
+	"github.com/lcbq/lcbq/worker/lcb/result"
+	"github.com/lcbq/lcbq/worker/score/curve"
+)
+
+// All returns the figures that the data have something to show in, in the order
+// of the report.
+func (s *Source) All() []Figure {
+	several := len(s.Analysis.Temperatures) > 1
+	scored := slices.ContainsFunc(s.Analysis.Temperatures, func(t curve.Temperature) bool { return t.Samples > 0 })
+	var out []Figure
+	add := func(ok bool, f func() Figure) {
+		if ok && scored {
+			out = append(out, f())
+		}
+	}
+	add(several, s.overTemperature)
+	add(several, s.bands)
+	add(true, s.overK)
+	add(len(s.Analysis.Best) > 0, s.best)
+	add(s.Analysis.Union != nil && len(s.Analysis.Union.Points) > 0, s.union)
+	add(true, s.heat)
+	add(true, s.verdicts)
+	add(several && s.counted(), s.diversity)
+	for _, by := range []string{"difficulty", "platform"} {
+		groups := s.groups(by)
+		add(len(groups) > 1, func() Figure { return s.split(by, groups) })
+	}
+	add(several && !s.Simulated && slices.ContainsFunc(s.Speeds, func(v float64) bool { return v > 0 }), s.speed)
+	return out
+}
+
+func (s *Source) counted() bool {
+	return slices.ContainsFunc(s.Analysis.Temperatures, func(t curve.Temperature) bool { return t.Unique > 0 })
+}
+
+// height keeps a chart's form on a desktop and gives it room on a phone.
+func height(width float64) float64 { return max(250, min(400, width*0.52)) }
+
+// temperatureAxis spans the sweep, with a number at each of its temperatures.
+func (s *Source) temperatureAxis() chart.Axis {
+	all := s.Analysis.Temperatures
+	a := chart.Axis{Label: "temperature", Min: all[0].Temperature, Max: all[len(all)-1].Temperature}
+	for _, t := range all {
+		a.Ticks = append(a.Ticks, chart.Tick{At: t.Temperature, Text: Temperature(t.Temperature)})
+	}
+	return a
+}
+
+// shareAxis is a percent axis from 0 that holds the highest value.
+func shareAxis(label string, highest float64) chart.Axis {
+	a := chart.Axis{Label: label, Percent: true}
+	a.Min, a.Max = chart.FromZero(highest, 1)
+	return a
+}
+
+func ends(low, high float64) *[2]float64 { return &[2]float64{low, high} }
+
+func (s *Source) value(x float64, p *curve.Point, faint bool) chart.Value {
+	v := chart.Value{X: x, Y: p.Value, Narrow: ends(p.Sampling.Low, p.Sampling.High), Faint: faint && !p.Reliable, Tip: sampled(p, s.level())}
+	if p.Population != nil {
+		v.Wide = ends(p.Population.Low, p.Population.High)
+	}
+	return v
+}
+
+var marks = []chart.Mark{chart.Circle, chart.Square, chart.Diamond, chart.Triangle, chart.Cross}
+
+// tracks returns pass@k over temperature, a line for each k of the headline, and
+// the highest value that they or their bands reach.
+func (s *Source) tracks() (out []chart.Track, highest float64) {
+	for i, k := range s.Headline() {
+		t := chart.Track{Name: fmt.Sprintf("pass@%d", k), Ink: chart.Series(i), Mark: marks[i%len(marks)], Marks: true, Faint: true}
+		for _, x := range s.Analysis.Temperatures {
+			p := At(x.Points, k)
+			if p == nil {
+				continue
+			}
+			v := s.value(x.Temperature, p, true)
+			v.Tip = "T = " + Temperature(x.Temperature) + ": " + v.Tip
+			t.Values = append(t.Values, v)
+			t.Faint = t.Faint && !p.Reliable
+			highest = max(highest, v.Narrow[1])
+			if v.Wide != nil {
+				highest = max(highest, v.Wide[1])
+			}
+		}
+		out = append(out, t)
+	}
+	return out, highest
+}
+
+func (s *Source) overTemperature() Figure {
+	c := chart.Line{X: s.temperatureAxis(), Title: s.titled("pass@k over temperature"), Desc: "One line for each k. The table below holds the same values with their intervals."}
+	highest := 0.0
+	c.Series, _ = s.tracks()
+	for i := range c.Series {
+		for j := range c.Series[i].Values {
+			v := &c.Series[i].Values[j]
+			v.Wide = nil // over each other the wide bands would hide all; they are in bands
+			if v.Faint {
+				v.Narrow = nil
+			} else {
+				highest = max(highest, v.Narrow[1])
+			}
+			highest = max(highest, v.Y)
+		}
+	}
+	c.Y = shareAxis("pass@k", highest)
+	return Figure{
+		Name: "temperature", Title: "Pass@k over temperature", Table: s.Curves(),
+		Caption: fmt.Sprintf("Bands are the %s sampling intervals: these very questions, sampled anew; with many samples they vanish in the line. Grey and dashed: k is above a tenth of n, where pass@k says little more than whether any sample passed.", s.level()),
+		Draw:    func(w float64) *chart.Drawing { return c.Draw(w, height(w)) },
+	}
+}
+
+func (s *Source) bands() Figure {
+	c := chart.Panels{Title: s.titled("pass@k with both uncertainties"), Desc: "One panel for each k.", Narrowest: 160, Height: 230}
+	all, highest := s.tracks()
+	for _, t := range all {
+		panel := chart.Line{X: s.temperatureAxis(), Y: shareAxis(t.Name, highest), Series: []chart.Track{t}}
+		panel.Series[0].Name, panel.Series[0].Small = "", true
+		c.Charts = append(c.Charts, panel)
+	}
+	return Figure{
+		Name: "bands", Title: "Both uncertainties", Table: s.Curves(),
+		Caption: fmt.Sprintf("Two %s intervals that must not be mixed. Dark: sampling, these very questions sampled anew. Light: the questions, what others like these would give; it holds the sampling noise already. "+
+			"Temperatures share their questions, so their order is surer than the light bands let fear: see T*(k).", s.level()),
+		Draw: c.Draw,
+	}
+}
+
+func (s *Source) overK() Figure {
+	all := s.Analysis.Temperatures
+	c := chart.Line{Title: s.titled("pass@k over k"), Desc: "One line for each temperature, from few samples to many, k on a logarithmic scale."}
+	most, least, highest := 1, math.MaxInt, 0.0
+	for i := range all {
+		t := &all[i]
+		if len(t.Points) == 0 {
+			continue
+		}
+		most, least = max(most, t.Points[len(t.Points)-1].K), min(least, t.NMin)
+		shareOf := 0.0
+		if len(all) > 1 {
+			shareOf = float64(i) / float64(len(all)-1)
+		}
+		track := chart.Track{Ink: chart.Ramp(shareOf)}
+		if named := s.namedCurve(i); named {
+			track.Name, track.Thick = "T "+Temperature(t.Temperature), true
+		}
+		for j := range t.Points {
+			p := &t.Points[j]
+			v := s.value(float64(p.K), p, true)
+			if len(all) > 1 { // sixteen bands would hide each other
+				v.Wide, v.Narrow = nil, nil
+			} else {
+				highest = max(highest, p.Sampling.High)
+				if v.Wide != nil {
+					highest = max(highest, v.Wide[1])
+				}
+			}
+			highest = max(highest, p.Value)
+			track.Values = append(track.Values, v)
+		}
+		if len(all) == 1 {
+			track.Marks, track.Ink = true, chart.Series(0)
+		}
+		c.Series = append(c.Series, track)
+	}
+	c.X = chart.Axis{Label: "k, samples of a question", Log: true, Min: 1, Max: float64(max(2, most))}
+	c.Y = shareAxis("pass@k", highest)
+	if from := float64(max(1, least/10)); least < math.MaxInt && from < float64(most) {
+		c.Wary = &chart.Span{From: from, To: float64(most), Text: "k above n/10"}
+	}
+	caption := "How much more samples help. Lines are coloured from the lowest temperature (blue) to the highest (amber); the lowest, the highest and those that lead at some k are named. In the shaded part k is above a tenth of n."
+	if len(all) == 1 {
+		caption = fmt.Sprintf("Dark band: these questions, sampled anew (%s). Light band: other questions like these. In the shaded part k is above a tenth of n.", s.level())
+	}
+	return Figure{
+		Name: "k", Title: "Pass@k over k", Caption: caption, Table: s.Curves(),
+		Draw: func(w float64) *chart.Drawing { return c.Draw(w, height(w)) },
+	}
+}
+
+// namedCurve reports whether the i-th temperature is one to name among many.
+func (s *Source) namedCurve(i int) bool {
+	all := s.Analysis.Temperatures
+	if len(all) <= 4 || i == 0 || i == len(all)-1 {
+		return true
+	}
+	ks := s.Headline()
+	for _, k := range []int{ks[0], ks[len(ks)-1]} {
+		if b := s.BestAt(k); b != nil && b.Temperature == all[i].Temperature {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Source) best() Figure {
+	c := chart.Dots{Title: s.titled("The best temperature by k"), Desc: "For each k the temperatures that cannot be told from the best.", XLabel: "temperature", YLabel: "k", Columns: s.columns()}
+	for _, b := range s.Analysis.Best {
+		set := b.Like
+		if set == nil {
+			set = []float64{b.Temperature}
+		}
+		row := chart.Row{Name: Count(b.K), Best: -1, Faint: !b.Reliable, In: make([]bool, len(c.Columns)), Tips: make([]string, len(c.Columns))}
+		for i, t := range s.Analysis.Temperatures {
+			row.In[i] = slices.Contains(set, t.Temperature)
+			if t.Temperature == b.Temperature {
+				row.Best = i
+			}
+			for _, x := range b.Standings {
+				if x.Temperature == t.Temperature {
+					row.Tips[i] = fmt.Sprintf("k = %d, T = %s: %s %%, %+.2f points against the best", b.K, c.Columns[i], Percent(x.Value), 100*x.Difference)
+				}
+			}
+		}
+		c.Rows = append(c.Rows, row)
+	}
+	return Figure{
+		Name: "best", Title: "The best temperature, T*(k)", Table: s.BestSets(),
+		Caption: fmt.Sprintf("Solid: the highest pass@k. Rings: temperatures that questions like these do not tell from it at %s, corrected for looking at all of them. A wide row means that the choice hardly matters, or that the questions are too few to say. Grey: k above a tenth of n.", s.level()),
+		Draw:    c.Draw,
+	}
+}
+
+// Step returns the step of the heat map for c of n, and HeatSteps names them.
+func Step(n, c int) int {
+	switch r := float64(c) / float64(max(1, n)); {
+	case n == 0:
+		return -1
+	case c == 0:
+		return 0
+	case c == n:
+		return 7
+	case r < 0.001:
+		return 1
+	case r < 0.01:
+		return 2
+	case r < 0.1:
+		return 3
+	case r < 0.5:
+		return 4
+	case r < 0.9:
+		return 5
+	default:
+		return 6
+	}
+}
+
+// HeatSteps says what each step means.
+var HeatSteps = []string{"none", "<0.1 %", "<1 %", "<10 %", "<50 %", "<90 %", "<100 %", "all"}
+
+// CellTip says what is known of c passed among n.
+func CellTip(n, c int, below float64) string {
+	switch {
+	case n == 0:
+		return "no samples"
+	case c == 0:
+		return fmt.Sprintf("0 of %s passed: the pass rate is below %s %%", Count(n), Percent(below))
+	default:
+		return fmt.Sprintf("%s of %s passed: %s %%", Count(c), Count(n), Percent(float64(c)/float64(n)))
+	}
+}
+
+func (s *Source) heat() Figure {
+	c := chart.Matrix{Title: s.titled("Pass rate by question and temperature"), Desc: "Rows are questions, hardest last.", XLabel: "temperature", Columns: s.columns(), Steps: HeatSteps}
+	for _, r := range s.Ordered() {
+		strip := chart.Strip{Name: r.Title}
+		for i := range r.N {
+			strip.Fields = append(strip.Fields, Step(r.N[i], r.Passed[i]))
+			strip.Tips = append(strip.Tips, r.Title+", T = "+c.Columns[i]+": "+CellTip(r.N[i], r.Passed[i], r.Below[i]))
+		}
+		c.Rows = append(c.Rows, strip)
+	}
+	return Figure{
+		Name: "heat", Title: "Question by temperature", Table: s.Cells(),
+		Caption: "Pass rate in percent of each cell, easiest question first. A 0 is not a rate of zero: it is a rate below a bound, which the cell's details give.",
+		Draw:    c.Draw,
+	}
+}
+
+// Ordered returns the rows from the easiest question to the hardest.
+func (s *Source) Ordered() []curve.Row {
+	rows := slices.Clone(s.Rows)
+	ease := func(r *curve.Row) float64 {
+		sum, cells := 0.0, 0
+		for i, n := range r.N {
+			if n > 0 {
+				sum += float64(r.Passed[i]) / float64(n)
+				cells++
+			}
+		}
+		return sum / float64(max(1, cells))
+	}
+	slices.SortStableFunc(rows, func(a, b curve.Row) int {
+		switch x, y := ease(&a), ease(&b); {
+		case x > y:
+			return -1
+		case x < y:
+			return 1
+		default:
+			return 0
+		}
+	})
+	return rows
+}
+
+func (s *Source) verdicts() Figure {
+	c := chart.Bars{Title: s.titled("Verdicts by temperature"), Desc: "Each bar is all samples at one temperature.", XLabel: "temperature", YLabel: "share of samples", Categories: s.columns()}
+	for _, v := range s.present() {
+		p := chart.Part{Name: VerdictName(v), Ink: chart.Class(slices.Index(result.Verdicts, result.Verdict(v)))}
+		for i := range s.Analysis.Temperatures {
+			x := class(&s.Analysis.Temperatures[i], v)
+			p.Shares = append(p.Shares, x.Share)
+			p.Tips = append(p.Tips, fmt.Sprintf("T = %s: %s %s, %s %%", c.Categories[i], Count(x.Samples), VerdictName(v), Percent(x.Share)))
+		}
+		c.Parts = append(c.Parts, p)
+	}
+	return Figure{
+		Name: "verdicts", Title: "What happens to the samples", Table: s.Verdicts(),
+		Caption: "From the bottom up in the order of the legend. Judge faults are ours, not the model's: they are in no rate.",
+		Draw:    func(w float64) *chart.Drawing { return c.Draw(w, height(w)) },
+	}
+}
+
+func (s *Source) diversity() Figure {
+	c := chart.Line{X: s.temperatureAxis(), Title: s.titled("Distinct programs"), Desc: "How many different programs the samples are, and how many different ones passed."}
+	unique := chart.Track{Name: "unique", Ink: chart.Series(0), Mark: chart.Circle, Marks: true}
+	passed := chart.Track{Name: "unique, passed", Ink: chart.Series(2), Mark: chart.Triangle, Marks: true}
+	highest := 0.0
+	for _, x := range s.Analysis.Temperatures {
+		if x.Unique == 0 {
+			continue
+		}
+		highest = max(highest, float64(x.Unique))
+		of := fmt.Sprintf(" of %s samples at T = %s", Count(x.Samples), Temperature(x.Temperature))
+		unique.Values = append(unique.Values, chart.Value{X: x.Temperature, Y: float64(x.Unique), Tip: Count(x.Unique) + " distinct programs" + of})
+		passed.Values = append(passed.Values, chart.Value{X: x.Temperature, Y: float64(x.UniqueOK), Tip: Count(x.UniqueOK) + " distinct programs passed" + of})
+	}
+	c.Series = []chart.Track{unique, passed}
+	c.Y = chart.Axis{Label: "programs"}
+	c.Y.Min, c.Y.Max = chart.FromZero(highest, 0)
+	return Figure{
+		Name: "diversity", Title: "Diversity", Table: s.Diversity(),
+		Caption: "Distinct programs, to the letter, summed over questions. Where few are, many samples are repetitions.",
+		Draw:    func(w float64) *chart.Drawing { return c.Draw(w, height(w)) },
+	}
+}
+
+func (s *Source) union() Figure {
+	c := chart.Line{Title: s.titled("All temperatures together"), Desc: "Samples spread evenly over all temperatures against as many at the best one."}
+	together := chart.Track{Name: "spread", Ink: chart.Series(0), Mark: chart.Circle, Marks: true, Thick: true}
+	single := chart.Track{Name: "best T", Ink: chart.Series(1), Mark: chart.Square, Marks: true}
+	highest, low, high := 0.0, math.MaxInt, 2
+	for _, p := range s.Analysis.Union.Points {
+		v := chart.Value{X: float64(p.K), Y: p.Value, Faint: !p.Reliable, Tip: fmt.Sprintf("%s samples over all temperatures: %s %%", Count(p.K), Percent(p.Value))}
+		highest, low, high = max(highest, p.Value), min(low, p.K), max(high, p.K)
+		together.Values = append(together.Values, v)
+		if x := p.Single; x != nil {
+			highest = max(highest, x.Value)
+			single.Values = append(single.Values, chart.Value{X: float64(p.K), Y: x.Value, Faint: !p.Reliable, Tip: fmt.Sprintf("%s samples at T = %s: %s %%", Count(p.K), Temperature(x.Temperature), Percent(x.Value))})
+		}
+	}
+	c.Series = []chart.Track{together, single}
+	c.X = chart.Axis{Label: "samples of a question in all", Log: true, Min: float64(low), Max: float64(max(high, 2*low))}
+	if high < 10*low { // no power of ten may lie within
+		for _, p := range s.Analysis.Union.Points {
+			c.X.Ticks = append(c.X.Ticks, chart.Tick{At: float64(p.K), Text: Count(p.K)})
+		}
+	}
+	c.Y = shareAxis("solved", highest)
+	return Figure{
+		Name: "union", Title: "Union over temperatures", Table: s.Union(),
+		Caption: fmt.Sprintf("Different temperatures solve different questions: is it better to spread a budget over all of them? %d of %d questions are solved at some temperature, %d at every one.",
+			s.Analysis.Union.Solved, s.Analysis.Questions, s.Analysis.Union.All),
+		Draw: func(w float64) *chart.Drawing { return c.Draw(w, height(w)) },
+	}
+}
+
+func (s *Source) groups(by string) []curve.Split {
+	var out []curve.Split
+	for _, g := range s.Analysis.Splits {
+		if g.By == by {
+			out = append(out, g)
+		}
+	}
+	rank := func(name string) int { return slices.Index([]string{"easy", "medium", "hard"}, name) }
+	slices.SortStableFunc(out, func(a, b curve.Split) int { return rank(a.Name) - rank(b.Name) })
+	return out
+}
+
+func (s *Source) split(by string, groups []curve.Split) Figure {
+	if len(s.Analysis.Temperatures) == 1 {
+		return s.splitOverK(by, groups)
+	}
+	c := chart.Line{X: s.temperatureAxis(), Title: s.titled("pass@1 by " + by), Desc: "One line for each " + by + "."}
+	highest := 0.0
+	for i, g := range groups {
+		t := chart.Track{Name: named(g.Name), Ink: chart.Series(i), Mark: marks[i%len(marks)], Marks: true}
+		for _, x := range g.Temperatures {
+			if p := At(x.Points, 1); p != nil {
+				v := s.value(x.Temperature, p, false)
+				v.Narrow = nil
+				v.Tip = fmt.Sprintf("%s (%d questions), T = %s: %s", named(g.Name), x.Questions, Temperature(x.Temperature), v.Tip)
+				highest = max(highest, p.Value)
+				if v.Wide != nil {
+					highest = max(highest, v.Wide[1])
+				}
+				t.Values = append(t.Values, v)
+			}
+		}
+		c.Series = append(c.Series, t)
+	}
+	c.Y = shareAxis("pass@1", highest)
+	return s.splitFigure(by, groups, c)
+}
+
+// splitOverK is split for a sweep of one temperature.
+func (s *Source) splitOverK(by string, groups []curve.Split) Figure {
+	c := chart.Line{Title: s.titled("pass@k by " + by), Desc: "One line for each " + by + "."}
+	highest, most := 0.0, 2
+	for i, g := range groups {
+		t := chart.Track{Name: named(g.Name), Ink: chart.Series(i), Mark: marks[i%len(marks)], Marks: true}
+		for _, x := range g.Temperatures {
+			for j := range x.Points {
+				p := &x.Points[j]
+				v := s.value(float64(p.K), p, true)
+				v.Narrow = nil
+				highest, most = max(highest, p.Value), max(most, p.K)
+				if v.Wide != nil {
+					highest = max(highest, v.Wide[1])
+				}
+				t.Values = append(t.Values, v)
+			}
+		}
+		c.Series = append(c.Series, t)
+	}
+	c.X = chart.Axis{Label: "k, samples of a question", Log: true, Min: 1, Max: float64(most)}
+	c.Y = shareAxis("pass@k", highest)
+	return s.splitFigure(by, groups, c)
+}
+
+func (s *Source) splitFigure(by string, groups []curve.Split, c chart.Line) Figure {
+	caption := "Bands: questions like these."
+	for _, g := range groups {
+		caption += fmt.Sprintf(" %s: %d questions.", named(g.Name), g.Questions)
+	}
+	return Figure{
+		Name: by, Title: "By " + by, Caption: caption, Table: s.Splits(),
+		Draw: func(w float64) *chart.Drawing { return c.Draw(w, height(w)) },
+	}
+}
+
+func (s *Source) speed() Figure {
+	c := chart.Line{X: s.temperatureAxis(), Title: s.titled("Generation speed"), Desc: "Completion tokens per second and GPU."}
+	t := chart.Track{Ink: chart.Series(0), Marks: true}
+	table := &Table{Name: "speed", Title: "Generation speed by temperature", Columns: num("temperature", "tokens per second and GPU")}
+	highest := 0.0
+	for i, x := range s.Analysis.Temperatures {
+		if v := s.Speeds[i]; v > 0 {
+			highest = max(highest, v)
+			t.Values = append(t.Values, chart.Value{X: x.Temperature, Y: v, Tip: fmt.Sprintf("T = %s: %s tokens/s", Temperature(x.Temperature), Count(int(v)))})
+			table.Rows = append(table.Rows, []Field{number(Temperature(x.Temperature), x.Temperature), number(Count(int(v)), v)})
+		}
+	}
+	c.Series = []chart.Track{t}
+	c.Y = chart.Axis{Label: "tokens per second and GPU"}
+	c.Y.Min, c.Y.Max = chart.FromZero(highest, 0)
+	return Figure{
+		Name: "speed", Title: "Generation speed", Caption: "Mean over questions while their cells were being generated.", Table: table,
+		Draw: func(w float64) *chart.Drawing { return c.Draw(w, height(w)) },
+	}
+}

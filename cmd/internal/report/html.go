@@ -1,0 +1,229 @@
+package report
+
+import (
+	"context"
+	"crypto/sha256"
+	_ "embed" // the page's parts
+	"encoding/base64"
+	"fmt"
+	"html/template"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/lcbq/lcbq/cmd/internal/report/chart"
+	"github.com/lcbq/lcbq/cmd/internal/report/figure"
+	"github.com/lcbq/lcbq/cmd/internal/report/folder"
+	"github.com/lcbq/lcbq/worker/score/curve"
+)
+
+var (
+	//go:embed page.html
+	pageHTML string
+	//go:embed page.css
+	pageCSS string
+	//go:embed page.js
+	pageJS string
+)
+
+// page is what the template shows. Its texts are escaped by html/template; the
+// drawings, escaped by package chart, and the blocks, which are base64, are not
+// escaped again.
+type page struct {
+	Policy    string
+	CSS       template.CSS
+	JS        template.JS
+	Title     string
+	Scope     string
+	Simulated bool
+	Remarks   []string
+	Tiles     []Tile
+	Summary   *figure.Table
+	Figures   []shownFigure
+	Questions []folder.Question
+	Facts     []Fact
+	Version   string
+	Blocks    []template.HTML
+}
+
+type shownFigure struct {
+	figure.Figure
+	Short        string // in the list of sections
+	Half         bool   // two beside each other on a wide screen
+	Wide, Narrow template.HTML
+	Map          *heatMap // in place of the drawings
+	Tables       []*figure.Table
+}
+
+// Widths at which charts are drawn, so that their letters are as large as the
+// text around them.
+const (
+	fullWidth   = 1080
+	halfWidth   = 520
+	narrowWidth = 358 // a phone of 390 pixels less the margins
+)
+
+var shortNames = map[string]string{
+	"temperature": "Over T", "bands": "Uncertainty", "k": "Over k", "best": "T*(k)", "heat": "Questions", "verdicts": "Verdicts", "diversity": "Diversity",
+	"union": "Union", "difficulty": "Difficulty", "platform": "Platform", "speed": "Speed",
+}
+
+// HTML writes the page: complete in itself, without a network. Its policy lets the
+// browser run this page's own script and nothing else, whatever the programs in it
+// say.
+func (r *Report) HTML(ctx context.Context, w io.Writer) error {
+	blocks, err := r.blocks(ctx)
+	if err != nil {
+		return err
+	}
+	css := chart.PageCSS() + heatCSS() + pageCSS
+	p := &page{
+		CSS: template.CSS(css), JS: template.JS(pageJS), Policy: policy(css, pageJS),
+		Title: r.Title(), Scope: r.Scope(), Simulated: r.Simulated, Remarks: r.Remarks(), Tiles: r.Tiles(), Summary: r.Source.Summary(),
+		Questions: r.Questions, Facts: r.Facts(), Version: r.opts.Version,
+	}
+	for _, b := range blocks {
+		p.Blocks = append(p.Blocks, template.HTML(fmt.Sprintf(`<script type="text/plain" id="s%d">%s</script>`, b.Question, b.Data)))
+	}
+	if p.Figures, err = r.shownFigures(); err != nil {
+		return err
+	}
+	t, err := template.New("page").Parse(pageHTML)
+	if err != nil {
+		return fmt.Errorf("parse page: %w", err)
+	}
+	if err := t.Execute(w, p); err != nil {
+		return fmt.Errorf("write page: %w", err)
+	}
+	return nil
+}
+
+func policy(css, js string) string {
+	hash := func(s string) string {
+		sum := sha256.Sum256([]byte(s))
+		return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+	}
+	return "default-src 'none'; img-src data:; style-src " + hash(css) + "; script-src " + hash(js) + "; base-uri 'none'; form-action 'none'"
+}
+
+// heatCSS colours the fields of the map as the drawing does.
+func heatCSS() string {
+	var b strings.Builder
+	for i := range chart.HeatSteps {
+		fmt.Fprintf(&b, ".h%d{background:var(--%s);color:var(--%s)}", i, chart.Heat(i), chart.HeatText(i))
+	}
+	return b.String() + "\n"
+}
+
+func (r *Report) shownFigures() ([]shownFigure, error) {
+	shown := map[string]bool{"summary": true}
+	var out []shownFigure
+	for _, f := range r.All() {
+		s := shownFigure{Figure: f, Short: shortNames[f.Name]}
+		s.Half = !slices.Contains([]string{"temperature", "bands", "k", "heat"}, f.Name)
+		tables := []*figure.Table{f.Table}
+		switch f.Name {
+		case "heat":
+			s.Map, tables = r.heatMap(), nil // the map is its own table
+		case "best":
+			tables = append(tables, r.Standings())
+		case "union":
+			tables = append(tables, r.Solved())
+		}
+		for _, t := range tables {
+			if !shown[t.Name] {
+				shown[t.Name] = true
+				s.Tables = append(s.Tables, t)
+			}
+		}
+		if s.Map == nil {
+			width := float64(fullWidth)
+			if s.Half {
+				width = halfWidth
+			}
+			var err error
+			if s.Wide, err = drawn(f, width, "wide"); err != nil {
+				return nil, err
+			}
+			if s.Narrow, err = drawn(f, narrowWidth, "narrow"); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+func drawn(f figure.Figure, width float64, class string) (template.HTML, error) {
+	var b strings.Builder
+	if err := f.Draw(width).SVG(&b, f.Name+"-"+class, class); err != nil {
+		return "", err
+	}
+	return template.HTML(b.String()), nil
+}
+
+// A heatMap is the pass rate of every cell as a table.
+type heatMap struct {
+	Steps, Columns []string
+	Rows           []heatRow
+}
+
+type heatRow struct {
+	Position int // among the report's questions
+	Title    string
+	Fields   []heatField
+}
+
+type heatField struct {
+	Step           string // suffix of the class
+	Text, Raw, Tip string
+}
+
+func (r *Report) heatMap() *heatMap {
+	m := &heatMap{Steps: figure.HeatSteps}
+	for _, t := range r.Temperatures {
+		m.Columns = append(m.Columns, temperature(t))
+	}
+	at := make(map[int]int, len(r.Questions))
+	for i, q := range r.Questions {
+		at[q.Index] = i
+	}
+	for _, row := range r.Ordered() {
+		h := heatRow{Position: at[row.Index], Title: row.Title}
+		for i := range row.N {
+			h.Fields = append(h.Fields, heatFieldOf(&row, i))
+		}
+		m.Rows = append(m.Rows, h)
+	}
+	return m
+}
+
+func heatFieldOf(row *curve.Row, i int) heatField {
+	n, c := row.N[i], row.Passed[i]
+	f := heatField{Step: "x none", Text: "–", Tip: figure.CellTip(n, c, row.Below[i])}
+	if n == 0 {
+		return f
+	}
+	rate := float64(c) / float64(n)
+	f.Step, f.Raw = strconv.Itoa(figure.Step(n, c)), strconv.FormatFloat(rate, 'g', -1, 64)
+	f.Text = brief(rate)
+	return f
+}
+
+// brief writes a share in percent in at most four letters.
+func brief(rate float64) string {
+	p := 100 * rate
+	switch {
+	case p == 0 || p == 100:
+		return strconv.FormatFloat(p, 'f', 0, 64)
+	case p < 0.1:
+		return strings.TrimPrefix(strconv.FormatFloat(p, 'f', 2, 64), "0")
+	case p < 9.95:
+		return strconv.FormatFloat(p, 'f', 1, 64)
+	case p > 99.5:
+		return strconv.FormatFloat(min(p, 99.9), 'f', 1, 64)
+	default:
+		return strconv.FormatFloat(p, 'f', 0, 64)
+	}
+}

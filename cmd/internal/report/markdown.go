@@ -1,0 +1,46 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/lcbq/lcbq/cmd/internal/report/figure"
+)
+
+// Markdown writes what fits a README: the headline, pass@k by temperature, the best
+// temperatures and where the numbers come from.
+func (r *Report) Markdown(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "## %s\n\n", figure.Plain(r.Title()))
+	if r.Simulated {
+		b.WriteString("> **Simulated: no model was asked.** The programs come from a fixed pool.\n\n")
+	}
+	b.WriteString(figure.Plain(r.Scope()) + "\n\n")
+	for _, n := range r.Remarks() {
+		b.WriteString("- " + figure.Plain(n) + "\n")
+	}
+	b.WriteString("\n")
+	table := func(t *figure.Table) error {
+		if len(t.Rows) == 0 {
+			return nil
+		}
+		fmt.Fprintf(&b, "**%s**\n\n", figure.Plain(t.Title))
+		if err := t.Markdown(&b); err != nil {
+			return err
+		}
+		b.WriteString("\n")
+		return nil
+	}
+	for _, t := range []*figure.Table{r.Source.Summary(), r.BestSets()} {
+		if err := table(t); err != nil {
+			return err
+		}
+	}
+	b.WriteString("Pass@k in percent; in italics where k is above a tenth of n.\n\n")
+	for _, f := range r.Facts() {
+		fmt.Fprintf(&b, "- %s: %s\n", figure.Plain(f.Name), figure.Plain(f.Value))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}

@@ -1,0 +1,135 @@
+package report
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/lcbq/lcbq/cmd/internal/report/figure"
+)
+
+func temperature(t float64) string { return figure.Temperature(t) }
+
+// A Fact is one line of where the numbers come from.
+type Fact struct{ Name, Value string }
+
+// Facts returns what is known of how the results were made: first what everybody
+// asks, then whatever else run_summary.json holds.
+func (r *Report) Facts() []Fact {
+	var out []Fact
+	add := func(name, value string) {
+		if value != "" {
+			out = append(out, Fact{name, value})
+		}
+	}
+	g := r.Group
+	add("Model", g.Model)
+	engine := g.Engine
+	if g.Simulated {
+		engine += " (simulated: no model was asked)"
+	}
+	add("Engine", engine)
+	if s := r.Run; s != nil {
+		add("Run", s.Run)
+		p := s.Problems
+		set := p.Name
+		if p.Revision != "" {
+			set += " at " + p.Revision
+		}
+		add("Problem set", set)
+		add("Digest of the set", p.Digest)
+		add("Prompt", s.Sampling.Prompt)
+		add("Code taken from a completion", s.Sampling.Extract)
+		m := s.Sampling
+		add("Sampling", fmt.Sprintf("top_p %v, top_k %d, min_p %v, at most %s tokens, seed %d", m.TopP, m.TopK, m.MinP, figure.Count(m.MaxTokens), m.Seed))
+	}
+	add("Judge", g.Judge)
+	add("Judging environment", g.Fingerprint)
+	if s := r.Run; s != nil {
+		j := s.Judging
+		add("Limits of a program", fmt.Sprintf("%v s CPU a test, %s memory, %s output a test", j.TimeLimit, size(j.MemoryLimit), size(j.OutputLimit)))
+		add("Started", when(s.Started))
+		add("Finished", when(s.Finished))
+		if s.DurationSeconds > 0 {
+			add("Duration", took(s.DurationSeconds))
+			add("Pace", fmt.Sprintf("%.1f samples/s, %s tokens/s, over the whole duration", s.Throughput.SamplesPerSecond, figure.Count(int(s.Throughput.TokensPerSecond))))
+		}
+		if s.Throughput.Tokens > 0 {
+			add("Completion tokens", figure.Count(s.Throughput.Tokens))
+		}
+		if s.Throughput.JudgeCPU > 0 {
+			add("CPU time of judging", took(s.Throughput.JudgeCPU))
+		}
+		add("Defined by", "lcbq "+s.LCBQ)
+	}
+	return append(out, r.further()...)
+}
+
+// told are the keys of run_summary.json that Facts or the charts tell.
+var told = []string{
+	"run", "engine", "model", "simulated", "judge", "fingerprint", "questions", "n", "temperatures", "samples", "passed", "unscored", "results",
+	"started", "finished", "duration_s", "lcbq", "problems", "sampling", "judging", "throughput", "incomplete", "analysis",
+}
+
+// further returns what run_summary.json holds beyond that, so that nothing which
+// a newer lcbq writes is kept from the reader.
+func (r *Report) further() []Fact {
+	var out []Fact
+	var walk func(name string, v any)
+	walk = func(name string, v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			for _, k := range slices.Sorted(maps.Keys(v)) {
+				walk(name+" · "+spaced(k), v[k])
+			}
+		case nil:
+		default:
+			text, err := json.Marshal(v)
+			if s, ok := v.(string); ok {
+				text = []byte(s)
+			}
+			if err == nil && len(text) > 0 && len(text) <= 300 { // longer ones are data, not facts
+				out = append(out, Fact{name, string(text)})
+			}
+		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(r.Raw)) {
+		if !slices.Contains(told, k) {
+			walk(strings.ToUpper(k[:min(1, len(k))])+spaced(k[min(1, len(k)):]), r.Raw[k])
+		}
+	}
+	return out
+}
+
+func spaced(key string) string { return strings.ReplaceAll(key, "_", " ") }
+
+func when(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02 15:04:05") + " UTC"
+}
+
+func took(seconds float64) string {
+	if seconds < 60 {
+		return fmt.Sprintf("%.1f s", seconds)
+	}
+	return time.Duration(seconds * float64(time.Second)).Round(time.Second).String()
+}
+
+func size(bytes int64) string {
+	for _, u := range []struct {
+		of   int64
+		name string
+	}{{1 << 30, "GiB"}, {1 << 20, "MiB"}, {1 << 10, "KiB"}} {
+		if bytes >= u.of {
+			return strconv.FormatFloat(float64(bytes)/float64(u.of), 'f', -1, 64) + " " + u.name
+		}
+	}
+	return cmp.Or(strconv.FormatInt(bytes, 10), "0") + " bytes"
+}

@@ -1,0 +1,201 @@
+// Package report makes a results folder readable: one HTML page that needs no
+// network, or single charts and tables for a slide, a paper or a README. What is
+// measured is package folder's to read, what can be said of it package curve's to
+// compute; this package arranges.
+package report
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/lcbq/lcbq/cmd/internal/report/figure"
+	"github.com/lcbq/lcbq/cmd/internal/report/folder"
+	"github.com/lcbq/lcbq/worker/score/curve"
+)
+
+// Options are the settings of a report. The zero value is the default.
+type Options struct {
+	Group   int    // which of several results in the folder, from 1 on; 0 expects one
+	Version string // of lcbq, for the foot of the page
+	Samples int    // most samples to show of a cell; 0 means 8
+	Look    int64  // most bytes of all cells to read in search of samples; 0 means 2 GiB
+	Room    int    // bytes that samples may take in the page; 0 means 6 MB
+}
+
+const (
+	defaultSamples = 8
+	defaultLook    = 2 << 30
+	// defaultRoom keeps a page of 175 questions and 16 temperatures under 10 MB.
+	defaultRoom = 6 << 20
+)
+
+// A Report is a results folder with its analysis.
+type Report struct {
+	*folder.Results
+	figure.Source
+	opts Options
+}
+
+// New reads the results folder and analyses it. Errors are those of folder.Open.
+func New(dir string, o Options) (*Report, error) {
+	if o.Samples <= 0 {
+		o.Samples = defaultSamples
+	}
+	if o.Look <= 0 {
+		o.Look = defaultLook
+	}
+	if o.Room <= 0 {
+		o.Room = defaultRoom
+	}
+	results, err := folder.Open(dir, o.Group)
+	if err != nil {
+		return nil, err
+	}
+	sweep := sweepOf(results)
+	analysis, err := curve.Analyse(sweep, curve.Options{})
+	if err != nil {
+		return nil, fmt.Errorf("analyse results of %s: %w", dir, err)
+	}
+	rows, err := curve.Rows(sweep, analysis.Level)
+	if err != nil {
+		return nil, fmt.Errorf("analyse results of %s: %w", dir, err)
+	}
+	r := &Report{Results: results, opts: o}
+	r.Source = figure.Source{Analysis: analysis, Rows: rows, Subject: r.subject(), Simulated: results.Group.Simulated, Speeds: speeds(results)}
+	return r, nil
+}
+
+// sweepOf takes the counts of a folder.
+func sweepOf(r *folder.Results) *curve.Sweep {
+	s := &curve.Sweep{Temperatures: r.Temperatures}
+	for i, q := range r.Questions {
+		x := curve.Question{Index: q.Index, ID: q.ID, Title: q.Title, Difficulty: q.Difficulty, Platform: q.Platform}
+		for t := range r.Temperatures {
+			var cell curve.Cell
+			if c := r.Cell(i, t); c != nil {
+				verdicts := make(map[string]int, len(c.Verdicts))
+				for v, n := range c.Verdicts {
+					verdicts[string(v)] = n
+				}
+				cell = curve.Cell{
+					N: c.N, Passed: c.Passed, Unscored: c.Unscored, Verdicts: verdicts,
+					Unique: c.UniquePrograms, UniquePassed: c.UniquePassed, Tokens: c.Tokens,
+				}
+			}
+			x.Cells = append(x.Cells, cell)
+		}
+		s.Questions = append(s.Questions, x)
+	}
+	return s
+}
+
+// speeds returns the mean generation speed of the cells that know theirs.
+func speeds(r *folder.Results) []float64 {
+	out := make([]float64, len(r.Temperatures))
+	for t := range r.Temperatures {
+		sum, cells := 0.0, 0
+		for q := range r.Questions {
+			if c := r.Cell(q, t); c != nil && c.GenTPS > 0 {
+				sum += c.GenTPS
+				cells++
+			}
+		}
+		if cells > 0 {
+			out[t] = sum / float64(cells)
+		}
+	}
+	return out
+}
+
+// subject is what was measured: the model, or the engine that stood for one.
+func (r *Report) subject() string {
+	if r.Group.Simulated {
+		return "simulated model"
+	}
+	if r.Group.Model != "" {
+		return r.Group.Model
+	}
+	return r.Group.Engine
+}
+
+// ErrPart says that the results have no chart or table of the name asked for.
+var ErrPart = errors.New("no such part")
+
+// Formats lists what Write can make.
+var Formats = []string{"html", "png", "svg", "csv", "md"}
+
+// Write writes the report in one of Formats. part names the chart of an SVG or
+// PNG, or the table of a CSV; "" is the most telling one.
+func (r *Report) Write(ctx context.Context, w io.Writer, format, part string) error {
+	switch format {
+	case "html":
+		return r.HTML(ctx, w)
+	case "md":
+		return r.Markdown(w)
+	case "csv":
+		t, err := r.table(part)
+		if err != nil {
+			return err
+		}
+		return t.CSV(w)
+	case "svg", "png":
+		f, err := r.figure(part)
+		if err != nil {
+			return err
+		}
+		if format == "svg" {
+			return f.Draw(figureWidth).File(w)
+		}
+		return f.Draw(figureWidth).PNG(w, figureScale)
+	default:
+		return fmt.Errorf("format %q: want one of %s", format, strings.Join(Formats, ", "))
+	}
+}
+
+// A chart of its own is as wide as a README's column, and its image sharp on a
+// dense screen.
+const (
+	figureWidth = 860
+	figureScale = 2
+)
+
+func (r *Report) figure(name string) (figure.Figure, error) {
+	all := r.All()
+	var names []string
+	for i, f := range all {
+		if f.Name == name || name == "" && i == 0 {
+			return f, nil
+		}
+		names = append(names, f.Name)
+	}
+	if len(all) == 0 {
+		return figure.Figure{}, fmt.Errorf("draw chart: no sample was scored, so there is nothing to draw")
+	}
+	return figure.Figure{}, fmt.Errorf("%w: %q: these results have the charts %s", ErrPart, name, strings.Join(names, ", "))
+}
+
+// tables returns every table, the most telling first.
+func (r *Report) tables() []*figure.Table {
+	out := []*figure.Table{r.Curves(), r.Source.Summary(), r.BestSets(), r.Standings(), r.Source.Cells(), r.Verdicts(), r.Diversity(), r.Solved(), r.Union(), r.Splits()}
+	for _, f := range r.All() {
+		if f.Table != nil && !slices.ContainsFunc(out, func(t *figure.Table) bool { return t.Name == f.Table.Name }) {
+			out = append(out, f.Table)
+		}
+	}
+	return out
+}
+
+func (r *Report) table(name string) (*figure.Table, error) {
+	var names []string
+	for i, t := range r.tables() {
+		if t.Name == name || name == "" && i == 0 {
+			return t, nil
+		}
+		names = append(names, t.Name)
+	}
+	return nil, fmt.Errorf("%w: %q: the tables are %s", ErrPart, name, strings.Join(names, ", "))
+}

@@ -1,0 +1,415 @@
+package report_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"image/png"
+	"io"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/net/html"
+
+	"github.com/lcbq/lcbq/cmd/internal/report"
+	"github.com/lcbq/lcbq/cmd/internal/report/folder"
+	"github.com/lcbq/lcbq/cmd/internal/report/reporttest"
+	"github.com/lcbq/lcbq/worker/lcb/result"
+)
+
+// hostile is text that would act if it came through as anything but text.
+const hostile = `</script><script>document.title="owned"</script><img src=x onerror=alert(1)>"'` + "`${alert(2)}`" + `]]><!-- {{.Title}} </textarea><style>*{display:none}</style>`
+
+func write(t testing.TB, s *reporttest.Sweep) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := s.Write(dir); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func open(t testing.TB, dir string, o report.Options) *report.Report {
+	t.Helper()
+	r, err := report.New(dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func page(t testing.TB, r *report.Report) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := r.HTML(t.Context(), &b); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func small() *reporttest.Sweep {
+	return &reporttest.Sweep{Questions: 6, Temperatures: []float64{0.2, 0.6, 1}, N: 60}
+}
+
+// evil has hostile text wherever a model, or a problem set, can put any.
+func evil(t testing.TB) string {
+	t.Helper()
+	dir := write(t, &reporttest.Sweep{Questions: 2, Temperatures: []float64{0.2, 0.6}, N: 20, Alter: func(_ int, _ float64, s *result.Sample) {
+		s.Completion, s.FinishReason, s.Generator = hostile+s.Completion, hostile, hostile
+		if s.Code != "" {
+			s.Code = hostile + s.Code
+		}
+		if s.Detail != "" {
+			s.Detail = hostile
+		}
+	}})
+	for q := range 2 {
+		s, err := result.ReadSummary(dir, q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.QuestionTitle, s.Difficulty, s.Platform, s.Model = hostile, hostile+string(rune('a'+q)), hostile, hostile
+		if err := result.WriteSummary(dir, s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// nodes walks a document.
+func nodes(t *testing.T, b []byte) []*html.Node {
+	t.Helper()
+	doc, err := html.Parse(bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []*html.Node
+	for n := range doc.Descendants() {
+		out = append(out, n)
+	}
+	return out
+}
+
+func attr(n *html.Node, key string) string {
+	for _, a := range n.Attr {
+		if a.Key == key {
+			return a.Val
+		}
+	}
+	return ""
+}
+
+// TestPageIsComplete: no address outside, one policy that names its own script and
+// style by their digests, ids once each.
+func TestPageIsComplete(t *testing.T) {
+	t.Parallel()
+	for name, dir := range map[string]string{"plain": write(t, small()), "hostile": evil(t)} {
+		b := page(t, open(t, dir, report.Options{}))
+		ids := make(map[string]bool)
+		policy, scripts, styles, titles := "", []string{}, []string{}, []string{}
+		for _, n := range nodes(t, b) {
+			if n.Type != html.ElementNode {
+				continue
+			}
+			if id := attr(n, "id"); id != "" {
+				if ids[id] {
+					t.Errorf("%s: id %q twice", name, id)
+				}
+				ids[id] = true
+			}
+			if attr(n, "http-equiv") != "" {
+				policy = attr(n, "content")
+			}
+			for _, a := range n.Attr {
+				if strings.HasPrefix(a.Key, "on") || a.Key == "style" {
+					t.Errorf("%s: attribute %s on %s, which the policy forbids", name, a.Key, n.Data)
+				}
+				if (a.Key == "src" || a.Key == "href") && !strings.HasPrefix(a.Val, "#") && a.Val != "data:," {
+					t.Errorf("%s: %s = %q leads outside", name, a.Key, a.Val)
+				}
+			}
+			switch n.Data {
+			case "script":
+				if attr(n, "type") == "" {
+					scripts = append(scripts, n.FirstChild.Data)
+				}
+			case "style":
+				styles = append(styles, n.FirstChild.Data)
+			case "title":
+				if n.Parent.Data == "head" {
+					titles = append(titles, n.FirstChild.Data)
+				}
+			case "img", "iframe", "object", "link":
+				if attr(n, "href") != "data:," {
+					t.Errorf("%s: a %s element", name, n.Data)
+				}
+			}
+		}
+		if len(scripts) != 1 || len(styles) != 1 || len(titles) != 1 {
+			t.Fatalf("%s: %d scripts, %d styles, %d titles, want one of each", name, len(scripts), len(styles), len(titles))
+		}
+		if !strings.Contains(policy, "default-src 'none'") {
+			t.Errorf("%s: policy %q", name, policy)
+		}
+		for _, text := range []string{scripts[0], styles[0]} {
+			sum := sha256.Sum256([]byte(text))
+			if want := base64.StdEncoding.EncodeToString(sum[:]); !strings.Contains(policy, want) {
+				t.Errorf("%s: the policy lacks the digest %s", name, want)
+			}
+		}
+		if !strings.HasPrefix(titles[0], "SIMULATED") || !bytes.Contains(b, []byte("No model was asked")) {
+			t.Errorf("%s: a simulation that does not say so: %q", name, titles[0])
+		}
+		for i := range open(t, dir, report.Options{}).Questions {
+			if !ids["s"+string(rune('0'+i))] {
+				t.Errorf("%s: no samples of question %d", name, i)
+			}
+		}
+	}
+}
+
+// noNumber matches what a number that is none looks like in text.
+var noNumber = regexp.MustCompile(`(?i)\b(nan|[+-]?inf(inity)?)\b`)
+
+// TestBadInput: whatever is missing, every format has right words and no NaN.
+func TestBadInput(t *testing.T) {
+	t.Parallel()
+	none := func(int, float64) float64 { return 0 }
+	for name, c := range map[string]struct {
+		sweep reporttest.Sweep
+		words string
+	}{
+		"one question":        {reporttest.Sweep{Questions: 1, Temperatures: []float64{0.2, 0.6}, N: 30}, "One question only"},
+		"one temperature":     {reporttest.Sweep{Questions: 4, Temperatures: []float64{0.2}, N: 30}, "1 temperature"},
+		"one of each":         {reporttest.Sweep{Questions: 1, Temperatures: []float64{0}, N: 1}, "1 question at 1 temperature"},
+		"nothing solved":      {reporttest.Sweep{Questions: 4, Temperatures: []float64{0.2, 0.6}, N: 30, Rate: none}, "None of 240 samples passed"},
+		"few samples":         {reporttest.Sweep{Questions: 4, Temperatures: []float64{0.2, 0.6}, N: 3}, "no k is at most a tenth of n"},
+		"one nothing, solved": {reporttest.Sweep{Questions: 1, Temperatures: []float64{0.7}, N: 5, Rate: none}, "not known to be 0"},
+		"no sample scored": {reporttest.Sweep{Questions: 2, Temperatures: []float64{0.2, 0.6}, N: 4, Alter: func(_ int, _ float64, s *result.Sample) {
+			s.Verdict, s.Passed, s.ErrorCode, s.Test = result.JudgeFault, false, nil, nil
+		}}, "No sample was scored"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := open(t, write(t, &c.sweep), report.Options{})
+			for _, format := range report.Formats {
+				var b bytes.Buffer
+				err := r.Write(t.Context(), &b, format, "")
+				if name == "no sample scored" && (format == "png" || format == "svg") {
+					if err == nil || !strings.Contains(err.Error(), "no sample was scored") {
+						t.Errorf("%s of nothing: %v", format, err)
+					}
+					continue
+				}
+				if err != nil {
+					t.Errorf("%s: %v", format, err)
+					continue
+				}
+				if format == "png" {
+					if _, err := png.Decode(&b); err != nil {
+						t.Errorf("png: %v", err)
+					}
+					continue
+				}
+				text := b.String()
+				if format == "html" {
+					text = visible(t, b.Bytes())
+				}
+				if at := noNumber.FindStringIndex(text); at != nil {
+					t.Errorf("%s: %q", format, text[max(0, at[0]-80):at[1]])
+				}
+				if (format == "html" || format == "md") && !strings.Contains(strings.ReplaceAll(text, `\`, ""), c.words) {
+					t.Errorf("%s does not say %q", format, c.words)
+				}
+			}
+		})
+	}
+}
+
+// visible is the document's text and tips, without script, style and data.
+func visible(t *testing.T, b []byte) string {
+	t.Helper()
+	var out strings.Builder
+	for _, n := range nodes(t, b) {
+		switch {
+		case n.Type == html.TextNode && n.Parent.Data != "script" && n.Parent.Data != "style":
+			out.WriteString(n.Data + "\n")
+		case n.Type == html.ElementNode:
+			out.WriteString(attr(n, "data-tip") + "\n" + attr(n, "d") + "\n" + attr(n, "data-v") + "\n")
+		}
+	}
+	return out.String()
+}
+
+// unpack reads what the page carries of one question.
+func unpack(t *testing.T, b []byte, id string) []map[string]any {
+	t.Helper()
+	for _, n := range nodes(t, b) {
+		if attr(n, "id") != id || n.Data != "script" {
+			continue
+		}
+		raw, err := base64.StdEncoding.DecodeString(n.FirstChild.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		zip, err := gzip.NewReader(bytes.NewReader(raw))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out []map[string]any
+		if err := json.NewDecoder(zip).Decode(&out); err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	t.Fatalf("no block %s", id)
+	return nil
+}
+
+func TestSamplesAreCarried(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x = 1 # ü\n", 2000)
+	dir := write(t, &reporttest.Sweep{Questions: 2, Temperatures: []float64{0.2, 0.6}, N: 50, Alter: func(_ int, _ float64, s *result.Sample) {
+		if s.Index == 0 {
+			s.Code, s.Verdict, s.Passed, s.Test, s.ErrorCode = long, result.Passed, true, nil, nil
+		}
+	}})
+	b := page(t, open(t, dir, report.Options{Samples: 5}))
+	cells := unpack(t, b, "s1")
+	if len(cells) != 2 {
+		t.Fatalf("%d cells, want 2", len(cells))
+	}
+	for _, c := range cells {
+		samples, ok := c["s"].([]any)
+		if !ok || len(samples) != 5 || c["n"] != 50.0 || c["l"] != 50.0 {
+			t.Errorf("cell %v: %d samples of %v, looked at %v", c["t"], len(samples), c["n"], c["l"])
+		}
+		first, ok := samples[0].(map[string]any)
+		if !ok {
+			t.Fatalf("sample %v", samples[0])
+		}
+		program, ok := first["c"].(string)
+		if gone, _ := first["u"].(float64); !ok || first["i"] != 0.0 || len(program)+int(gone) != len(long) || !strings.HasPrefix(long, program) || gone == 0 {
+			t.Errorf("program of %d bytes, %v not shown, want %d in all", len(program), first["u"], len(long))
+		}
+	}
+}
+
+// TestRoomIsKept: samples give way before the page grows.
+func TestRoomIsKept(t *testing.T) {
+	t.Parallel()
+	dir := write(t, small())
+	const room = 40_000
+	wide, tight := page(t, open(t, dir, report.Options{})), page(t, open(t, dir, report.Options{Room: room}))
+	size := func(b []byte) (n int) {
+		for i := range 6 {
+			for _, x := range nodes(t, b) {
+				if attr(x, "id") == "s"+string(rune('0'+i)) {
+					n += len(x.FirstChild.Data)
+				}
+			}
+		}
+		return n
+	}
+	if n := size(wide); n <= room {
+		t.Fatalf("all samples take %d bytes, which proves nothing of a room of %d", n, room)
+	}
+	if n := size(tight); n > room || n < room/2 {
+		t.Errorf("samples take %d bytes of %d", n, room)
+	}
+}
+
+func TestPartsAreNamed(t *testing.T) {
+	t.Parallel()
+	r := open(t, write(t, small()), report.Options{})
+	for _, f := range r.All() {
+		for _, format := range []string{"svg", "png"} {
+			var b bytes.Buffer
+			if err := r.Write(t.Context(), &b, format, f.Name); err != nil || b.Len() == 0 {
+				t.Errorf("%s %s: %d bytes, %v", format, f.Name, b.Len(), err)
+			}
+			if format == "svg" && !strings.Contains(b.String(), "SIMULATED") {
+				t.Errorf("%s of a simulation does not say so", f.Name)
+			}
+		}
+	}
+	for _, name := range []string{"curves", "summary", "best", "standings", "cells", "verdicts", "diversity", "solved", "union", "splits"} {
+		var b bytes.Buffer
+		if err := r.Write(t.Context(), &b, "csv", name); err != nil || bytes.Count(b.Bytes(), []byte("\n")) < 2 {
+			t.Errorf("csv %s: %q, %v", name, b.String(), err)
+		}
+	}
+	for _, format := range []string{"svg", "png", "csv"} {
+		if err := r.Write(t.Context(), io.Discard, format, "no such"); !errors.Is(err, report.ErrPart) {
+			t.Errorf("%s of no such part: %v, want ErrPart", format, err)
+		}
+	}
+	if err := r.Write(t.Context(), io.Discard, "pdf", ""); err == nil {
+		t.Error("a pdf was written")
+	}
+}
+
+// TestSameFolderSameBytes: a report made again is the same report.
+func TestSameFolderSameBytes(t *testing.T) {
+	t.Parallel()
+	dir := write(t, small())
+	if a, b := page(t, open(t, dir, report.Options{})), page(t, open(t, dir, report.Options{})); !bytes.Equal(a, b) {
+		t.Error("two reports of one folder differ")
+	}
+}
+
+// TestFacts: what run_summary.json knows is told, also what this version does not
+// know the meaning of.
+func TestFacts(t *testing.T) {
+	t.Parallel()
+	dir := write(t, small())
+	var raw map[string]any
+	b := read(t, result.RunSummaryPath(dir))
+	if err := json.Unmarshal(b, &raw); err != nil {
+		t.Fatal(err)
+	}
+	raw["new_thing"] = map[string]any{"gpu_idle_share": 0.25, "name": "H100"}
+	if err := result.WriteJSONAtomic(result.RunSummaryPath(dir), raw); err != nil {
+		t.Fatal(err)
+	}
+	facts := open(t, dir, report.Options{}).Facts()
+	for _, want := range []report.Fact{{"Judge", "lcb"}, {"Duration", "24h0m0s"}, {"Run", "made-up"}, {"Started", "2026-01-02 03:04:05 UTC"}, {"New thing · gpu idle share", "0.25"}, {"New thing · name", "H100"}} {
+		if !slices.Contains(facts, want) {
+			t.Errorf("facts lack %v: %v", want, facts)
+		}
+	}
+}
+
+// TestMissingCellsAreMissing, not zeros.
+func TestMissingCells(t *testing.T) {
+	t.Parallel()
+	dir := write(t, small())
+	s, err := result.ReadSummary(dir, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Results, s.Temperatures = s.Results[1:], s.Temperatures[1:]
+	if err := result.WriteSummary(dir, s); err != nil {
+		t.Fatal(err)
+	}
+	del(t, result.CellPath(dir, 3, 0.2))
+	r := open(t, dir, report.Options{})
+	if n := r.Analysis.Temperatures[0].Questions; n != 5 {
+		t.Errorf("%d questions at the temperature where one is missing, want 5", n)
+	}
+	text := visible(t, page(t, r))
+	for _, want := range []string{"1 of 18 cells are missing", "no samples", "–"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+	var mixed *folder.MixedError
+	if _, err := report.New(dir, report.Options{Group: 1}); errors.As(err, &mixed) {
+		t.Errorf("one result was taken for several: %v", err)
+	}
+}

@@ -1,0 +1,172 @@
+package report
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/lcbq/lcbq/cmd/internal/report/folder"
+)
+
+// Bounds of what is shown of one sample. A longer program is cut, and says so.
+const (
+	mostProgram = 6000
+	mostDetail  = 1500
+)
+
+// leastLook is how much of a cell is read even where there are very many.
+const leastLook = 256 << 10
+
+// A shownCell is one cell in the page's browser of samples. The short keys are
+// repeated thousands of times.
+type shownCell struct {
+	T       string        `json:"t"`
+	N       int           `json:"n"` // samples of the cell, scored or not
+	Passed  int           `json:"p"`
+	Looked  int           `json:"l"` // samples among which those shown were chosen
+	Note    string        `json:"x,omitempty"`
+	Samples []shownSample `json:"s"`
+}
+
+type shownSample struct {
+	Index   int     `json:"i"`
+	Verdict string  `json:"v"`
+	Program string  `json:"c"`
+	Prose   bool    `json:"r,omitempty"` // there was no program: the completion is shown
+	Cut     int     `json:"u,omitempty"` // bytes not shown
+	Detail  string  `json:"d,omitempty"`
+	Test    *int    `json:"e,omitempty"`
+	Code    *int    `json:"k,omitempty"`
+	Tokens  int     `json:"o"`
+	CPU     float64 `json:"m"`
+	Finish  string  `json:"f,omitempty"`
+	Seen    int     `json:"q"`
+}
+
+// A block is one question's cells, as the page carries them: gzip in base64, which
+// holds no character that means anything to HTML whatever the programs say.
+type block struct {
+	Question int // position
+	Data     string
+}
+
+// blocks picks samples question by question, within the room that is left: what one
+// question does not use the next ones may. Memory holds one question at a time
+// beside what goes into the page.
+func (r *Report) blocks(ctx context.Context) ([]block, error) {
+	cells := 0
+	for q := range r.Questions {
+		for t := range r.Temperatures {
+			if c := r.Cell(q, t); c != nil && c.Path != "" {
+				cells++
+			}
+		}
+	}
+	look := max(leastLook, r.opts.Look/int64(max(1, cells)))
+	room := r.opts.Room
+	var out []block
+	for q := range r.Questions {
+		shown, err := r.pick(ctx, q, look)
+		if err != nil {
+			return nil, err
+		}
+		share := room / (len(r.Questions) - q)
+		data, err := fit(shown, share)
+		if err != nil {
+			return nil, fmt.Errorf("pack samples of question %d: %w", r.Questions[q].Index, err)
+		}
+		room -= len(data)
+		out = append(out, block{q, data})
+	}
+	return out, nil
+}
+
+func (r *Report) pick(ctx context.Context, q int, look int64) ([]shownCell, error) {
+	var out []shownCell
+	for t, columns := 0, r.Temperatures; t < len(columns); t++ {
+		c := r.Cell(q, t)
+		if c == nil {
+			continue
+		}
+		shown := shownCell{T: temperature(columns[t]), N: c.N + c.Unscored, Passed: c.Passed, Note: c.Note, Samples: []shownSample{}}
+		picked, err := c.Pick(ctx, r.opts.Samples, look)
+		switch {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case err != nil:
+			shown.Note = err.Error()
+		default:
+			shown.Looked = picked.Looked
+			for i := range picked.Samples {
+				shown.Samples = append(shown.Samples, show(&picked.Samples[i]))
+			}
+		}
+		if c.Path == "" {
+			shown.Note = "its samples are not in the folder"
+		}
+		out = append(out, shown)
+	}
+	return out, nil
+}
+
+func show(s *folder.Sample) shownSample {
+	out := shownSample{
+		Index: s.Index, Verdict: string(s.Verdict), Program: s.Code, Detail: s.Detail, Test: s.Test, Code: s.ErrorCode,
+		Tokens: s.Tokens, CPU: s.CPUSeconds, Finish: s.FinishReason, Seen: s.Seen,
+	}
+	if strings.TrimSpace(s.Code) == "" {
+		out.Program, out.Prose = s.Completion, true
+	}
+	out.Program, out.Cut = cut(out.Program, mostProgram)
+	out.Detail, _ = cut(out.Detail, mostDetail)
+	return out
+}
+
+// cut shortens a text at a boundary of characters and returns how many bytes
+// are gone.
+func cut(s string, most int) (string, int) {
+	if len(s) <= most {
+		return s, 0
+	}
+	kept := strings.ToValidUTF8(s[:most], "")
+	return kept, len(s) - len(kept)
+}
+
+// fit packs cells with as many samples each as the room allows, one less at a
+// time. At least the counts are always packed.
+func fit(cells []shownCell, room int) (string, error) {
+	most := 0
+	for _, c := range cells {
+		most = max(most, len(c.Samples))
+	}
+	for ; ; most-- {
+		for i := range cells {
+			cells[i].Samples = cells[i].Samples[:min(most, len(cells[i].Samples))]
+		}
+		data, err := pack(cells)
+		if err != nil || len(data) <= room || most == 0 {
+			return data, err
+		}
+	}
+}
+
+func pack(v any) (string, error) {
+	var buf bytes.Buffer
+	zip, err := gzip.NewWriterLevel(&buf, gzip.BestCompression)
+	if err != nil {
+		return "", err
+	}
+	enc := json.NewEncoder(zip)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return "", err
+	}
+	if err := zip.Close(); err != nil {
+		return "", err
+	}
+	return base64.StdEncoding.EncodeToString(buf.Bytes()), nil
+}
