@@ -31,6 +31,9 @@ type Worker struct {
 	Pulse    *worker.Pulse
 	Grace    time.Duration
 	Log      *slog.Logger
+	// Closed, if set, is called when the summary of a run has been written into dir.
+	// It may be called again for the same run. No cell is written meanwhile.
+	Closed func(ctx context.Context, dir string)
 
 	mu     sync.Mutex
 	ledger map[stream.Cell]map[int]bool // units seen of the cells not written yet

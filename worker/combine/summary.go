@@ -140,6 +140,9 @@ func (w *Worker) closeRun(ctx context.Context, m *store.Manifest, cells map[stre
 		return err
 	}
 	w.Runs.Learn(m)
+	if w.Closed != nil {
+		w.Closed(ctx, w.dir(m))
+	}
 	return nil
 }
 

@@ -5,8 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
-	"slices"
 
 	"github.com/lcbq/lcbq/cmd/internal/report"
 	"github.com/lcbq/lcbq/cmd/internal/report/folder"
@@ -54,7 +54,7 @@ func (c *reportCmd) Run(a *app) error {
 		fmt.Fprintln(a.err, n)
 	}
 	if a.json {
-		return a.printJSON(map[string]any{"file": path, "bytes": buf.Len(), "notes": slices.Concat([]string{}, r.Notes)})
+		return a.printJSON(map[string]any{"file": path, "bytes": buf.Len(), "notes": append([]string{}, r.Notes...)})
 	}
 	fmt.Fprintf(a.out, "%s: %d questions, %d temperatures, %d bytes\n", path, len(r.Questions), len(r.Temperatures), buf.Len())
 	return nil
@@ -70,8 +70,14 @@ func reportError(err error) error {
 }
 
 // leaveReport writes report.html into a results folder, as every run does at its
-// end.
-func leaveReport(ctx context.Context, dir string) error {
+// end. The results are there without it, so its failure is only said.
+func leaveReport(ctx context.Context, dir string, log *slog.Logger) {
+	if err := writeReport(ctx, dir); err != nil {
+		log.Warn("report not written", "folder", dir, "err", err)
+	}
+}
+
+func writeReport(ctx context.Context, dir string) error {
 	r, err := report.New(dir, report.Options{Version: Version()})
 	if err != nil {
 		return err

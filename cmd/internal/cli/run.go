@@ -262,6 +262,7 @@ func (p *pipeline) explainDead(ctx context.Context, s *combine.RunSummary) error
 	if err := result.WriteJSONAtomic(result.RunSummaryPath(p.cfg.OutputDir), s); err != nil {
 		return err
 	}
+	leaveReport(ctx, p.cfg.OutputDir, p.log) // the combiner leaves none of a run that has gaps
 	if len(dead) > 0 {
 		fmt.Fprintf(p.app.err, "%d units were given up, the first (%s) because: %s\n", len(dead), dead[0].Reason, dead[0].Error)
 	}

@@ -170,6 +170,7 @@ func runEvaluator(ctx context.Context, s *session, runs *worker.Runs, g *evaluat
 func runCombiner(ctx context.Context, s *session, runs *worker.Runs, dir string, compress bool, pulse *worker.Pulse, log *slog.Logger) error {
 	w := &combine.Worker{
 		Queue: s.queue, Store: s.store, Runs: runs, Dir: dir, Compress: compress, Pulse: pulse, Grace: combineGrace, Log: log,
+		Closed: func(ctx context.Context, dir string) { leaveReport(ctx, dir, log) },
 	}
 	steward := sweep.Steward{Sweeper: s.sweeper(), Log: log}
 	return withPulse(ctx, s.store, pulse, log, func(ctx context.Context) error {

@@ -20,11 +20,11 @@ import (
 	"github.com/lcbq/lcbq/cmd/internal/report"
 )
 
-func read(t testing.TB, path string) []byte {
-	t.Helper()
+func read(tb testing.TB, path string) []byte {
+	tb.Helper()
 	b, err := os.ReadFile(path)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b
 }
@@ -44,40 +44,40 @@ type tab struct {
 }
 
 // browserPath returns a browser, or skips the test with the reason.
-func browserPath(t testing.TB) string {
-	t.Helper()
+func browserPath(tb testing.TB) string {
+	tb.Helper()
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "chrome"} {
 		if path, err := exec.LookPath(name); err == nil {
 			return path
 		}
 	}
-	t.Skip("no chromium on PATH: the report is not looked at in a browser (apt-get install chromium)")
+	tb.Skip("no chromium on PATH: the report is not looked at in a browser (apt-get install chromium)")
 	return ""
 }
 
 // show opens a report in a browser of a width.
-func show(t testing.TB, html []byte, width int64) *tab {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "report.html")
+func show(tb testing.TB, html []byte, width int64) *tab {
+	tb.Helper()
+	path := filepath.Join(tb.TempDir(), "report.html")
 	if err := os.WriteFile(path, html, 0o644); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(browserPath(t)), chromedp.NoSandbox)
-	allocator, stop := chromedp.NewExecAllocator(t.Context(), options...)
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(browserPath(tb)), chromedp.NoSandbox)
+	allocator, stop := chromedp.NewExecAllocator(tb.Context(), options...)
 	ctx, done := chromedp.NewContext(allocator)
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		done()
 		stop()
 	})
 	x := &tab{Context: ctx}
 	if err := chromedp.Listen(ctx, x.listen); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if _, err := chromedp.Call(ctx, network.Enable, network.EnableParams{}); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	x.do(t, chromedp.EmulateViewport(width, 900), chromedp.Navigate("file://"+path))
-	x.until(t, `document.readyState === "complete" && !document.getElementById("browser").hidden`)
+	x.do(tb, chromedp.EmulateViewport(width, 900), chromedp.Navigate("file://"+path))
+	x.until(tb, `document.readyState === "complete" && !document.getElementById("browser").hidden`)
 	return x
 }
 
@@ -104,47 +104,47 @@ func (x *tab) listen(event any) {
 	}
 }
 
-func (x *tab) do(t testing.TB, steps ...chromedp.Action[chromedp.Void]) {
-	t.Helper()
+func (x *tab) do(tb testing.TB, steps ...chromedp.Action[chromedp.Void]) {
+	tb.Helper()
 	if err := chromedp.Do(x, steps...); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
 // value evaluates an expression in the page.
-func value[T any](t testing.TB, x *tab, expression string) T {
-	t.Helper()
+func value[T any](tb testing.TB, x *tab, expression string) T {
+	tb.Helper()
 	out, err := chromedp.Run(x, chromedp.Evaluate[T](expression))
 	if err != nil {
-		t.Fatalf("evaluate %s: %v", expression, err)
+		tb.Fatalf("evaluate %s: %v", expression, err)
 	}
 	return out
 }
 
 // script runs statements in the page.
-func (x *tab) script(t testing.TB, statements string) {
-	t.Helper()
-	value[bool](t, x, "(() => { "+statements+"; return true; })()")
+func (x *tab) script(tb testing.TB, statements string) {
+	tb.Helper()
+	value[bool](tb, x, "(() => { "+statements+"; return true; })()")
 }
 
 // until waits for a condition in the page.
-func (x *tab) until(t testing.TB, condition string) {
-	t.Helper()
+func (x *tab) until(tb testing.TB, condition string) {
+	tb.Helper()
 	ctx, cancel := context.WithTimeout(x, time.Minute)
 	defer cancel()
 	// Not Poll: it builds a function from text, which the page's policy forbids.
 	value := chromedp.Evaluate[bool]("new Promise((done) => { const look = () => ("+condition+") ? done(true) : requestAnimationFrame(look); look(); })", chromedp.EvalAwaitPromise)
 	if _, err := chromedp.Run(ctx, value); err != nil {
-		t.Fatalf("wait until %s: %v", condition, err)
+		tb.Fatalf("wait until %s: %v", condition, err)
 	}
 }
 
-func (x *tab) quiet(t testing.TB) {
-	t.Helper()
+func (x *tab) quiet(tb testing.TB) {
+	tb.Helper()
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, c := range x.complaints {
-		t.Errorf("the browser says: %s", c)
+		tb.Errorf("the browser says: %s", c)
 	}
 }
 
@@ -193,9 +193,9 @@ func TestPageInBrowser(t *testing.T) {
 	x.quiet(t)
 }
 
-func pageOf(t testing.TB, dir string) []byte {
-	t.Helper()
-	return page(t, open(t, dir, report.Options{}))
+func pageOf(tb testing.TB, dir string) []byte {
+	tb.Helper()
+	return page(tb, open(tb, dir, report.Options{}))
 }
 
 // TestHostileProgramsAreText in a real browser: nothing of them runs.

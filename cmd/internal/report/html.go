@@ -80,7 +80,7 @@ func (r *Report) HTML(ctx context.Context, w io.Writer) error {
 	css := chart.PageCSS() + heatCSS() + pageCSS
 	p := &page{
 		CSS: template.CSS(css), JS: template.JS(pageJS), Policy: policy(css, pageJS),
-		Title: r.Title(), Scope: r.Scope(), Simulated: r.Simulated, Remarks: r.Remarks(), Tiles: r.Tiles(), Summary: r.Source.Summary(),
+		Title: r.Title(), Scope: r.Scope(), Simulated: r.Simulated, Remarks: r.Remarks(), Tiles: r.Tiles(), Summary: r.Summary(),
 		Questions: r.Questions, Facts: r.Facts(), Version: r.opts.Version,
 	}
 	for _, b := range blocks {

@@ -32,7 +32,7 @@ func (r *Report) Markdown(w io.Writer) error {
 		b.WriteString("\n")
 		return nil
 	}
-	for _, t := range []*figure.Table{r.Source.Summary(), r.BestSets()} {
+	for _, t := range []*figure.Table{r.Summary(), r.BestSets()} {
 		if err := table(t); err != nil {
 			return err
 		}

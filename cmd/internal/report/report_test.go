@@ -25,29 +25,29 @@ import (
 // hostile is text that would act if it came through as anything but text.
 const hostile = `</script><script>document.title="owned"</script><img src=x onerror=alert(1)>"'` + "`${alert(2)}`" + `]]><!-- {{.Title}} </textarea><style>*{display:none}</style>`
 
-func write(t testing.TB, s *reporttest.Sweep) string {
-	t.Helper()
-	dir := t.TempDir()
+func write(tb testing.TB, s *reporttest.Sweep) string {
+	tb.Helper()
+	dir := tb.TempDir()
 	if err := s.Write(dir); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return dir
 }
 
-func open(t testing.TB, dir string, o report.Options) *report.Report {
-	t.Helper()
+func open(tb testing.TB, dir string, o report.Options) *report.Report {
+	tb.Helper()
 	r, err := report.New(dir, o)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return r
 }
 
-func page(t testing.TB, r *report.Report) []byte {
-	t.Helper()
+func page(tb testing.TB, r *report.Report) []byte {
+	tb.Helper()
 	var b bytes.Buffer
-	if err := r.HTML(t.Context(), &b); err != nil {
-		t.Fatal(err)
+	if err := r.HTML(tb.Context(), &b); err != nil {
+		tb.Fatal(err)
 	}
 	return b.Bytes()
 }
@@ -57,9 +57,9 @@ func small() *reporttest.Sweep {
 }
 
 // evil has hostile text wherever a model, or a problem set, can put any.
-func evil(t testing.TB) string {
-	t.Helper()
-	dir := write(t, &reporttest.Sweep{Questions: 2, Temperatures: []float64{0.2, 0.6}, N: 20, Alter: func(_ int, _ float64, s *result.Sample) {
+func evil(tb testing.TB) string {
+	tb.Helper()
+	dir := write(tb, &reporttest.Sweep{Questions: 2, Temperatures: []float64{0.2, 0.6}, N: 20, Alter: func(_ int, _ float64, s *result.Sample) {
 		s.Completion, s.FinishReason, s.Generator = hostile+s.Completion, hostile, hostile
 		if s.Code != "" {
 			s.Code = hostile + s.Code
@@ -71,11 +71,11 @@ func evil(t testing.TB) string {
 	for q := range 2 {
 		s, err := result.ReadSummary(dir, q)
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		s.QuestionTitle, s.Difficulty, s.Platform, s.Model = hostile, hostile+string(rune('a'+q)), hostile, hostile
 		if err := result.WriteSummary(dir, s); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	return dir

@@ -142,16 +142,16 @@ func (f *field) py(y float64) float64  { return f.bottom - f.y.share(y)*(f.botto
 func (f *field) axes() {
 	for _, t := range f.y.ticks() {
 		y := f.py(t.At)
-		f.d.line(Grid, 1, Point{f.left, y}, Point{f.right, y})
+		f.d.hairline(Grid, Point{f.left, y}, Point{f.right, y})
 		if t.Text != "" {
 			f.d.label(Muted, Point{f.left - 7, y + 4}, end, small, t.Text)
 		}
 	}
-	f.d.line(Muted, 1, Point{f.left, f.bottom}, Point{f.right, f.bottom})
+	f.d.hairline(Muted, Point{f.left, f.bottom}, Point{f.right, f.bottom})
 	free := math.Inf(-1)
 	for _, t := range f.x.ticks() {
 		x := f.px(t.At)
-		f.d.line(Muted, 1, Point{x, f.bottom}, Point{x, f.bottom + 4})
+		f.d.hairline(Muted, Point{x, f.bottom}, Point{x, f.bottom + 4})
 		half := textWidth(t.Text, small, false) / 2
 		if t.Text == "" || x-half < free {
 			continue

@@ -31,12 +31,10 @@ func (c Bars) Draw(w, h float64) *Drawing {
 		top: marginTop, right: w - 2, bottom: h - marginBottom,
 	}
 	f.left = leftMargin(f.y)
-	rows := 0
 	if beside {
 		f.right = w - legend - 14
 	} else {
-		rows = (len(c.Parts) + 1) / 2
-		f.bottom -= float64(rows) * 17
+		f.bottom -= float64((len(c.Parts)+1)/2) * 17
 	}
 	for i, name := range c.Categories {
 		f.x.Ticks = append(f.x.Ticks, Tick{float64(i) + 0.5, name})

@@ -22,7 +22,8 @@ const hostile = `</script><script>alert(1)</script>"' onload=alert(2) <svg/onloa
 func wellFormed(t interface {
 	Helper()
 	Fatalf(string, ...any)
-}, text string) {
+}, text string,
+) {
 	t.Helper()
 	known := []string{"svg", "title", "desc", "style", "rect", "path", "circle", "text"}
 	d := xml.NewDecoder(strings.NewReader(text))

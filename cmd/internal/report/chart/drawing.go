@@ -93,10 +93,9 @@ func (s shape) outline() []Point {
 
 func (d *Drawing) add(s shape) { d.shapes = append(d.shapes, s) }
 
-func (d *Drawing) line(ink Ink, width float64, points ...Point) {
-	if len(points) > 1 {
-		d.add(shape{kind: kindLine, ink: ink, width: width, points: points})
-	}
+// hairline is a line of one pixel.
+func (d *Drawing) hairline(ink Ink, from, to Point) {
+	d.add(shape{kind: kindLine, ink: ink, width: 1, points: []Point{from, to}})
 }
 
 func (d *Drawing) box(ink Ink, x, y, w, h float64, tip string) {

@@ -39,7 +39,7 @@ func (c Matrix) Draw(w float64) *Drawing {
 		for j, step := range r.Fields {
 			x := left + float64(j)*slot
 			if step < 0 { // a stroke where nothing is
-				d.line(Muted, 1, Point{x + slot/2 - 3, y + pitch/2}, Point{x + slot/2 + 3, y + pitch/2})
+				d.hairline(Muted, Point{x + slot/2 - 3, y + pitch/2}, Point{x + slot/2 + 3, y + pitch/2})
 				continue
 			}
 			d.box(Heat(step), x, y, slot-1, pitch-1, r.Tips[j])

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/lcbq/lcbq/cmd/internal/report/chart"
 	"github.com/lcbq/lcbq/worker/lcb/result"
@@ -450,10 +451,11 @@ func (s *Source) splitOverK(by string, groups []curve.Split) Figure {
 }
 
 func (s *Source) splitFigure(by string, groups []curve.Split, c chart.Line) Figure {
-	caption := "Bands: questions like these."
-	for _, g := range groups {
-		caption += fmt.Sprintf(" %s: %d questions.", named(g.Name), g.Questions)
+	sizes := make([]string, len(groups))
+	for i, g := range groups {
+		sizes[i] = fmt.Sprintf("%s: %d", named(g.Name), g.Questions)
 	}
+	caption := "Bands: questions like these. Questions: " + strings.Join(sizes, ", ") + "."
 	return Figure{
 		Name: by, Title: "By " + by, Caption: caption, Table: s.Splits(),
 		Draw: func(w float64) *chart.Drawing { return c.Draw(w, height(w)) },

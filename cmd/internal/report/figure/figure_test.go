@@ -20,7 +20,8 @@ import (
 func source(t interface {
 	Helper()
 	Fatal(...any)
-}, s *curve.Sweep) *figure.Source {
+}, s *curve.Sweep,
+) *figure.Source {
 	t.Helper()
 	a, err := curve.Analyse(s, curve.Options{Rounds: 50})
 	if err != nil {
