@@ -19,7 +19,7 @@ func (r *Report) Title() string {
 			set += " (" + name + ")"
 		}
 	}
-	return strings.ToUpper(r.Subject[:1]) + r.Subject[1:] + " on " + set
+	return r.Subject + " on " + set
 }
 
 // Scope is the size of the sweep in words.

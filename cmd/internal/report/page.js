@@ -40,10 +40,11 @@ document.addEventListener("pointermove", (e) => {
 document.addEventListener("keydown", (e) => { if (e.key === "Escape") tip.hidden = true; });
 
 // Tables as CSV, values as exact as they are known.
-const csv = (table) => $$("tr", table).map((row) => [...row.cells].map((c) => {
+const csv = (table) => $$("tr", table).map((row, line) => [...row.cells].map((c, i, all) => {
   let v = (c.dataset.v ?? c.textContent).trim();
   if (c.classList.contains("words") && /^[=+\-@\t\r]/.test(v)) v = "'" + v; // a spreadsheet would run it
-  if (c.tagName === "TH") v = v.replace(/ %$/, "");
+  const name = (cell) => cell.textContent.replace(/ %$|, points$/, "").replaceAll(", ", "_").replaceAll(" ", "_");
+  if (line === 0) v = name(c) + (all.findIndex((o) => name(o) === name(c)) < i ? "_share" : "");
   return /[",\r\n]/.test(v) ? '"' + v.replaceAll('"', '""') + '"' : v;
 }).join(",")).join("\r\n") + "\r\n";
 const copy = async (text) => {
@@ -85,7 +86,7 @@ const article = (s) => {
   const say = (text) => head.append(make("span", {}, text));
   if (s.e != null) say(s.e < 0 ? "failed while loading" : "first failing test: " + s.e);
   if (s.k != null) say("official code " + s.k);
-  say(s.o + " tokens");
+  if (s.o) say(s.o + " tokens");
   say(s.m.toFixed(3) + " s CPU");
   if (s.f && s.f !== "stop") say("finished: " + s.f);
   if (s.q > 1) say("same program " + s.q + " times among those looked at");

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/lcbq/lcbq/cmd/internal/report/figure"
+	"github.com/lcbq/lcbq/stream/store"
 )
 
 func temperature(t float64) string { return figure.Temperature(t) }
@@ -65,15 +66,76 @@ func (r *Report) Facts() []Fact {
 		if s.Throughput.JudgeCPU > 0 {
 			add("CPU time of judging", took(s.Throughput.JudgeCPU))
 		}
+		r.machinery(add)
 		add("Defined by", "lcbq "+s.LCBQ)
 	}
 	return append(out, r.further()...)
 }
 
-// told are the keys of run_summary.json that Facts or the charts tell.
+// machinery is what made the samples and what judged them.
+func (r *Report) machinery(add func(name, value string)) {
+	p := r.Run.Provenance
+	add("Engine version", p.EngineVersion)
+	add("Engine arguments", strings.Join(p.EngineArgs, " "))
+	if p.EngineRestarts > 0 {
+		add("Engine restarts", strconv.Itoa(p.EngineRestarts))
+	}
+	for _, g := range p.GPUs {
+		add("GPU", card(g))
+	}
+	if p.GPUIdleShare != nil {
+		add("GPUs idle", figure.Percent(*p.GPUIdleShare)+" % of the time")
+	}
+	add("Sandbox level", p.SandboxLevel)
+	var env struct {
+		Python   string            `json:"python"`
+		Packages map[string]string `json:"packages"`
+	}
+	if json.Unmarshal(p.Environment, &env) == nil && env.Python != "" { // one of another lcbq says nothing here
+		text := "Python " + env.Python
+		for _, name := range slices.Sorted(maps.Keys(env.Packages)) {
+			text += ", " + name + " " + env.Packages[name]
+		}
+		add("Programs run on", text)
+	}
+	for _, s := range p.Stages {
+		text := fmt.Sprintf("%.1f samples/s over %s", s.SamplesPerSecond, took(s.Seconds))
+		if s.TokensPerSecond > 0 {
+			text += fmt.Sprintf(", %s tokens/s", figure.Count(int(s.TokensPerSecond)))
+		}
+		if s.Retries > 0 {
+			text += ", " + figure.Count(s.Retries) + " units tried again"
+		}
+		add("Stage "+string(s.Stage), text)
+	}
+	if p.DeadUnits > 0 {
+		add("Units given up", figure.Count(p.DeadUnits))
+	}
+}
+
+func card(g store.GPU) string {
+	text := g.Name
+	if g.MemoryBytes > 0 {
+		text += ", " + size(g.MemoryBytes)
+	}
+	if g.Driver != "" {
+		text += ", driver " + g.Driver
+	}
+	if g.Seconds > 0 {
+		text += fmt.Sprintf(", %.0f %% used, idle %.1f %% of the time", g.Utilization, 100*g.IdleShare)
+		if g.Power > 0 {
+			text += fmt.Sprintf(", %.0f W", g.Power)
+		}
+	}
+	return text
+}
+
+// told are the keys of run_summary.json, and of its provenance, that Facts or the
+// charts tell.
 var told = []string{
 	"run", "engine", "model", "simulated", "judge", "fingerprint", "questions", "n", "temperatures", "samples", "passed", "unscored", "results",
 	"started", "finished", "duration_s", "lcbq", "problems", "sampling", "judging", "throughput", "incomplete", "analysis",
+	"engine_version", "engine_args", "engine_restarts", "gpus", "gpu_idle_share", "sandbox_level", "environment", "stages", "dead_units",
 }
 
 // further returns what run_summary.json holds beyond that, so that nothing which
@@ -98,9 +160,14 @@ func (r *Report) further() []Fact {
 			}
 		}
 	}
-	for _, k := range slices.Sorted(maps.Keys(r.Raw)) {
+	known := maps.Clone(r.Raw)
+	if nested, ok := known["provenance"].(map[string]any); ok {
+		delete(known, "provenance")
+		maps.Copy(known, nested)
+	}
+	for _, k := range slices.Sorted(maps.Keys(known)) {
 		if !slices.Contains(told, k) {
-			walk(strings.ToUpper(k[:min(1, len(k))])+spaced(k[min(1, len(k)):]), r.Raw[k])
+			walk(strings.ToUpper(k[:min(1, len(k))])+spaced(k[min(1, len(k)):]), known[k])
 		}
 	}
 	return out

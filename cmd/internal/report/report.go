@@ -111,15 +111,21 @@ func speeds(r *folder.Results) []float64 {
 	return out
 }
 
-// subject is what was measured: the model, or the engine that stood for one.
+// subject is what was measured: the model, by its own name, or what stood for one.
 func (r *Report) subject() string {
-	if r.Group.Simulated {
-		return "simulated model"
-	}
-	if r.Group.Model != "" {
+	switch {
+	case r.Group.Simulated:
+		return "Simulated model"
+	case r.Group.Engine == "replay":
+		if r.Group.Model == "" {
+			return "Recorded completions"
+		}
+		return "Recorded completions (" + r.Group.Model + ")"
+	case r.Group.Model != "":
 		return r.Group.Model
+	default:
+		return r.Group.Engine
 	}
-	return r.Group.Engine
 }
 
 // ErrPart says that the results have no chart or table of the name asked for.

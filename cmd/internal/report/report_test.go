@@ -373,12 +373,31 @@ func TestFacts(t *testing.T) {
 	if err := json.Unmarshal(b, &raw); err != nil {
 		t.Fatal(err)
 	}
-	raw["new_thing"] = map[string]any{"gpu_idle_share": 0.25, "name": "H100"}
+	raw["new_thing"] = map[string]any{"shade": 0.25, "name": "H100"}
+	raw["provenance"] = map[string]any{
+		"engine_version": "9.9", "gpus": []any{map[string]any{"name": "H100", "memory_bytes": 80 << 30, "measured_s": 60, "utilization_mean": 91, "idle_share": 0.02}}, "gpu_idle_share": 0.02,
+		"environment": map[string]any{"python": "3.11.2", "packages": map[string]any{"numpy": "1.24.2"}}, "newer": 7,
+		"stages": []any{map[string]any{"stage": "evaluate", "duration_s": 90, "samples_per_s": 320, "retries": 3}}, "dead_units": 2,
+	}
 	if err := result.WriteJSONAtomic(result.RunSummaryPath(dir), raw); err != nil {
 		t.Fatal(err)
 	}
 	facts := open(t, dir, report.Options{}).Facts()
-	for _, want := range []report.Fact{{"Judge", "lcb"}, {"Duration", "24h0m0s"}, {"Run", "made-up"}, {"Started", "2026-01-02 03:04:05 UTC"}, {"New thing · gpu idle share", "0.25"}, {"New thing · name", "H100"}} {
+	for _, want := range []report.Fact{
+		{"Judge", "lcb"},
+		{"Duration", "24h0m0s"},
+		{"Run", "made-up"},
+		{"Started", "2026-01-02 03:04:05 UTC"},
+		{"New thing · shade", "0.25"},
+		{"New thing · name", "H100"},
+		{"Newer", "7"},
+		{"Engine version", "9.9"},
+		{"GPU", "H100, 80 GiB, 91 % used, idle 2.0 % of the time"},
+		{"GPUs idle", "2.00 % of the time"},
+		{"Programs run on", "Python 3.11.2, numpy 1.24.2"},
+		{"Stage evaluate", "320.0 samples/s over 1m30s, 3 units tried again"},
+		{"Units given up", "2"},
+	} {
 		if !slices.Contains(facts, want) {
 			t.Errorf("facts lack %v: %v", want, facts)
 		}

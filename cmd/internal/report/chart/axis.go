@@ -43,12 +43,20 @@ func (a Axis) ticks() []Tick {
 	}
 }
 
-// decades are the powers of ten between low and high.
+// decades are the powers of ten between low and high, with twice and five times
+// each where these are few.
 func decades(low, high float64) []Tick {
+	steps := []float64{1}
+	if high < 200*low {
+		steps = []float64{1, 2, 5}
+	}
 	var out []Tick
-	for e := math.Ceil(math.Log10(low) - 1e-9); e <= math.Log10(high)+1e-9; e++ {
-		x := math.Pow(10, e)
-		out = append(out, Tick{x, Number(x)})
+	for e := math.Floor(math.Log10(low) - 1e-9); e <= math.Log10(high)+1e-9; e++ {
+		for _, step := range steps {
+			if x := step * math.Pow(10, e); x > low*(1-1e-9) && x < high*(1+1e-9) {
+				out = append(out, Tick{x, Number(x)})
+			}
+		}
 	}
 	return out
 }

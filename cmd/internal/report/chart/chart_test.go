@@ -151,7 +151,9 @@ func TestTicks(t *testing.T) {
 		{Axis{Max: 0.0004, Percent: true}, "0.00% 0.01% 0.02% 0.03% 0.04%"},
 		{Axis{Max: 100}, "0 20 40 60 80 100"},
 		{Axis{Min: 1, Max: 10000, Log: true}, "1 10 100 1k 10k"},
-		{Axis{Min: 16, Max: 1600, Log: true}, "100 1k"},
+		{Axis{Min: 16, Max: 16000, Log: true}, "100 1k 10k"},
+		{Axis{Min: 1, Max: 89, Log: true}, "1 2 5 10 20 50"},
+		{Axis{Min: 16, Max: 160, Log: true}, "20 50 100"},
 		{Axis{Min: 5, Max: 5}, "5"},
 	} {
 		var got []string

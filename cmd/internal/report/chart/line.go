@@ -171,7 +171,10 @@ func endLabels(f *field, all []Track) {
 	apart(at, 14, f.top, f.bottom)
 	for i, l := range list {
 		last := l.Values[len(l.Values)-1]
-		x := f.px(last.X) + 9
-		f.d.add(shape{kind: kindText, ink: l.ink(), points: []Point{{x, at[i] + 4}}, size: normal, bold: true, text: l.Name})
+		place := Point{f.px(last.X) + 9, at[i] + 4}
+		if place.X < f.right-20 { // others go on to its right: below its own end nothing is written over
+			place = Point{place.X - 5, f.py(last.Y) + 20}
+		}
+		f.d.add(shape{kind: kindText, ink: l.ink(), points: []Point{place}, size: normal, bold: true, text: l.Name})
 	}
 }

@@ -373,11 +373,6 @@ func (s *Source) union() Figure {
 	}
 	c.Series = []chart.Track{together, single}
 	c.X = chart.Axis{Label: "samples of a question in all", Log: true, Min: float64(low), Max: float64(max(high, 2*low))}
-	if high < 10*low { // no power of ten may lie within
-		for _, p := range s.Analysis.Union.Points {
-			c.X.Ticks = append(c.X.Ticks, chart.Tick{At: float64(p.K), Text: Count(p.K)})
-		}
-	}
 	c.Y = shareAxis("solved", highest)
 	return Figure{
 		Name: "union", Title: "Union over temperatures", Table: s.Union(),

@@ -180,13 +180,14 @@ func (s *Source) level() string {
 
 // titled puts the subject behind a title, and says if no model was asked.
 func (s *Source) titled(title string) string {
-	if s.Subject != "" {
-		title += " · " + s.Subject
+	switch {
+	case s.Simulated:
+		return title + " · SIMULATED, no model was asked"
+	case s.Subject != "":
+		return title + " · " + s.Subject
+	default:
+		return title
 	}
-	if s.Simulated {
-		title += " · SIMULATED"
-	}
-	return title
 }
 
 func sampled(p *curve.Point, level string) string {

@@ -4,6 +4,7 @@ import (
 	"encoding/csv"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -51,10 +52,7 @@ var absent = Field{Text: "–", Raw: " "}
 // that a spreadsheet would run as a formula is put behind an apostrophe.
 func (t *Table) CSV(w io.Writer) error {
 	out := csv.NewWriter(w)
-	row := make([]string, len(t.Columns))
-	for i, c := range t.Columns {
-		row[i] = strings.TrimSuffix(c.Name, " %")
-	}
+	row := t.names()
 	if err := out.Write(row); err != nil {
 		return fmt.Errorf("write CSV: %w", err)
 	}
@@ -74,6 +72,21 @@ func (t *Table) CSV(w io.Writer) error {
 		return fmt.Errorf("write CSV: %w", err)
 	}
 	return nil
+}
+
+// names are the columns' names for programs: no units, since shares are in [0, 1],
+// and no spaces.
+func (t *Table) names() []string {
+	var out []string
+	for _, c := range t.Columns {
+		name := strings.TrimSuffix(strings.TrimSuffix(c.Name, " %"), ", points")
+		name = strings.ReplaceAll(strings.ReplaceAll(name, ", ", "_"), " ", "_")
+		if slices.Contains(out, name) { // a count and its share
+			name += "_share"
+		}
+		out = append(out, name)
+	}
+	return out
 }
 
 // Markdown writes the table as GitHub renders it.

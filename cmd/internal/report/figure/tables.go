@@ -21,14 +21,14 @@ func num(names ...string) []Column {
 func (s *Source) Summary() *Table {
 	ks := s.Headline()
 	t := &Table{Name: "summary", Title: "Pass@k by temperature"}
-	t.Columns = num("temperature", "samples", "passed")
+	t.Columns = num("temperature")
 	for _, k := range ks {
 		t.Columns = append(t.Columns, Column{Name: fmt.Sprintf("pass@%d %%", k)})
 	}
-	t.Columns = append(t.Columns, num("solved", "unique programs", "tokens per sample")...)
+	t.Columns = append(t.Columns, num("solved", "samples", "passed", "unique programs", "tokens a sample")...)
 	for i := range s.Analysis.Temperatures {
 		x := &s.Analysis.Temperatures[i]
-		row := []Field{number(Temperature(x.Temperature), x.Temperature), whole(x.Samples), whole(x.Passed)}
+		row := []Field{number(Temperature(x.Temperature), x.Temperature)}
 		for _, k := range ks {
 			row = append(row, s.passAt(x.Points, k))
 		}
@@ -36,9 +36,17 @@ func (s *Source) Summary() *Table {
 		if x.Unique > 0 {
 			unique = whole(x.Unique)
 		}
-		t.Rows = append(t.Rows, append(row, number(fmt.Sprintf("%d of %d", x.Solved, x.Questions), x.Solved), unique, number(fmt.Sprintf("%.0f", x.PerSample), x.PerSample)))
+		t.Rows = append(t.Rows, append(row, number(fmt.Sprintf("%d of %d", x.Solved, x.Questions), x.Solved), whole(x.Samples), whole(x.Passed), unique, tokens(x)))
 	}
 	return t
+}
+
+// tokens is the mean length of a completion, which recorded ones may not tell.
+func tokens(x *curve.Temperature) Field {
+	if x.Tokens == 0 {
+		return absent
+	}
+	return number(fmt.Sprintf("%.0f", x.PerSample), x.PerSample)
 }
 
 // passAt is pass@k for a table: where nothing passed, what that leaves room for.
@@ -167,12 +175,16 @@ func (s *Source) Verdicts() *Table {
 func (s *Source) Diversity() *Table {
 	t := &Table{Name: "diversity", Title: "Distinct programs and tokens by temperature"}
 	t.Columns = num("temperature", "samples", "unique programs", "unique %", "unique that passed", "tokens", "tokens per sample", "tokens per passed sample")
-	for _, x := range s.Analysis.Temperatures {
-		row := []Field{number(Temperature(x.Temperature), x.Temperature), whole(x.Samples), absent, absent, absent, number(Count(x.Tokens), x.Tokens), number(fmt.Sprintf("%.0f", x.PerSample), x.PerSample), absent}
+	for i := range s.Analysis.Temperatures {
+		x := &s.Analysis.Temperatures[i]
+		row := []Field{number(Temperature(x.Temperature), x.Temperature), whole(x.Samples), absent, absent, absent, absent, tokens(x), absent}
 		if x.Unique > 0 {
 			row[2], row[3], row[4] = whole(x.Unique), share(x.UniqueShare), whole(x.UniqueOK)
 		}
-		if x.PerPass != nil {
+		if x.Tokens > 0 {
+			row[5] = number(Count(x.Tokens), x.Tokens)
+		}
+		if x.Tokens > 0 && x.PerPass != nil {
 			row[7] = number(Count(int64(*x.PerPass+0.5)), *x.PerPass)
 		}
 		t.Rows = append(t.Rows, row)

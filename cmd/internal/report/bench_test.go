@@ -1,0 +1,81 @@
+package report_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"github.com/lcbq/lcbq/cmd/internal/report"
+	"github.com/lcbq/lcbq/cmd/internal/report/reporttest"
+)
+
+// big writes a folder as large as the full sweep: 175 questions, 16 temperatures,
+// 10,000 samples a cell, all made up. The 2,800 cell files are hard links to eight
+// of 28 MB each, so that the disk is not what is measured; counts and summaries
+// are each cell's own.
+func big(tb testing.TB) string {
+	tb.Helper()
+	return write(tb, &reporttest.Sweep{Questions: 175, Temperatures: reporttest.Temperatures(), N: 10_000, Stored: 8, Seed: 7})
+}
+
+// BenchmarkBig makes the page of the full sweep.
+func BenchmarkBig(b *testing.B) {
+	dir := big(b)
+	size := 0
+	for b.Loop() {
+		size = len(page(b, open(b, dir, report.Options{})))
+	}
+	b.ReportMetric(float64(size)/1e6, "MB/page")
+}
+
+// BenchmarkAnalysis is the part of it that computes.
+func BenchmarkAnalysis(b *testing.B) {
+	dir := big(b)
+	for b.Loop() {
+		open(b, dir, report.Options{})
+	}
+}
+
+// BenchmarkOpenBig opens that page in a browser that runs already, until it has
+// been painted and can be used.
+func BenchmarkOpenBig(b *testing.B) {
+	html := page(b, open(b, big(b), report.Options{}))
+	x := show(b, []byte("<!doctype html><title>empty</title><div id=browser></div>"), 1280)
+	path := filepath.Join(b.TempDir(), "report.html")
+	if err := os.WriteFile(path, html, 0o644); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		x.do(b, chromedp.Navigate("file://"+path))
+		x.until(b, `document.readyState === "complete" && !document.getElementById("browser").hidden`)
+	}
+	x.quiet(b)
+}
+
+// TestBigPage: the page of as many cells as the full sweep has stays below 10 MB,
+// and a browser has no complaint. Its cells are small, so that the test is quick;
+// their samples would fill more than the room.
+func TestBigPage(t *testing.T) {
+	t.Parallel()
+	dir := write(t, &reporttest.Sweep{Questions: 175, Temperatures: reporttest.Temperatures(), N: 300, Stored: 4, Seed: 7})
+	began := time.Now()
+	html := page(t, open(t, dir, report.Options{}))
+	t.Logf("%d bytes in %v", len(html), time.Since(began))
+	if len(html) > 10_000_000 || len(html) < 5_000_000 {
+		t.Errorf("%d bytes", len(html))
+	}
+	if n := bytes.Count(html, []byte(`data-tip="`)); n < 2800 {
+		t.Errorf("only %d fields and marks", n)
+	}
+	x := show(t, html, 390)
+	x.script(t, `document.getElementById("pick-q").value = "174"; document.getElementById("pick-q").dispatchEvent(new Event("change"))`)
+	x.until(t, `document.querySelectorAll("#list article").length > 0`)
+	if got := value[int64](t, x, `document.documentElement.scrollWidth`); got > 390 {
+		t.Errorf("the page is %d wide in a window of 390", got)
+	}
+	x.quiet(t)
+}
