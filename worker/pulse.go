@@ -26,6 +26,10 @@ type Pulse struct {
 	faults  atomic.Int64
 	Samples atomic.Int64
 	Cached  atomic.Int64 // samples that the verdict cache answered
+
+	// Of a generator: units that wait for their turn, bytes on their way to the queue, and the
+	// nanoseconds that generating waited for it, summed over the units.
+	Ready, Publishing, Blocked atomic.Int64
 	// Look, unless nil, adds to a heartbeat what else is known. It is set before Beat.
 	Look func(ctx context.Context, w *store.Worker)
 
@@ -96,6 +100,7 @@ func (p *Pulse) snapshot(ctx context.Context) store.Worker {
 	w := p.worker
 	w.Units, w.Faults = p.units.Load(), p.faults.Load()
 	w.Samples, w.Cached = p.Samples.Load(), p.Cached.Load()
+	w.Ready, w.Publishing, w.Blocked = p.Ready.Load(), p.Publishing.Load(), time.Duration(p.Blocked.Load()).Seconds()
 	if p.Look != nil {
 		p.Look(ctx, &w)
 	}

@@ -332,7 +332,12 @@ type Worker struct {
 	Cached  int64        `json:"cached"` // samples answered by the verdict cache
 	Faults  int64        `json:"faults"` // units handed back
 	Note    string       `json:"note,omitempty"`
-	Engine  *EngineState `json:"engine,omitempty"` // of a generator whose engine lcbq started
+
+	// Of a generator.
+	Ready      int64        `json:"ready,omitempty"`            // units in hand that wait for their turn
+	Publishing int64        `json:"publishing_bytes,omitempty"` // on their way to the queue
+	Blocked    float64      `json:"blocked_s,omitempty"`        // that generating waited for the queue, summed over its units
+	Engine     *EngineState `json:"engine,omitempty"`           // of a generator whose engine lcbq started
 }
 
 // An EngineState is how an engine is doing, and the cards under it.

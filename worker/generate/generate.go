@@ -29,20 +29,33 @@ type Worker struct {
 	Engine engine.Engine
 	Serve  *store.Serve // what shapes the samples of an engine that lcbq started; nil for another
 	Pulse  *worker.Pulse
-	Slots  int           // units being generated at once
-	Grace  time.Duration // for units in flight when told to stop
-	Log    *slog.Logger
+	Slots  int // units being generated at once
+	// Backlog is the bytes of completions that may wait to be published while others are
+	// generated; 0 is 256 MiB. Beyond it the engine waits for the queue.
+	Backlog int64
+	Grace   time.Duration // for units in flight when told to stop
+	Log     *slog.Logger
 
 	prompts prompts
+	turns   chan struct{} // a place for each unit being generated
+	press   press
 }
+
+// ahead returns how many units more than are generated are in hand: ready to be generated
+// when one ends, or generated and on their way to the queue.
+func ahead(slots int) int { return 1 + slots/2 }
 
 // Run generates until ctx is done, then finishes the units in hand or gives them
 // back. It returns as worker.Loop.Run does.
 func (w *Worker) Run(ctx context.Context) error {
 	w.prompts.store = w.Store
+	w.turns = make(chan struct{}, w.Slots)
+	if w.press.most = w.Backlog; w.press.most == 0 {
+		w.press.most = defaultBacklog
+	}
 	loop := worker.Loop{
 		Stage: stream.Generate, Queue: w.Queue, Handle: w.handle, Serves: w.serves,
-		Slots: w.Slots, Grace: w.Grace, Pulse: w.Pulse, Log: w.Log,
+		Slots: w.Slots + ahead(w.Slots), Grace: w.Grace, Pulse: w.Pulse, Log: w.Log,
 	}
 	return loop.Run(ctx)
 }
@@ -88,16 +101,51 @@ func (w *Worker) handle(ctx context.Context, msg worker.Message) error {
 	if err != nil {
 		return err
 	}
-	batch, err := w.generate(ctx, m, q, task, prompt)
+	batch, err := w.turn(ctx, m, q, task, prompt)
 	if err != nil {
 		return err
 	}
+	bytes := weight(batch)
+	defer func() {
+		w.Pulse.Publishing.Add(-bytes)
+		w.press.leave(bytes)
+	}()
 	batch.Attempts = int(min(msg.Deliveries, math.MaxInt32))
 	fresh, err := w.Queue.Publish(ctx, stream.Evaluate, msg.Unit, batch)
 	if err == nil && !fresh {
 		w.Log.Debug("duplicate refused, the first output stays", "subject", msg.Unit.Subject(stream.Evaluate))
 	}
 	return err
+}
+
+// turn generates a unit when its turn has come, and returns when there is room for it on
+// the way to the queue: only a queue that is far behind keeps the next unit from its turn. The caller
+// leaves the press.
+func (w *Worker) turn(ctx context.Context, m *store.Manifest, q store.Question, task stream.Task, prompt lcb.Prompt) (*stream.Batch, error) {
+	w.Pulse.Ready.Add(1)
+	select {
+	case w.turns <- struct{}{}:
+		w.Pulse.Ready.Add(-1)
+	case <-ctx.Done():
+		w.Pulse.Ready.Add(-1)
+		return nil, context.Cause(ctx)
+	}
+	defer func() { <-w.turns }()
+	batch, err := w.generate(ctx, m, q, task, prompt)
+	if err != nil {
+		return nil, err
+	}
+	bytes := weight(batch)
+	waited, err := w.press.enter(ctx, bytes)
+	if waited > 0 {
+		w.Pulse.Blocked.Add(int64(waited))
+		w.Log.Warn("generating waited for the queue", "waited", waited.Round(time.Millisecond), "backlog_bytes", w.press.most)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("wait for the queue: %w", err)
+	}
+	w.Pulse.Publishing.Add(bytes)
+	return batch, nil
 }
 
 // describe records the version of the server behind the engine, once a run.

@@ -65,6 +65,7 @@ func (c *statusCmd) print(a *app, p *sweep.Progress) error {
 		fmt.Fprintf(a.out, "%-9s %s  %d units, %d samples, %d from cache, %d handed back\n", w.Stage, w.Name, w.Units, w.Samples, w.Cached, w.Faults)
 		if w.Engine != nil {
 			showEngine(a.out, w.Engine)
+			fmt.Fprintf(a.out, "%9s %d units ready, %.1f MiB on their way to the queue, waited %.1f s for it\n", "", w.Ready, float64(w.Publishing)/(1<<20), w.Blocked)
 		}
 	}
 	return nil

@@ -19,6 +19,7 @@ import (
 	"github.com/lcbq/lcbq/worker"
 	"github.com/lcbq/lcbq/worker/engine/vllm"
 	"github.com/lcbq/lcbq/worker/gpu"
+	"github.com/lcbq/lcbq/worker/process"
 )
 
 // Config says what to run and on which cards.
@@ -67,6 +68,9 @@ func Open(ctx context.Context, cfg Config) (*Fleet, error) {
 }
 
 func (f *Fleet) open(ctx context.Context) error {
+	if err := process.CheckProc(); err != nil {
+		return fmt.Errorf("supervise engines: %w", err)
+	}
 	if f.cfg.State == "" {
 		f.cfg.State = cacheFolder("engines")
 	}

@@ -10,7 +10,12 @@ import (
 // sequences, until ctx is done. Servers that have no metrics are left as they
 // are.
 //
-// A server with nobody waiting may have room: a quarter more are sent. One where
+// A request holds all its samples until the last one is complete, so that fewer are
+// with the server than are asked for. Where Config.Batch says how many it computes
+// at once, running and waiting together are kept between 1.5 and 2 times as many: a
+// place that becomes free is taken in the same step, and the queue is short.
+//
+// Else a server with nobody waiting may have room: a quarter more are sent. One where
 // more wait than run gains nothing by them: one and a half times the running
 // stay. One that throws sequences out of its batch for lack of memory computes
 // them twice: an eighth fewer are sent.
@@ -32,6 +37,9 @@ func (c *Client) Adapt(ctx context.Context, every time.Duration, most int) {
 		l.Running, l.Waiting = l.Running/share, l.Waiting/share
 		now := c.InFlight()
 		next := adapted(l, before, now, c.cfg.InFlight, most)
+		if batch := float64(c.cfg.Batch); batch > 0 {
+			next = aimed(l, before, now, c.pool.held()/share, batch, most)
+		}
 		before = l
 		if next != now {
 			c.pool.limit(next)
@@ -45,6 +53,29 @@ func (c *Client) InFlight() int {
 	c.pool.mu.Lock()
 	defer c.pool.mu.Unlock()
 	return c.pool.most
+}
+
+// aimed returns how many samples to have in flight so that 1.5 to 2 times a batch are
+// with the server, from 1.5 times a batch to most. held is how many are in flight: as
+// many of them as are not complete yet are with the server, and so it will be with
+// others. Reckoned from what is held, not from the bound, a change that has not had
+// its effect yet is not made twice.
+func aimed(l, before Load, now int, held, batch float64, most int) int {
+	next := now
+	there := l.Running + l.Waiting
+	middle := now
+	if there > 0 {
+		middle = int(held * 1.75 * batch / there)
+	}
+	switch {
+	case l.Preemptions > before.Preemptions && before.Generated > 0:
+		next = now - now/8
+	case there < 1.5*batch:
+		next = min(max(middle, now), now+now/4+1)
+	case there > 2*batch:
+		next = min(middle, now)
+	}
+	return min(max(next, int(1.5*batch)), most)
 }
 
 // adapted returns how many samples to have in flight, between least and most.

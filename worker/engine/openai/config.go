@@ -41,6 +41,9 @@ type Config struct {
 	// requests, default DefaultInFlight. A server batches about as many as it has slots for;
 	// one and a half to two times that keeps it full.
 	InFlight int
+	// Batch is how many sequences one endpoint computes at once, 0 where that is not
+	// known. Adapt aims by it.
+	Batch int
 	// Stream asks for server-sent events. It finds a dead server sooner and
 	// costs the server more work for every token.
 	Stream bool
@@ -86,6 +89,7 @@ func (c Config) Validate() error {
 	}{
 		{"most choices of a request", int64(c.MaxN)},
 		{"samples in flight", int64(c.InFlight)},
+		{"sequences in a batch", int64(c.Batch)},
 		{"timeout", int64(c.Timeout)},
 		{"idle limit", int64(c.Idle)},
 		{"attempts", int64(c.Attempts)},

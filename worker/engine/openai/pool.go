@@ -168,6 +168,17 @@ func (p *pool) back(e *endpoint, n int) {
 	p.changed = make(chan struct{})
 }
 
+// held returns how many samples are asked for at this moment.
+func (p *pool) held() float64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := 0
+	for _, e := range p.ends {
+		n += e.busy
+	}
+	return float64(n)
+}
+
 // wake ends all rests.
 func (p *pool) wake() {
 	p.mu.Lock()

@@ -76,7 +76,7 @@ func New(cfg Config) (*Engine, error) {
 		Endpoints: []string{"http://engine/v1"},
 		Dial:      e.dial,
 		Model:     cfg.Model, Name: "vllm",
-		MaxN: cfg.MaxN, InFlight: cfg.InFlight, Stream: cfg.Stream, Completions: cfg.Completions,
+		MaxN: cfg.MaxN, InFlight: cfg.InFlight, Batch: cfg.MaxNumSeqs, Stream: cfg.Stream, Completions: cfg.Completions,
 		// A restart loads the model anew; requests wait for it.
 		Patience: cfg.Ready + cfg.FreeFor + cfg.Grace,
 		Log:      cfg.Log.With("gpu", cfg.GPU),
@@ -96,8 +96,9 @@ func (e *Engine) Info() engine.Info { return e.client.Info() }
 // Load returns what the server says of itself; an error while there is none.
 func (e *Engine) Load(ctx context.Context) (openai.Load, error) { return e.client.Load(ctx) }
 
-// Adapt keeps the server's batch full without drowning it, until ctx is done.
-// It only ever sends more than Config.InFlight, up to twice as much.
+// Adapt keeps the server's batch full without drowning it, until ctx is done: 1.5
+// to 2 times as many sequences are with it as it computes at once. For that, up to
+// twice Config.InFlight are asked for.
 func (e *Engine) Adapt(ctx context.Context) { e.client.Adapt(ctx, time.Second, 2*e.cfg.InFlight) }
 
 // Changes returns what the engine is doing, and what is closed when that changes.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/lcbq/lcbq/worker/engine/vllm/vllmtest"
+	hostproc "github.com/lcbq/lcbq/worker/process"
 )
 
 // lcbq starts a process that supervises an engine, and waits until that serves.
@@ -176,10 +177,10 @@ func TestReclaimSpares(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, text := range []string{
-		fmt.Sprintf(`{"Boot":%q,"Session":%d,"Start":"1","Mark":"A=b"}`, bootID(), self.session), // started at another time
+		fmt.Sprintf(`{"Boot":%q,"Session":%d,"Start":"1","Mark":"A=b"}`, hostproc.Boot(), self.session), // started at another time
 		fmt.Sprintf(`{"Boot":"x","Session":%d,"Start":%q,"Mark":"A=b"}`, self.pid, self.start),   // in another life of the machine
-		fmt.Sprintf(`{"Boot":%q,"Session":1,"Start":"1","Mark":"A=b"}`, bootID()),
-		fmt.Sprintf(`{"Boot":%q,"Session":9,"Start":"1","Mark":""}`, bootID()),
+		fmt.Sprintf(`{"Boot":%q,"Session":1,"Start":"1","Mark":"A=b"}`, hostproc.Boot()),
+		fmt.Sprintf(`{"Boot":%q,"Session":9,"Start":"1","Mark":""}`, hostproc.Boot()),
 		"", "nonsense", "{",
 	} {
 		if err := os.WriteFile(state, []byte(text), 0o600); err != nil {

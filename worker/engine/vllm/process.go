@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	hostproc "github.com/lcbq/lcbq/worker/process"
 )
 
 // errStuck is returned when killed processes do not die: they wait in the
@@ -171,20 +173,6 @@ type leftover struct {
 	Dir     string // of its socket
 }
 
-// bootID tells one boot of the machine, and one start of the container, from the
-// next: process numbers mean something within it only.
-func bootID() string {
-	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return "unknown"
-	}
-	ns, err := os.Readlink("/proc/self/ns/pid")
-	if err != nil {
-		return "unknown"
-	}
-	return strings.TrimSpace(string(id)) + " " + ns
-}
-
 // remember writes the state file.
 func (p *process) remember(path, dir string) error {
 	if path == "" {
@@ -194,7 +182,7 @@ func (p *process) remember(path, dir string) error {
 	if err != nil {
 		return err
 	}
-	text, err := json.Marshal(leftover{bootID(), guardian.pid, guardian.start, p.mark, dir})
+	text, err := json.Marshal(leftover{hostproc.Boot(), guardian.pid, guardian.start, p.mark, dir})
 	if err != nil {
 		return err
 	}
@@ -228,7 +216,7 @@ func reclaim(ctx context.Context, path string) error {
 		return err
 	}
 	var l leftover
-	if json.Unmarshal(text, &l) != nil || l.Session <= 1 || l.Mark == "" || l.Boot != bootID() {
+	if json.Unmarshal(text, &l) != nil || l.Session <= 1 || l.Mark == "" || l.Boot != hostproc.Boot() {
 		forget(path) // another life of the machine, or a file cut short
 		return nil
 	}

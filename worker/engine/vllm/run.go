@@ -11,6 +11,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	hostproc "github.com/lcbq/lcbq/worker/process"
 )
 
 // A loading server is asked whether it answers after firstPoll, and then less
@@ -53,6 +55,10 @@ func (e *Engine) Run(ctx context.Context) error {
 
 // supervise is Run without the last words.
 func (e *Engine) supervise(ctx context.Context) error {
+	// The numbers in /proc must be those that signals take, or strangers would be killed.
+	if err := hostproc.CheckProc(); err != nil {
+		return fmt.Errorf("%w: %w", errFinal, err)
+	}
 	dir, err := os.MkdirTemp("", dirPrefix)
 	if err != nil {
 		return fmt.Errorf("make folder for the socket: %w", err)
