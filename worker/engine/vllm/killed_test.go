@@ -178,7 +178,7 @@ func TestReclaimSpares(t *testing.T) {
 	}
 	for _, text := range []string{
 		fmt.Sprintf(`{"Boot":%q,"Session":%d,"Start":"1","Mark":"A=b"}`, hostproc.Boot(), self.session), // started at another time
-		fmt.Sprintf(`{"Boot":"x","Session":%d,"Start":%q,"Mark":"A=b"}`, self.pid, self.start),   // in another life of the machine
+		fmt.Sprintf(`{"Boot":"x","Session":%d,"Start":%q,"Mark":"A=b"}`, self.pid, self.start),          // in another life of the machine
 		fmt.Sprintf(`{"Boot":%q,"Session":1,"Start":"1","Mark":"A=b"}`, hostproc.Boot()),
 		fmt.Sprintf(`{"Boot":%q,"Session":9,"Start":"1","Mark":""}`, hostproc.Boot()),
 		"", "nonsense", "{",
