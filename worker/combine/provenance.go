@@ -1,6 +1,7 @@
 package combine
 
 import (
+	"slices"
 	"time"
 
 	"github.com/lcbq/lcbq/stream"
@@ -65,9 +66,7 @@ func stages(m *store.Manifest, cells map[stream.Cell]store.CellState) []Stage {
 // others have no samples.
 func sweepOf(m *store.Manifest, summaries []*result.Summary) *curve.Sweep {
 	s := &curve.Sweep{}
-	at := make(map[float64]int)
-	for i, t := range m.Temperatures {
-		at[t.Float()] = i
+	for _, t := range m.Temperatures {
 		s.Temperatures = append(s.Temperatures, t.Float())
 	}
 	rows := make(map[int]*result.Summary, len(summaries))
@@ -77,15 +76,37 @@ func sweepOf(m *store.Manifest, summaries []*result.Summary) *curve.Sweep {
 	for _, q := range m.Questions {
 		x := curve.Question{Index: q.Index, ID: q.ID, Title: q.Title, Difficulty: q.Difficulty, Platform: q.Platform, Cells: make([]curve.Cell, len(m.Temperatures))}
 		if r := rows[q.Index]; r != nil {
-			for i := range r.Results {
-				if t, ok := at[r.Results[i].Temperature]; ok {
-					x.Cells[t] = CellOf(&r.Results[i].Counts)
-				}
-			}
+			fill(x.Cells, r, s.Temperatures)
 		}
 		s.Questions = append(s.Questions, x)
 	}
 	return s
+}
+
+// Sweep returns the counts of questions that have summaries, at all temperatures
+// of any of them.
+func Sweep(summaries []*result.Summary) *curve.Sweep {
+	s := &curve.Sweep{}
+	for _, r := range summaries {
+		s.Temperatures = append(s.Temperatures, r.Temperatures...)
+	}
+	slices.Sort(s.Temperatures)
+	s.Temperatures = slices.Compact(s.Temperatures)
+	for _, r := range summaries {
+		q := curve.Question{Index: r.QuestionIdx, ID: r.QuestionID, Title: r.QuestionTitle, Difficulty: r.Difficulty, Platform: r.Platform, Cells: make([]curve.Cell, len(s.Temperatures))}
+		fill(q.Cells, r, s.Temperatures)
+		s.Questions = append(s.Questions, q)
+	}
+	return s
+}
+
+// fill puts the counts of a question's summary into its cells.
+func fill(cells []curve.Cell, r *result.Summary, temperatures []float64) {
+	for i := range r.Results {
+		if t := slices.Index(temperatures, r.Results[i].Temperature); t >= 0 {
+			cells[t] = CellOf(&r.Results[i].Counts)
+		}
+	}
 }
 
 // CellOf returns the counts of a cell as an analysis takes them.

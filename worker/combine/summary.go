@@ -172,27 +172,34 @@ func Summarise(m *store.Manifest, cells map[stream.Cell]store.CellState) (*RunSu
 	for _, t := range m.Temperatures {
 		s.Temperatures = append(s.Temperatures, t.Float())
 	}
-	s.Results = result.Total(summaries)
 	s.Provenance = Provenance{Provenance: m.Provenance, Stages: stages(m, cells)}
-	for i := range s.Results {
-		r := &s.Results[i]
-		s.Samples, s.Passed, s.Unscored = s.Samples+r.N, s.Passed+r.Passed, s.Unscored+r.Unscored
-		s.Throughput.Tokens, s.Throughput.JudgeCPU = s.Throughput.Tokens+r.Tokens, s.Throughput.JudgeCPU+r.JudgeCPU
-		var err error
-		if r.PassAtK, err = passAtK(summaries, r.Temperature); err != nil {
-			return nil, fmt.Errorf("pass@k at temperature %v: %w", r.Temperature, err)
-		}
+	if err := s.Count(summaries, sweepOf(m, summaries)); err != nil {
+		return nil, fmt.Errorf("summarise run %s: %w", m.ID, err)
 	}
 	s.Started, s.Finished = time.UnixMilli(m.Created).UTC(), time.UnixMilli(last).UTC()
 	if s.DurationSeconds = s.Finished.Sub(s.Started).Seconds(); s.DurationSeconds > 0 {
 		s.Throughput.SamplesPerSecond = float64(s.Samples) / s.DurationSeconds
 		s.Throughput.TokensPerSecond = float64(s.Throughput.Tokens) / s.DurationSeconds
 	}
-	var err error
-	if s.Analysis, err = curve.Analyse(sweepOf(m, summaries), curve.Options{}); err != nil {
-		return nil, fmt.Errorf("summarise run %s: %w", m.ID, err)
-	}
 	return s, nil
+}
+
+// Count fills in what follows from the summaries of the questions: totals, pass@k
+// and the analysis of sweep, which is their counts.
+func (s *RunSummary) Count(summaries []*result.Summary, sweep *curve.Sweep) error {
+	s.Results = result.Total(summaries)
+	for i := range s.Results {
+		r := &s.Results[i]
+		s.Samples, s.Passed, s.Unscored = s.Samples+r.N, s.Passed+r.Passed, s.Unscored+r.Unscored
+		s.Throughput.Tokens, s.Throughput.JudgeCPU = s.Throughput.Tokens+r.Tokens, s.Throughput.JudgeCPU+r.JudgeCPU
+		var err error
+		if r.PassAtK, err = passAtK(summaries, r.Temperature); err != nil {
+			return fmt.Errorf("pass@k at temperature %v: %w", r.Temperature, err)
+		}
+	}
+	var err error
+	s.Analysis, err = curve.Analyse(sweep, curve.Options{})
+	return err
 }
 
 // passAtK returns the mean over questions of pass@k, for every k of the ladder

@@ -79,10 +79,10 @@ type Class struct {
 type Best struct {
 	K           int        `json:"k"`
 	Questions   int        `json:"questions"`
-	Temperature float64    `json:"temperature"`     // with the highest pass@k, the lowest of them if several
-	Reliable    bool       `json:"reliable"`        // k is at most a tenth of every n compared
-	These       []float64  `json:"these_questions"` // temperatures not told from the best on these questions
-	Like        []float64  `json:"questions_like"`  // and on questions like these; both nil for fewer than two questions
+	Temperature float64    `json:"temperature"`               // with the highest pass@k, the lowest of them if several
+	Reliable    bool       `json:"reliable"`                  // k is at most a tenth of every n compared
+	These       []float64  `json:"these_questions,omitempty"` // temperatures not told from the best on these questions
+	Like        []float64  `json:"questions_like,omitempty"`  // and on questions like these; both nil for fewer than two questions
 	Standings   []Standing `json:"standings"`
 }
 

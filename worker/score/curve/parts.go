@@ -191,7 +191,7 @@ func (a *analyser) splits(out *Analysis) error {
 }
 
 func (a *analyser) split(by string, g score.Group) (Split, error) {
-	s := Split{By: by, Name: g.Name, Questions: len(g.Members)}
+	s := Split{By: by, Name: g.Name, Questions: len(g.Members), Temperatures: []SplitTemperature{}}
 	most := 0
 	if len(a.ladder) > 0 {
 		most = a.ladder[len(a.ladder)-1]

@@ -385,6 +385,16 @@ func TestPythonFloat(t *testing.T) {
 			t.Errorf("pythonFloat(%v) = %s, want %s", x, got, want)
 		}
 	}
+	for name, want := range map[string]float64{"x/Scenario.codegeneration_10_0.2_eval_all.json": 0.2, "Scenario.codegeneration_10_1.0.json": 1, "Scenario.codegeneration_10_0.65_cot_eval.json": 0.65} {
+		if n, temperature, ok := ParseName(name); n != 10 || temperature != want || !ok {
+			t.Errorf("ParseName(%s) = %d, %v, %v", name, n, temperature, ok)
+		}
+	}
+	for _, name := range []string{"results.json", "Scenario.codegeneration_10.json", "Scenario.codegeneration_x_0.2.json"} {
+		if _, _, ok := ParseName(name); ok {
+			t.Errorf("ParseName(%s) takes it", name)
+		}
+	}
 	if got := Name(10_000, 1); got != "Scenario.codegeneration_10000_1.0.json" {
 		t.Errorf("Name = %s", got)
 	}

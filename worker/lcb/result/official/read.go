@@ -1,13 +1,11 @@
 package official
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -188,79 +186,4 @@ func ReadMetrics(r io.Reader, name string) (map[int]float64, error) {
 		out[k] = v
 	}
 	return out, nil
-}
-
-// Import says how an official file becomes a results folder.
-type Import struct {
-	Temperature float64
-	Model       string
-	Engine      string                      // of the headers; "" means replay
-	Judge       string                      // of the headers; "" means lcb
-	Fingerprint string                      // what is known of the environment that judged
-	Index       func(id string) (int, bool) // a question's place in the problem set; nil: its place in the file
-	Compress    bool
-}
-
-// Write reads a _eval_all.json file and writes it as the cells and summaries of
-// the results folder dir. It returns the summaries in the file's order. Memory
-// is that of one problem.
-func (im Import) Write(dir string, r io.Reader, name string) ([]*result.Summary, error) {
-	var out []*result.Summary
-	seen := make(map[string]bool)
-	for p, err := range Read(r, name) {
-		if err != nil {
-			return out, fmt.Errorf("import %w", err)
-		}
-		if seen[p.Question.ID] {
-			return out, fmt.Errorf("import %s: question_id %q comes twice", name, p.Question.ID)
-		}
-		seen[p.Question.ID] = true
-		q := len(out)
-		if im.Index != nil {
-			var ok bool
-			if q, ok = im.Index(p.Question.ID); !ok {
-				return out, fmt.Errorf("import %s: question_id %q is not in the problem set", name, p.Question.ID)
-			}
-		}
-		s, err := im.question(dir, q, &p)
-		if err != nil {
-			return out, fmt.Errorf("import %s: %w", name, err)
-		}
-		out = append(out, s)
-	}
-	return out, nil
-}
-
-func (im Import) question(dir string, q int, p *Result) (*result.Summary, error) {
-	var tally result.Tally
-	for i := range p.Samples {
-		tally.Add(&p.Samples[i])
-	}
-	h := result.Header{
-		QuestionIdx: q, QuestionID: p.Question.ID, QuestionTitle: p.Question.Title, Temperature: im.Temperature,
-		Counts: tally.Counts(), Engine: cmp.Or(im.Engine, "replay"), Model: im.Model, Judge: cmp.Or(im.Judge, "lcb"), Fingerprint: im.Fingerprint,
-	}
-	path := result.CellPath(dir, q, im.Temperature)
-	if im.Compress {
-		path = result.CompressedCellPath(dir, q, im.Temperature)
-	}
-	w, err := result.CreateCell(path, &h)
-	if err != nil {
-		return nil, err
-	}
-	for i := range p.Samples {
-		if err := w.Add(&p.Samples[i]); err != nil {
-			return nil, errors.Join(err, w.Abort())
-		}
-	}
-	digest, err := w.Commit()
-	if err != nil {
-		return nil, err
-	}
-	s, err := result.NewSummary([]result.Header{h}, []result.Digest{digest}, []string{filepath.Base(path)})
-	if err != nil {
-		return nil, err
-	}
-	s.Platform, s.Difficulty, s.ContestDate = p.Question.Platform, p.Question.Difficulty, p.Question.ContestDate
-	return s, result.WriteSummary(dir, s)
 }

@@ -1,0 +1,277 @@
+package curve
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/lcbq/lcbq/worker/score"
+)
+
+// A Comparison is two sweeps, question by question: two models, two judges or two
+// sample counts. Questions are paired by id, temperatures by value; differences
+// are of B less A.
+type Comparison struct {
+	Level        float64                 `json:"level"`
+	Shared       int                     `json:"shared"` // questions that are in both sweeps
+	OnlyA        int                     `json:"only_a"`
+	OnlyB        int                     `json:"only_b"`
+	Temperatures []TemperatureComparison `json:"temperatures"`      // those of both, ascending
+	Overall      []Contrast              `json:"overall,omitempty"` // each question's mean over these; none for fewer than two
+	Notes        []Note                  `json:"notes"`
+}
+
+// A TemperatureComparison is two sweeps at one temperature.
+type TemperatureComparison struct {
+	Temperature float64    `json:"temperature"`
+	Points      []Contrast `json:"points"` // at the headline k
+}
+
+// A Contrast compares pass@k over the questions that have k samples in both.
+type Contrast struct {
+	K          int        `json:"k"`
+	Questions  int        `json:"questions"`
+	A          float64    `json:"a"`
+	B          float64    `json:"b"`
+	Difference float64    `json:"difference"`
+	Differ     int        `json:"differ"`                    // questions on which the two score differently
+	These      *Deviation `json:"these_questions,omitempty"` // would the same questions, sampled anew, agree?
+	Like       *Deviation `json:"questions_like,omitempty"`  // would others? Both nil for fewer than two questions
+	Reliable   bool       `json:"reliable"`                  // k is at most a tenth of every n
+}
+
+// A Deviation is what a difference can be.
+type Deviation struct {
+	Interval score.Interval `json:"interval"` // paired, for this one difference
+	P        float64        `json:"p"`        // two-sided, corrected by Holm for all temperatures at this k
+}
+
+// The codes of notes of a comparison.
+const (
+	NoteNothingShared = "nothing_shared" // no question, or no temperature, is in both
+	NotePartlyShared  = "partly_shared"  // some questions or temperatures are in one only
+)
+
+// Compare compares b with a. Two sweeps that share nothing have a comparison too,
+// whose notes say so. The error is a mistake of the caller: a sweep that is none
+// or names a question twice, or an option out of range.
+func Compare(a, b *Sweep, o Options) (*Comparison, error) {
+	if o.Level == 0 {
+		o.Level = defaultLevel
+	}
+	p, err := pair(a, b)
+	if err != nil {
+		return nil, fmt.Errorf("compare: %w", err)
+	}
+	if !(o.Level > 0 && o.Level < 1) {
+		return nil, fmt.Errorf("compare: level = %v, want above 0 and below 1", o.Level)
+	}
+	p.level = o.Level
+	out := &Comparison{Level: o.Level, Shared: len(p.questions), OnlyA: len(a.Questions) - len(p.questions), OnlyB: len(b.Questions) - len(p.questions)}
+	out.Temperatures = make([]TemperatureComparison, len(p.temperatures))
+	most := 0
+	for i, t := range p.temperatures {
+		out.Temperatures[i] = TemperatureComparison{Temperature: t.value, Points: []Contrast{}}
+		for _, q := range p.questions {
+			most = max(most, min(q.a.Cells[t.a].N, q.b.Cells[t.b].N))
+		}
+	}
+	for _, k := range Headline(most) {
+		if err := p.at(k, out); err != nil {
+			return nil, fmt.Errorf("compare at k = %d: %w", k, err)
+		}
+	}
+	p.notes(a, b, out)
+	return out, nil
+}
+
+// paired is what two sweeps share.
+type paired struct {
+	level        float64
+	questions    []pairedQuestion
+	temperatures []pairedTemperature
+}
+
+type pairedQuestion struct{ a, b *Question }
+
+type pairedTemperature struct {
+	value float64
+	a, b  int // indices
+}
+
+func pair(a, b *Sweep) (*paired, error) {
+	byID := make(map[string]*Question, len(a.Questions))
+	for i, s := range []*Sweep{a, b} {
+		name := string(rune('A' + i))
+		if err := s.Validate(); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		seen := make(map[string]bool, len(s.Questions))
+		for _, q := range s.Questions {
+			if seen[q.ID] {
+				return nil, fmt.Errorf("%s: question_id %q comes twice", name, q.ID)
+			}
+			seen[q.ID] = true
+		}
+	}
+	for i := range a.Questions {
+		byID[a.Questions[i].ID] = &a.Questions[i]
+	}
+	p := &paired{}
+	for i := range b.Questions {
+		if q, ok := byID[b.Questions[i].ID]; ok {
+			p.questions = append(p.questions, pairedQuestion{q, &b.Questions[i]})
+		}
+	}
+	for i, t := range a.Temperatures {
+		if j := slices.Index(b.Temperatures, t); j >= 0 {
+			p.temperatures = append(p.temperatures, pairedTemperature{t, i, j})
+		}
+	}
+	return p, nil
+}
+
+// at adds the contrasts at k to out.
+func (p *paired) at(k int, out *Comparison) error {
+	var here []*Contrast // what the correction is for
+	n := len(p.questions)
+	means := [2][]score.Score{make([]score.Score, n), make([]score.Score, n)}
+	everywhere := make([]bool, n)
+	for i := range everywhere {
+		everywhere[i] = true
+	}
+	reliable := true
+	for i, t := range p.temperatures {
+		var counts [2][]score.Count
+		var which []int
+		for j, q := range p.questions {
+			a, b := q.a.Cells[t.a].count(), q.b.Cells[t.b].count()
+			if a.N < k || b.N < k {
+				everywhere[j] = false
+				continue
+			}
+			counts[0], counts[1] = append(counts[0], a), append(counts[1], b)
+			which = append(which, j)
+		}
+		if len(which) == 0 {
+			continue
+		}
+		var scores [2][]score.Score
+		sure := true
+		for s := range scores {
+			var err error
+			if scores[s], err = score.Scores(counts[s], k); err != nil {
+				return err
+			}
+			for j, q := range which {
+				add(&means[s][q], scores[s][j], len(p.temperatures))
+				sure = sure && score.Reliable(counts[s][j].N, k)
+			}
+		}
+		reliable = reliable && sure
+		c, err := contrast(k, scores[0], scores[1], p.level)
+		if err != nil {
+			return err
+		}
+		c.Reliable = sure
+		points := &out.Temperatures[i].Points
+		*points = append(*points, c)
+		here = append(here, &(*points)[len(*points)-1])
+	}
+	correct(here, func(c *Contrast) *Deviation { return c.These })
+	correct(here, func(c *Contrast) *Deviation { return c.Like })
+
+	var a, b []score.Score
+	for j, all := range everywhere {
+		if all {
+			a, b = append(a, means[0][j]), append(b, means[1][j])
+		}
+	}
+	if len(p.temperatures) < 2 || len(a) == 0 {
+		return nil
+	}
+	c, err := contrast(k, a, b, p.level)
+	if err != nil {
+		return err
+	}
+	c.Reliable = reliable
+	out.Overall = append(out.Overall, c)
+	return nil
+}
+
+// add adds one of m scores of a question to their mean.
+func add(mean *score.Score, s score.Score, m int) {
+	n := float64(m)
+	mean.Value += s.Value / n
+	mean.Variance += s.Variance / (n * n)
+	mean.Unseen = max(mean.Unseen, s.Unseen/n)
+}
+
+// contrast compares the scores of the same questions.
+func contrast(k int, a, b []score.Score, level float64) (Contrast, error) {
+	c := Contrast{K: k, Questions: len(a), A: score.MeanOf(a), B: score.MeanOf(b)}
+	c.Difference = c.B - c.A
+	for i := range a {
+		if a[i].Value != b[i].Value {
+			c.Differ++
+		}
+	}
+	for _, claim := range []score.Claim{score.TheseQuestions, score.QuestionsLike} {
+		d, err := score.Compare(a, b, claim, level)
+		if errors.Is(err, score.ErrUndefined) {
+			return c, nil
+		}
+		if err != nil {
+			return Contrast{}, err
+		}
+		x := &Deviation{d.Interval, d.P}
+		if claim == score.TheseQuestions {
+			c.These = x
+		} else {
+			c.Like = x
+		}
+	}
+	return c, nil
+}
+
+// correct replaces the P of contrasts by Holm's.
+func correct(all []*Contrast, of func(*Contrast) *Deviation) {
+	var p []float64
+	for _, c := range all {
+		if d := of(c); d != nil {
+			p = append(p, d.P)
+		}
+	}
+	corrected := score.Holm(p)
+	for _, c := range all {
+		if d := of(c); d != nil {
+			d.P, corrected = corrected[0], corrected[1:]
+		}
+	}
+}
+
+func (p *paired) notes(a, b *Sweep, out *Comparison) {
+	out.Notes = []Note{}
+	add := func(code, format string, args ...any) {
+		out.Notes = append(out.Notes, Note{code, fmt.Sprintf(format, args...)})
+	}
+	switch {
+	case len(p.questions) == 0:
+		add(NoteNothingShared, "the two have no question in common: nothing can be compared")
+		return
+	case len(p.temperatures) == 0:
+		add(NoteNothingShared, "the two have no temperature in common: nothing can be compared")
+		return
+	}
+	if out.OnlyA > 0 || out.OnlyB > 0 {
+		add(NotePartlyShared, "%d questions are in A only and %d in B only: they are left out", out.OnlyA, out.OnlyB)
+	}
+	if x, y := len(a.Temperatures)-len(p.temperatures), len(b.Temperatures)-len(p.temperatures); x > 0 || y > 0 {
+		add(NotePartlyShared, "%d temperatures are in A only and %d in B only: they are left out", x, y)
+	}
+	if len(p.questions) == 1 {
+		add(NoteOneQuestion, "one question only: no interval and no test over questions is defined")
+	} else if len(p.questions) < fewQuestions {
+		add(NoteFew, "%d questions are few: read intervals over questions as a hint", len(p.questions))
+	}
+}
