@@ -1,0 +1,214 @@
+package export
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/lcbq/lcbq/worker/lcb/dataset"
+	"github.com/lcbq/lcbq/worker/lcb/result"
+	"github.com/lcbq/lcbq/worker/score/curve"
+)
+
+// eeeVersion is the version of Every Eval Ever's eval.schema.json that is written.
+const eeeVersion = "0.3.0"
+
+type object = map[string]any
+
+// everyEvalEver writes the aggregate record: pass@k by temperature with intervals.
+func (w *writer) everyEvalEver() error {
+	s := &w.Summary
+	developer, name := "unknown", s.Model
+	if before, after, ok := strings.Cut(s.Model, "/"); ok {
+		developer, name = before, after
+	}
+	if name == "" {
+		name = s.Engine
+	}
+	id := developer + "/" + name
+	finished := s.Finished
+	if finished.IsZero() {
+		finished = time.Unix(0, 0).UTC() // not known; the schema wants a number
+	}
+	stamp := strconv.FormatInt(finished.Unix(), 10)
+	deployment := "unknown"
+	if s.Engine == "vllm" {
+		deployment = "self_deployed"
+	}
+	details := object{"deployment_type": deployment, "model_availability": "unknown"}
+	if s.Simulated {
+		details["simulated"] = "true: no model was asked"
+	}
+	record := object{
+		"schema_version": eeeVersion, "evaluation_id": "livecodebench/" + id + "/" + stamp, "retrieved_timestamp": stamp, "evaluation_timestamp": stamp,
+		"source_metadata": object{
+			"source_name": "lcbq run " + s.Run, "source_type": "evaluation_run", "source_organization_name": "unknown", "evaluator_relationship": "other",
+			"additional_details": w.provenance(),
+		},
+		"eval_library":       object{"name": "lcbq", "version": orUnknown(s.LCBQ)},
+		"model_info":         object{"name": name, "id": id, "developer": developer, "inference_engine": object{"name": s.Engine, "version": orUnknown(s.Provenance.EngineVersion)}, "additional_details": details},
+		"evaluation_results": w.results(),
+	}
+	text, err := json.MarshalIndent(record, "", "  ")
+	if err != nil {
+		return err
+	}
+	return w.create(path.Join("data", "livecodebench", developer, name, uuid(s.Run, w.digest())+".json"), func(f *os.File) error {
+		_, err := f.Write(append(text, '\n'))
+		return err
+	})
+}
+
+func orUnknown(s string) string {
+	if s == "" {
+		return "unknown"
+	}
+	return s
+}
+
+// provenance is what the record has no field of its own for, as it wants it: texts.
+func (w *writer) provenance() object {
+	s := &w.Summary
+	return object{
+		"judge": orUnknown(s.Judge), "judge_fingerprint": orUnknown(s.Fingerprint), "sandbox_level": orUnknown(s.Provenance.SandboxLevel),
+		"dataset_digest": orUnknown(s.Problems.Digest), "prompt_style": orUnknown(s.Sampling.Prompt), "extraction": orUnknown(s.Sampling.Extract),
+		"run": orUnknown(s.Run),
+	}
+}
+
+func (w *writer) results() []object {
+	out := []object{}
+	if w.Analysis == nil {
+		return out
+	}
+	for i := range w.Analysis.Temperatures {
+		t := &w.Analysis.Temperatures[i]
+		headline := curve.Headline(t.NMax)
+		for j := range t.Points {
+			p := &t.Points[j]
+			for _, k := range headline {
+				if p.K == k {
+					out = append(out, w.result(t, p))
+				}
+			}
+		}
+	}
+	return out
+}
+
+func (w *writer) result(t *curve.Temperature, p *curve.Point) object {
+	s := &w.Summary
+	source := object{"dataset_name": orUnknown(s.Problems.Name), "source_type": "other"}
+	if w.Release != "" {
+		source = object{"dataset_name": "LiveCodeBench " + w.Release, "source_type": "hf_dataset", "hf_repo": dataset.Repository, "hf_split": "test", "samples_number": s.Problems.Count}
+		if s.Problems.Revision != "" {
+			source["additional_details"] = object{"revision": s.Problems.Revision}
+		}
+	}
+	args := object{"temperature": t.Temperature}
+	if s.Sampling.MaxTokens > 0 {
+		args["max_tokens"], args["top_p"], args["top_k"] = s.Sampling.MaxTokens, s.Sampling.TopP, s.Sampling.TopK
+	}
+	if s.Sampling.Thinking != nil {
+		args["reasoning"] = *s.Sampling.Thinking
+	}
+	decimal := func(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
+	score := object{
+		"score": p.Value,
+		"details": object{
+			"questions": strconv.Itoa(p.Questions), "samples_per_question_min": strconv.Itoa(t.NMin), "samples_per_question_max": strconv.Itoa(t.NMax),
+			"sampling_interval_low": decimal(p.Sampling.Low), "sampling_interval_high": decimal(p.Sampling.High), "pass_hat_k": decimal(p.PassHatK),
+			"k_at_most_a_tenth_of_n": strconv.FormatBool(p.Reliable),
+		},
+	}
+	if p.Population != nil {
+		score["uncertainty"] = object{
+			"confidence_interval": object{
+				"lower": p.Population.Low, "upper": p.Population.High, "confidence_level": w.Analysis.Level,
+				"method": "over questions, beta with the variance of the question scores",
+			},
+			"num_samples": p.Questions,
+		}
+	}
+	name := fmt.Sprintf("pass@%d", p.K)
+	return object{
+		"evaluation_name": "LiveCodeBench code generation, " + name + ", temperature " + decimal(t.Temperature), "source_data": source,
+		"evaluation_result_id": fmt.Sprintf("%s/%s", result.TempName(t.Temperature), name),
+		"metric_config": object{
+			"evaluation_description": "unbiased estimate of the chance that one of k samples passes all tests, mean over questions",
+			"metric_id":              "pass_at_k", "metric_name": name, "metric_kind": "pass_rate", "metric_unit": "proportion", "metric_parameters": object{"k": p.K},
+			"lower_is_better": false, "score_type": "continuous", "min_score": 0, "max_score": 1,
+		},
+		"score_details": score, "generation_config": object{"generation_args": args},
+	}
+}
+
+// digest is of all that was counted, so that a record of the same results has the
+// same name.
+func (w *writer) digest() string {
+	h := sha256.New()
+	for _, c := range w.Cells {
+		fmt.Fprintf(h, "%d %v %d %d\n", c.Question, c.Temperature, c.Counts.N, c.Counts.Passed)
+	}
+	return string(h.Sum(nil))
+}
+
+// uuid returns a UUID that is a function of its arguments, in the form of version 4.
+func uuid(parts ...string) string {
+	b := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:16])
+}
+
+// hub writes pass@1 as the hub shows it on a model's page, in percent, one file a
+// temperature: several scores of one benchmark must not share a file.
+func (w *writer) hub() error {
+	s := &w.Summary
+	switch {
+	case s.Simulated:
+		return fmt.Errorf("%w: the results are simulated, and a model's page is for a model's", ErrCannot)
+	case w.Release == "":
+		return fmt.Errorf("%w: problem set %q is no release of LiveCodeBench, and has no benchmark on the hub", ErrCannot, s.Problems.Name)
+	case w.Analysis == nil:
+		return fmt.Errorf("%w: there is no analysis", ErrCannot)
+	}
+	for i := range w.Analysis.Temperatures {
+		t := &w.Analysis.Temperatures[i]
+		if len(t.Points) == 0 {
+			continue
+		}
+		p := &t.Points[0] // k = 1
+		notes := fmt.Sprintf("pass@1 at temperature %v, %d to %d samples a question, %d of %d questions, judge %s", t.Temperature, t.NMin, t.NMax, p.Questions, s.Problems.Count, s.Judge)
+		if p.Population != nil {
+			notes += fmt.Sprintf("; %v %% interval over questions %.2f to %.2f", 100*w.Analysis.Level, 100*p.Population.Low, 100*p.Population.High)
+		}
+		var b bytes.Buffer
+		fmt.Fprintf(&b, "- dataset:\n    id: %s\n    task_id: %s\n", quote(dataset.Repository), quote(w.Release))
+		if s.Problems.Revision != "" {
+			fmt.Fprintf(&b, "    revision: %s\n", quote(s.Problems.Revision))
+		}
+		fmt.Fprintf(&b, "  value: %s\n", strconv.FormatFloat(100*p.Value, 'f', -1, 64))
+		if !s.Finished.IsZero() {
+			fmt.Fprintf(&b, "  date: %s\n", quote(s.Finished.UTC().Format(time.DateOnly)))
+		}
+		fmt.Fprintf(&b, "  notes: %s\n", quote(notes))
+		name := path.Join(".eval_results", "livecodebench_"+w.Release+"_"+result.TempName(t.Temperature)+".yaml")
+		err := w.create(name, func(f *os.File) error {
+			_, err := f.Write(b.Bytes())
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// quote writes a text as YAML in double quotes, of which JSON's are a part.
+func quote(s string) string { return string(result.AppendText(nil, s)) }
