@@ -61,6 +61,9 @@ type verbs struct {
 	Cancel   cancelCmd   `cmd:"" help:"end a run: remove its units, keep its finished cells"`
 	Grade    gradeCmd    `cmd:"" help:"judge a file of completions, without a server"`
 	Report   reportCmd   `cmd:"" help:"a results folder as one HTML page, or as charts and tables"`
+	Compare  compareCmd  `cmd:"" help:"two results folders, question by question: two models, two judges, two sample counts"`
+	Export   exportCmd   `cmd:"" help:"results in the formats of other tools"`
+	Import   importCmd   `cmd:"" help:"a results folder from LiveCodeBench's own result files"`
 	Verify   verifyCmd   `cmd:"" help:"prove the counts of a results folder"`
 	Dead     deadCmd     `cmd:"" help:"list, show and requeue units that were given up"`
 	Dataset  datasetCmd  `cmd:"" help:"fetch, inspect and check a problem set"`
@@ -121,6 +124,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(int) { helped = true }),
 		kong.DefaultEnvars("LCBQ"),
+		kong.Vars{"export_formats": exportHelp()},
 		kong.Configuration(tomlResolver),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
 	)

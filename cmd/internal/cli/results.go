@@ -1,0 +1,166 @@
+package cli
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/lcbq/lcbq/cmd/internal/export"
+	"github.com/lcbq/lcbq/cmd/internal/report/folder"
+	"github.com/lcbq/lcbq/config"
+	"github.com/lcbq/lcbq/worker/combine"
+	"github.com/lcbq/lcbq/worker/lcb/dataset"
+	"github.com/lcbq/lcbq/worker/lcb/result/official"
+	"github.com/lcbq/lcbq/worker/score/curve"
+)
+
+// exportCmd writes results for other tools.
+type exportCmd struct {
+	Results    string `arg:"" type:"existingdir" help:"results folder"`
+	Format     string `required:"" enum:"livecodebench,evalplus,every-eval-ever,hf,parquet,jsonl" help:"${export_formats}"`
+	Output     string `short:"o" type:"path" placeholder:"DIR" help:"folder for the files; by default export/FORMAT in the results folder"`
+	Group      int    `default:"0" help:"which of several results that lie in the folder, from 1 on; they are never averaged"`
+	Problems   string `placeholder:"FILE|sample|v1..v6" help:"problem set that the results are of, for the formats that repeat its texts; by default the run's, if it is built in or a release"`
+	config.Hub `embed:""`
+}
+
+// exportHelp lists the formats.
+func exportHelp() string {
+	var b strings.Builder
+	for i, name := range slices.Sorted(maps.Keys(export.Formats)) {
+		if i > 0 {
+			b.WriteString("; ")
+		}
+		fmt.Fprintf(&b, "%s: %s", name, export.Formats[name])
+	}
+	return b.String()
+}
+
+// Run reads the folder, says what of it is not there, and writes the rest.
+func (c *exportCmd) Run(a *app) error {
+	r, err := folder.Open(c.Results, c.Group)
+	if err != nil {
+		return err
+	}
+	run, err := c.run(a, r)
+	if err != nil {
+		return err
+	}
+	out := c.Output
+	if out == "" {
+		out = fmt.Sprintf("%s/export/%s", strings.TrimSuffix(c.Results, "/"), c.Format)
+	}
+	files, err := run.Write(a.ctx, c.Format, out)
+	if err != nil {
+		return err
+	}
+	for _, n := range r.Notes {
+		fmt.Fprintln(a.err, n)
+	}
+	if a.json {
+		return a.printJSON(map[string]any{"files": files, "notes": slices.Concat([]string{}, r.Notes)})
+	}
+	for _, f := range files {
+		fmt.Fprintln(a.out, f)
+	}
+	return nil
+}
+
+// run gathers what an export needs.
+func (c *exportCmd) run(a *app, r *folder.Results) (*export.Run, error) {
+	out := &export.Run{}
+	if r.Run != nil {
+		out.Summary = *r.Run
+	}
+	s := &out.Summary
+	s.Engine, s.Model, s.Judge, s.Fingerprint, s.Simulated = r.Group.Engine, r.Group.Model, r.Group.Judge, r.Group.Fingerprint, r.Group.Simulated
+	if dataset.Named(s.Problems.Name) {
+		out.Release = s.Problems.Name
+	}
+	var err error
+	if out.Analysis, err = curve.Analyse(sweepOf(r), curve.Options{}); err != nil {
+		return nil, err
+	}
+	texts, err := c.texts(a, s)
+	if err != nil {
+		return nil, err
+	}
+	order := make([]int, len(r.Questions)) // by id, as the official files want them
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(x, y int) int { return strings.Compare(r.Questions[x].ID, r.Questions[y].ID) })
+	for place, i := range order {
+		q := &r.Questions[i]
+		x := export.Question{Index: q.Index, Question: official.Question{ID: q.ID, Title: q.Title, Difficulty: q.Difficulty, Platform: q.Platform}}
+		if text, ok := texts[q.ID]; ok {
+			x.Question = text
+		}
+		out.Questions = append(out.Questions, x)
+		for t, temperature := range r.Temperatures {
+			if cell := r.Cell(i, t); cell != nil {
+				out.Cells = append(out.Cells, export.Cell{Question: place, Temperature: temperature, Counts: cell.Counts, Path: cell.Path})
+			}
+		}
+	}
+	slices.SortStableFunc(out.Cells, func(x, y export.Cell) int {
+		switch {
+		case x.Temperature < y.Temperature:
+			return -1
+		case x.Temperature > y.Temperature:
+			return 1
+		default:
+			return x.Question - y.Question
+		}
+	})
+	return out, nil
+}
+
+// texts returns the texts of the run's problems by id, where they are wanted and
+// can be had.
+func (c *exportCmd) texts(a *app, s *combine.RunSummary) (map[string]official.Question, error) {
+	name := c.Problems
+	if name == "" && c.Format == "livecodebench" && (s.Problems.Name == builtin || dataset.Named(s.Problems.Name)) {
+		name = s.Problems.Name
+	}
+	if name == "" {
+		return nil, nil
+	}
+	set, err := loadProblems(a.ctx, name, c.Hub, a.log)
+	if err != nil {
+		return nil, err
+	}
+	if s.Problems.Digest != "" && s.Problems.Digest != set.Digest {
+		return nil, fmt.Errorf("export: --problems %s is not the set of the run (digest %.12s, the run's %.12s)\nname the file that the run was made with", name, set.Digest, s.Problems.Digest)
+	}
+	out := make(map[string]official.Question, len(set.problems))
+	for _, p := range set.problems {
+		q := official.Question{
+			Title: p.Title, Content: p.Content, Platform: p.Platform, ID: p.ID, ContestID: p.ContestID, ContestDate: p.ContestDate,
+			StarterCode: p.StarterCode, Difficulty: p.Difficulty, Functional: p.Functional(),
+		}
+		tests, err := p.Tests()
+		if err != nil {
+			return nil, fmt.Errorf("export: %w", err)
+		}
+		q.Tests = len(tests)
+		out[p.ID] = q
+	}
+	return out, nil
+}
+
+// sweepOf returns the counts of a folder.
+func sweepOf(r *folder.Results) *curve.Sweep {
+	s := &curve.Sweep{Temperatures: r.Temperatures}
+	for i, q := range r.Questions {
+		x := curve.Question{Index: q.Index, ID: q.ID, Title: q.Title, Difficulty: q.Difficulty, Platform: q.Platform, Cells: make([]curve.Cell, len(r.Temperatures))}
+		for t := range r.Temperatures {
+			if c := r.Cell(i, t); c != nil {
+				x.Cells[t] = combine.CellOf(&c.Counts)
+			}
+		}
+		s.Questions = append(s.Questions, x)
+	}
+	return s
+}
