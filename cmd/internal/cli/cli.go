@@ -64,6 +64,7 @@ type verbs struct {
 	Compare  compareCmd  `cmd:"" help:"two results folders, question by question: two models, two judges, two sample counts"`
 	Export   exportCmd   `cmd:"" help:"results in the formats of other tools"`
 	Import   importCmd   `cmd:"" help:"a results folder from LiveCodeBench's own result files"`
+	Schema   schemaCmd   `cmd:"" help:"the JSON schemas of the files in a results folder"`
 	Verify   verifyCmd   `cmd:"" help:"prove the counts of a results folder"`
 	Dead     deadCmd     `cmd:"" help:"list, show and requeue units that were given up"`
 	Dataset  datasetCmd  `cmd:"" help:"fetch, inspect and check a problem set"`

@@ -441,4 +441,3 @@ func cut(path string) {
 		panic(err)
 	}
 }
-

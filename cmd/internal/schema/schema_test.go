@@ -1,0 +1,273 @@
+package schema
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/invopop/jsonschema"
+	validator "github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/store"
+	"github.com/lcbq/lcbq/worker/combine"
+	"github.com/lcbq/lcbq/worker/lcb/result"
+)
+
+// sample is what result.AppendSample writes.
+type sample struct {
+	Index        int            `json:"index"`
+	Completion   string         `json:"completion"`
+	Code         string         `json:"code"`
+	Passed       bool           `json:"passed"`
+	Verdict      result.Verdict `json:"verdict"`
+	ErrorCode    *int           `json:"error_code" jsonschema:"oneof_type=integer;null"`
+	Test         *int           `json:"test" jsonschema:"oneof_type=integer;null"`
+	Tokens       int            `json:"tokens"`
+	FinishReason string         `json:"finish_reason"`
+	CPUSeconds   float64        `json:"cpu_s"`
+	Generator    string         `json:"generator"`
+	Evaluator    string         `json:"evaluator"`
+	Detail       string         `json:"detail,omitempty"`
+}
+
+type cell struct {
+	result.Header
+	Completions []sample `json:"completions"`
+}
+
+var types = map[string]any{"run_summary": combine.RunSummary{}, "summary": result.Summary{}, "cell": cell{}}
+
+// generate makes the schema of a type. More keys may follow in later versions, so
+// none is forbidden.
+func generate(t *testing.T, name string) []byte {
+	t.Helper()
+	r := &jsonschema.Reflector{
+		AllowAdditionalProperties: true, Anonymous: true,
+		// Two packages have a Stage and a Provenance each.
+		Namer: func(kind reflect.Type) string {
+			if kind.Name() == "" || kind.PkgPath() == "" {
+				return ""
+			}
+			return filepath.Base(kind.PkgPath()) + "_" + kind.Name()
+		},
+		Mapper: func(kind reflect.Type) *jsonschema.Schema {
+			switch kind {
+			case reflect.TypeFor[result.Verdict]():
+				var enum []any
+				for _, v := range result.Verdicts {
+					enum = append(enum, string(v))
+				}
+				return &jsonschema.Schema{Type: "string", Enum: enum}
+			case reflect.TypeFor[stream.Stage]():
+				return &jsonschema.Schema{Type: "string"}
+			case reflect.TypeFor[json.RawMessage]():
+				return &jsonschema.Schema{Type: "object"}
+			}
+			return nil
+		},
+	}
+	s := r.Reflect(types[name])
+	s.Title, s.Description = names[name], "Written by lcbq."
+	text, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(text, '\n')
+}
+
+// TestFilesFollowTheTypes: UPDATE_GOLDEN=1 writes the files anew.
+func TestFilesFollowTheTypes(t *testing.T) {
+	t.Parallel()
+	if len(types) != len(names) {
+		t.Errorf("%d types, %d names", len(types), len(names))
+	}
+	for name := range types {
+		want := generate(t, name)
+		path := name + ".schema.json"
+		if os.Getenv("UPDATE_GOLDEN") != "" { //nolint:forbidigo // the recipe that rewrites golden files asks for it so
+			if err := os.WriteFile(path, want, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		if got, err := Text(name); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s is not what the types say (%v): run UPDATE_GOLDEN=1 go test ./cmd/internal/schema", path, err)
+		}
+	}
+	if _, err := Text("nothing"); err == nil || !strings.Contains(err.Error(), "run_summary") {
+		t.Errorf("a name that is none: %v", err)
+	}
+}
+
+func compile(t *testing.T, name string) *validator.Schema {
+	t.Helper()
+	text, err := Text(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := validator.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := validator.NewCompiler()
+	if err := c.AddResource(name, doc); err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.Compile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func check(t *testing.T, s *validator.Schema, path string) error {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	doc, err := validator.UnmarshalJSON(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.Validate(doc)
+}
+
+// writeRun writes a results folder as the combiner does: n samples in each cell of
+// two questions, none at all of a third.
+func writeRun(t *testing.T, n int) string {
+	t.Helper()
+	dir := t.TempDir()
+	m := &store.Manifest{
+		ID: "r1", LCBQ: "v1", OutputDir: dir, UnitSize: 10, Temperatures: []stream.Temperature{0, 700},
+		Problems: store.ProblemSet{Name: "v6", Digest: "d", Count: 175}, Model: store.Model{Engine: "vllm", Name: "m", Thinking: new(true)}, Judge: store.Judge{Mode: "lcb"},
+		Provenance: store.Provenance{
+			EngineVersion: "0.11", EngineArgs: []string{"--dtype", "half"}, GPUs: []store.GPU{{Name: "H100", MemoryBytes: 1 << 36}}, GPUIdleShare: new(0.1),
+			SandboxLevel: "A", Environment: json.RawMessage(`{"python":"3.11.2"}`),
+		},
+	}
+	states := make(map[stream.Cell]store.CellState)
+	for q := range 3 {
+		m.Questions = append(m.Questions, store.Question{Index: q, ID: fmt.Sprint("q", q), Title: "T", Difficulty: "easy", Cuts: []int{n}})
+		if q == 2 {
+			continue
+		}
+		var headers []result.Header
+		var digests []result.Digest
+		var files []string
+		for _, temperature := range m.Temperatures {
+			var tally result.Tally
+			var all []result.Sample
+			for i := range n {
+				s := result.Sample{Index: i, Completion: "\xed\xa0\x80", Code: "x", Verdict: result.WrongAnswer, ErrorCode: new(-2), Test: new(0), Detail: "no"}
+				if i%3 == q {
+					s = result.Sample{Index: i, Code: "y", Passed: true, Verdict: result.Passed}
+				}
+				tally.Add(&s)
+				all = append(all, s)
+			}
+			h := result.Header{QuestionIdx: q, QuestionID: fmt.Sprint("q", q), QuestionTitle: "T", Temperature: temperature.Float(), Counts: tally.Counts(), Engine: "vllm", Model: "m", Judge: "lcb", Fingerprint: "f"}
+			path := result.CellPath(dir, q, h.Temperature)
+			w, err := result.CreateCell(path, &h)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range all {
+				if err := w.Add(&all[i]); err != nil {
+					t.Fatal(err)
+				}
+			}
+			d, err := w.Commit()
+			if err != nil {
+				t.Fatal(err)
+			}
+			headers, digests, files = append(headers, h), append(digests, d), append(files, filepath.Base(path))
+			states[stream.Cell{Run: "r1", Question: q, Temperature: temperature}] = store.CellState{
+				N: h.N, Passed: h.Passed, Verdicts: map[string]int{"passed": h.Passed, "wrong_answer": h.N - h.Passed}, Unique: h.UniquePrograms, UniquePassed: h.UniquePassed,
+				Generated: store.Work{From: 1000, To: 2000, Retries: 1}, Judged: store.Work{From: 2000, To: 4000}, DoneAt: 5000,
+			}
+		}
+		s, err := result.NewSummary(headers, digests, files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := result.WriteSummary(dir, s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := combine.Summarise(m, states)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := result.WriteJSONAtomic(result.RunSummaryPath(dir), s); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// TestOutputsAreValid holds real files against the schemas: of many samples, of
+// one, and of a run whose third question has none.
+func TestOutputsAreValid(t *testing.T) {
+	t.Parallel()
+	run, summary, one := compile(t, "run_summary"), compile(t, "summary"), compile(t, "cell")
+	for _, n := range []int{40, 1} {
+		dir := writeRun(t, n)
+		for path, s := range map[string]*validator.Schema{
+			result.RunSummaryPath(dir): run, result.SummaryPath(dir, 0): summary, result.SummaryPath(dir, 1): summary,
+			result.CellPath(dir, 0, 0): one, result.CellPath(dir, 1, 0.7): one,
+		} {
+			if err := check(t, s, path); err != nil {
+				t.Errorf("n = %d: %s: %v", n, filepath.Base(path), err)
+			}
+		}
+	}
+	empty, err := combine.Summarise(&store.Manifest{ID: "r", Temperatures: []stream.Temperature{100}, Created: time.Now().UnixMilli()}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "run_summary.json")
+	if err := result.WriteJSONAtomic(path, empty); err != nil {
+		t.Fatal(err)
+	}
+	if err := check(t, run, path); err != nil {
+		t.Errorf("a run without cells: %v", err)
+	}
+}
+
+// TestSchemasRefuse: a schema that takes everything is none.
+func TestSchemasRefuse(t *testing.T) {
+	t.Parallel()
+	dir := writeRun(t, 5)
+	for name, tt := range map[string]struct{ path, from, to string }{
+		"run_summary": {result.RunSummaryPath(dir), `"value": `, `"worth": `},
+		"summary":     {result.SummaryPath(dir, 0), `"passed": `, `"passed": "x`},
+		"cell":        {result.CellPath(dir, 0, 0), `"verdict":"wrong_answer"`, `"verdict":"bad"`},
+	} {
+		text, err := os.ReadFile(tt.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		broken := bytes.Replace(text, []byte(tt.from), []byte(tt.to), 1)
+		if strings.HasSuffix(tt.to, "x") {
+			broken = bytes.Replace(text, []byte(tt.from+"2"), []byte(tt.to+`"`), 1)
+		}
+		if bytes.Equal(broken, text) {
+			t.Fatalf("%s: nothing to break", name)
+		}
+		path := filepath.Join(t.TempDir(), "broken.json")
+		if err := os.WriteFile(path, broken, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := check(t, compile(t, name), path); err == nil {
+			t.Errorf("%s: the schema takes a broken file", name)
+		}
+	}
+}
