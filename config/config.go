@@ -171,6 +171,7 @@ func (w Workers) Check() error {
 // Check reports every setting of s that is out of range.
 func (s Server) Check() error {
 	var c checker
+	c.check(s.StoreMax >= 64<<20, "store-max", s.StoreMax, "64MiB or more")
 	c.check(s.AckWait >= 1 && s.AckWait <= 3600, "ack-wait", s.AckWait, "1 to 3600 seconds")
 	return errors.Join(c.errs...)
 }

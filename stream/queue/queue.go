@@ -45,6 +45,11 @@ var (
 	// ErrTooLarge: the encoded unit exceeds the server's message limit. No retry
 	// helps; a smaller --unit-size does.
 	ErrTooLarge = errors.New("message exceeds the server's limit")
+	// ErrEncode: the value cannot be written as a message. No waiting helps.
+	ErrEncode = errors.New("cannot be encoded")
+	// ErrFull: the server has no room for the message now. Nothing is stored, and
+	// nothing was dropped for it; the worker waits and publishes again.
+	ErrFull = errors.New("the server's store is full")
 	// ErrNotFound: no message is stored under the subject.
 	ErrNotFound = errors.New("unit not found")
 	// ErrNotDeclared: the server holds no lcbq streams.
@@ -67,12 +72,14 @@ var descriptions = map[stream.Stage]string{
 
 // A Queue is the set of streams on one server. It is safe for concurrent use.
 type Queue struct {
-	AckWait time.Duration // of the consumers that Declare and Restart make; AckWait if 0
+	AckWait  time.Duration // of the consumers that Declare and Restart make; AckWait if 0
+	StoreMax int64         // bytes of disk that the server may use, for Declare; 0 if unknown
 
 	js jetstream.JetStream
 
 	mu      sync.Mutex
 	streams map[string]jetstream.Stream // a handle costs a request, and a unit needs several
+	sizes   map[string]size             // of the streams that may not take the whole store
 }
 
 // New returns the queue on js. It does not touch the server: the one who runs it
@@ -89,6 +96,7 @@ func (q *Queue) Declare(ctx context.Context, replicas int) error {
 		}
 		cfg := streamConfig(stage.Stream(), string(stage)+".>", retention, replicas)
 		cfg.Description = descriptions[stage]
+		cfg.Metadata = q.allotment(stage)
 		if _, err := q.js.CreateOrUpdateStream(ctx, cfg); err != nil {
 			return fmt.Errorf("declare stream %s: %w", stage.Stream(), err)
 		}
@@ -218,7 +226,7 @@ func BeatOf(c jetstream.Consumer) time.Duration {
 func (q *Queue) Publish(ctx context.Context, stage stream.Stage, u stream.Unit, v any) (fresh bool, err error) {
 	body, err := stream.Encode(v)
 	if err != nil {
-		return false, err
+		return false, fmt.Errorf("publish %s: %w: %w", u.Subject(stage), ErrEncode, err)
 	}
 	return q.put(ctx, stage.Stream(), u.Subject(stage), body)
 }
@@ -227,6 +235,12 @@ func (q *Queue) put(ctx context.Context, streamName, subject string, body []byte
 	if limit := q.js.Conn().MaxPayload(); int64(len(body)) > limit {
 		return false, fmt.Errorf("publish %s: %d bytes, the server takes %d: %w\nuse a smaller --unit-size", subject, len(body), limit, ErrTooLarge)
 	}
+	if err := q.room(ctx, streamName, len(body)); err != nil {
+		if _, lost := q.last(ctx, streamName, subject); lost == nil {
+			return false, nil // it needs no room
+		}
+		return false, fmt.Errorf("publish %s: %w", subject, err)
+	}
 	_, err = link.Repeat(ctx, q.js.Conn(), func(ctx context.Context) (*jetstream.PubAck, error) {
 		return q.js.PublishMsg(ctx, &nats.Msg{Subject: subject, Data: body},
 			jetstream.WithExpectLastSequencePerSubject(0), jetstream.WithExpectStream(streamName))
@@ -234,6 +248,8 @@ func (q *Queue) put(ctx context.Context, streamName, subject string, body []byte
 	switch {
 	case alreadyThere(err):
 		return false, nil
+	case full(err):
+		return false, fmt.Errorf("publish %s: %w (%w)\n%s", subject, ErrFull, err, fullRemedy)
 	case err != nil:
 		return false, fmt.Errorf("publish %s: %w", subject, err)
 	}

@@ -9,9 +9,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/lcbq/lcbq/stream"
@@ -175,12 +177,24 @@ func insist(ctx context.Context, log *slog.Logger, f func() error) error {
 		if err == nil || ctx.Err() != nil || errors.Is(err, stream.ErrPoison) || errors.Is(err, errIncomplete) {
 			return err
 		}
-		log.Error("results not written, waiting", "err", err, "retry_in", fullPause)
+		log.Error("results not written, waiting", "err", err, "retry_in", fullPause, "remedy", remedy(err))
 		select {
 		case <-time.After(fullPause):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+	}
+}
+
+// remedy says what a person may do about a folder that cannot be written.
+func remedy(err error) string {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "make room on the results folder's disk"
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		return "let lcbq write to the results folder"
+	default:
+		return "none is needed if this passes by itself"
 	}
 }
 

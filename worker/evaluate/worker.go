@@ -96,7 +96,7 @@ func (w *Worker) handle(ctx context.Context, msg worker.Message) error {
 		return err
 	}
 	scored.JudgeEnded = time.Now().UnixMilli()
-	fresh, err := w.Queue.Publish(ctx, stream.Combine, msg.Unit, scored)
+	fresh, err := worker.Publish(ctx, w.Queue, w.Log, stream.Combine, msg.Unit, scored)
 	if err == nil && !fresh {
 		w.Log.Debug("duplicate refused, the first output stays", "subject", msg.Unit.Subject(stream.Combine))
 	}

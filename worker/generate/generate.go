@@ -111,7 +111,7 @@ func (w *Worker) handle(ctx context.Context, msg worker.Message) error {
 		w.press.leave(bytes)
 	}()
 	batch.Attempts = int(min(msg.Deliveries, math.MaxInt32))
-	fresh, err := w.Queue.Publish(ctx, stream.Evaluate, msg.Unit, batch)
+	fresh, err := worker.Publish(ctx, w.Queue, w.Log, stream.Evaluate, msg.Unit, batch)
 	if err == nil && !fresh {
 		w.Log.Debug("duplicate refused, the first output stays", "subject", msg.Unit.Subject(stream.Evaluate))
 	}

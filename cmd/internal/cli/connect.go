@@ -174,7 +174,7 @@ func serve(ctx context.Context, cfg config.Server, dir string, log *slog.Logger)
 	if err := cfg.Check(); err != nil {
 		return nil, usageError{err}
 	}
-	srv, err := startServer(cfg, dir, log)
+	srv, err := startServer(cfg, dir, log) //nolint:contextcheck // the server lives until it is closed, not as long as ctx
 	if err != nil {
 		return nil, err
 	}
@@ -252,6 +252,7 @@ func declare(ctx context.Context, srv *embed.Server, cfg config.Server, log *slo
 		return nil, fmt.Errorf("open JetStream: %w", err)
 	}
 	s := &session{conn: conn, queue: queue.New(js), url: srv.URL()}
+	s.queue.StoreMax = int64(cfg.StoreMax)
 	s.queue.AckWait = time.Duration(cfg.AckWait * float64(time.Second))
 	if err := s.claim(ctx, js); err != nil {
 		conn.Close()

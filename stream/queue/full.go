@@ -1,0 +1,109 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/lcbq/lcbq/stream"
+)
+
+// shares are the hundredths of a server's disk that a stage's stream may fill. The
+// completions are stopped first, so that there is room left for their verdicts, and
+// the verdicts before there is none to mark their cells done in, which is what
+// makes room again.
+//
+// They are kept by those who publish. The server's own limit on a stream reserves
+// the bytes, and a store that is served with a smaller budget than before could
+// then not be declared again.
+var shares = map[stream.Stage]int64{stream.Evaluate: 50, stream.Combine: 40}
+
+// allotted is the key of a stream's metadata that says how many bytes it may hold.
+const allotted = "lcbq_max_bytes"
+
+// allotment returns the metadata of a stage's stream.
+func (q *Queue) allotment(stage stream.Stage) map[string]string {
+	if share := shares[stage]; share > 0 && q.StoreMax > 0 {
+		return map[string]string{allotted: strconv.FormatInt(q.StoreMax/100*share, 10)}
+	}
+	return nil
+}
+
+// sizeAge is how old a stream's known size may get. What other workers publish
+// meanwhile is the overshoot.
+const sizeAge = 500 * time.Millisecond
+
+// A size is how much a stream held, and what was added to it here since.
+type size struct {
+	at       time.Time
+	bytes    int64
+	allotted int64 // 0 for no limit
+}
+
+const fullRemedy = "it goes on when units have been judged and written to result files; for more room use a larger --store-max, or a larger disk"
+
+// room returns ErrFull if a stream may not take so many bytes more.
+func (q *Queue) room(ctx context.Context, name string, bytes int) error {
+	if name != stream.Evaluate.Stream() && name != stream.Combine.Stream() {
+		return nil
+	}
+	q.mu.Lock()
+	known, ok := q.sizes[name]
+	q.mu.Unlock()
+	fits := func() bool { return known.allotted == 0 || known.bytes+int64(bytes) <= known.allotted }
+	if !ok || time.Since(known.at) > sizeAge || !fits() {
+		s, err := q.stream(ctx, name)
+		if err != nil {
+			return err
+		}
+		info, err := s.Info(ctx)
+		if err != nil {
+			return fmt.Errorf("read stream %s: %w", name, err)
+		}
+		known = size{at: time.Now(), bytes: int64(info.State.Bytes)} //nolint:gosec // a disk's size fits
+		// A stream of another's making says nothing: the server alone limits it.
+		known.allotted, _ = strconv.ParseInt(info.Config.Metadata[allotted], 10, 64)
+	}
+	enough := fits()
+	if enough {
+		known.bytes += int64(bytes)
+	}
+	q.mu.Lock()
+	if q.sizes == nil {
+		q.sizes = make(map[string]size)
+	}
+	q.sizes[name] = known
+	q.mu.Unlock()
+	if !enough {
+		return fmt.Errorf("%w (%s holds %d MiB of the %d MiB that it may)\n%s", ErrFull, name, known.bytes>>20, known.allotted>>20, fullRemedy)
+	}
+	return nil
+}
+
+// full reports whether err says that the server has no room: its disk budget or the
+// account's is used up, or it cannot store the message. That last one's code is also
+// that of a message per subject too many, which alreadyThere sees first.
+func full(err error) bool {
+	var api *jetstream.APIError
+	if !errors.As(err, &api) {
+		return false
+	}
+	switch api.ErrorCode {
+	case codeInsufficient, codeStoreFailed, codeStorageExceeded, codeAccountExceeded:
+		return true
+	default:
+		return false
+	}
+}
+
+// The server's codes for want of room.
+const (
+	codeAccountExceeded jetstream.ErrorCode = 10002
+	codeInsufficient    jetstream.ErrorCode = 10023
+	codeStorageExceeded jetstream.ErrorCode = 10047
+	codeStoreFailed     jetstream.ErrorCode = 10077
+)
