@@ -218,3 +218,22 @@ func TestDriverWithoutCards(t *testing.T) {
 		t.Errorf("doctor: %v\n%s", err, out)
 	}
 }
+
+// TestOneEngineFails wants a sweep finished by the other engine, and an error with the reason once there is none.
+func TestOneEngineFails(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t)
+	env := f.cards(t, 2)
+	fails := vllmtest.Behaviours + "_" + cardPrefix + "1=" + vllmtest.NoModel
+	cmd := f.lcbq(t, append(env, fails, vllmtest.Pace+"=1"), f.sweep(filepath.Join(f.dir, "results"), 100)...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("run: %v", err)
+	}
+	inOrder(t, string(out), "engine is out of the run", "no restart helps", "400 samples in")
+	cmd = f.lcbq(t, append(env, fails), f.sweep(filepath.Join(f.dir, "none"), 10, "--gpus", "1")...)
+	if out, err = cmd.CombinedOutput(); err == nil || cmd.ProcessState.ExitCode() != 1 {
+		t.Errorf("run without an engine: %v, want exit status 1", err)
+	}
+	inOrder(t, string(out), "lcbq: engine of GPU 1: no restart helps", "is not a local folder", "the model is not there: check its name")
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -93,6 +94,41 @@ func TestServerRefusals(t *testing.T) {
 		}
 		if files, err := filepath.Glob(filepath.Join(results, "*")); err != nil || len(files) > 0 {
 			t.Errorf("run on %s left %v", tt.name, files)
+		}
+	}
+}
+
+// TestEndpointRefusals wants a wrong key and a model that is not served said before anything is made.
+func TestEndpointRefusals(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer right" {
+			http.Error(w, `{"error":{"message":"Incorrect API key provided"}}`, http.StatusUnauthorized)
+			return
+		}
+		fmt.Fprintln(w, `{"object":"list","data":[{"id":"tiny"},{"id":"small"}]}`)
+	}))
+	defer srv.Close()
+	results := filepath.Join(t.TempDir(), "results")
+	for _, tt := range []struct {
+		name, key, model string
+		want             []string
+	}{
+		{"a wrong key", "wrong", "tiny", []string{"status 401", "Incorrect API key", "OPENAI_API_KEY"}},
+		{"no key", "", "tiny", []string{"status 401", "OPENAI_API_KEY"}},
+		{"another model", "right", "huge", []string{`model "huge" is not served`, "served are: tiny, small"}},
+		{"no model", "right", "", []string{"no model is chosen", "--model"}},
+	} {
+		cmd := command(t, "run", "--engine", "openai", "--endpoint", srv.URL+"/v1", "--model", tt.model, "-o", results)
+		cmd.Env = append(cmd.Env, "OPENAI_API_KEY="+tt.key)
+		out, err := cmd.CombinedOutput()
+		for _, want := range tt.want {
+			if err == nil || !strings.Contains(string(out), want) {
+				t.Errorf("%s: %v, want %q in\n%s", tt.name, err, want, out)
+			}
+		}
+		if _, err := os.Stat(results); err == nil {
+			t.Errorf("%s: the results folder was made", tt.name)
 		}
 	}
 }

@@ -86,6 +86,9 @@ func (c Config) Validate() error {
 	for _, name := range []string{"--port", "--host", "--uds"} {
 		check(!c.overridden(name), "extra argument", name, "none that says where the engine listens: it is found by itself")
 	}
+	for _, name := range []string{"--served-model-name", "--api-key"} {
+		check(!c.overridden(name), "extra argument", name, "none that changes how the engine is asked: nobody else asks it")
+	}
 	if n := c.TensorParallel; n > 1 && !c.NoGPU && len(strings.Split(c.Device, ",")) != n {
 		check(false, "device", c.Device, fmt.Sprintf("%d GPUs for tensor parallel size %d", n, n))
 	}
@@ -221,6 +224,24 @@ func (c Config) overridden(name string) bool {
 	return false
 }
 
+// batch returns how many sequences the engine computes at once, by the extra arguments
+// where they say it.
+func (c Config) batch() int {
+	for i, x := range c.Extra {
+		name, value, joined := strings.Cut(x, "=")
+		if strings.ReplaceAll(name, "_", "-") != "--max-num-seqs" {
+			continue
+		}
+		if !joined && i+1 < len(c.Extra) {
+			value = c.Extra[i+1]
+		}
+		if n, err := strconv.Atoi(value); err == nil && n > 0 {
+			return n
+		}
+	}
+	return c.MaxNumSeqs
+}
+
 // environ returns the engine's environment.
 func (c Config) environ() []string {
 	env := append([]string(nil), c.Environ...)
@@ -228,6 +249,7 @@ func (c Config) environ() []string {
 		"CUDA_VISIBLE_DEVICES="+c.Device,
 		"VLLM_PORT="+strconv.Itoa(portBase+c.GPU*portStride),
 		"VLLM_NO_USAGE_STATS=1",
+		"VLLM_API_KEY=", // one that is meant for another server would lock us out
 	)
 	if c.Cache != "" {
 		env = append(env,

@@ -95,10 +95,24 @@ func TestArguments(t *testing.T) {
 
 func TestValidate(t *testing.T) {
 	t.Parallel()
-	err := Config{MemoryShare: 2, TensorParallel: 2, Device: "a", Extra: []string{"--port=80"}}.Validate()
-	for _, want := range []string{"installed vllm", `model = ""`, "share of GPU memory = 2", "device = a, want 2 GPUs", "extra argument = --port, want none"} {
+	err := Config{MemoryShare: 2, TensorParallel: 2, Device: "a", Extra: []string{"--port=80", "--served_model_name", "x"}}.Validate()
+	for _, want := range []string{"installed vllm", `model = ""`, "share of GPU memory = 2", "device = a, want 2 GPUs", "extra argument = --port, want none", "extra argument = --served-model-name, want none"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Validate = %v, want %q", err, want)
+		}
+	}
+}
+
+func TestBatch(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		extra []string
+		want  int
+	}{
+		{nil, 512}, {[]string{"--max-num-seqs=64"}, 64}, {[]string{"--x", "--max_num_seqs", "48"}, 48}, {[]string{"--max-num-seqs"}, 512}, {[]string{"--max-num-seqs", "many"}, 512},
+	} {
+		if got := (Config{Extra: tt.extra}).filled().batch(); got != tt.want {
+			t.Errorf("batch with %q = %d, want %d", tt.extra, got, tt.want)
 		}
 	}
 }
@@ -106,7 +120,7 @@ func TestValidate(t *testing.T) {
 func TestEnviron(t *testing.T) {
 	t.Parallel()
 	env := Config{GPU: 3, Device: "GPU-x", Environ: []string{"A=1", "VLLM_PORT=5"}, Cache: "/c"}.environ()
-	for _, want := range []string{"A=1", "CUDA_VISIBLE_DEVICES=GPU-x", "VLLM_PORT=21300", "VLLM_CACHE_ROOT=/c", "TRITON_CACHE_DIR=/c/triton", "VLLM_NO_USAGE_STATS=1"} {
+	for _, want := range []string{"A=1", "CUDA_VISIBLE_DEVICES=GPU-x", "VLLM_PORT=21300", "VLLM_CACHE_ROOT=/c", "TRITON_CACHE_DIR=/c/triton", "VLLM_NO_USAGE_STATS=1", "VLLM_API_KEY="} {
 		if !slices.Contains(env, want) {
 			t.Errorf("environment lacks %s", want)
 		}

@@ -76,7 +76,7 @@ func New(cfg Config) (*Engine, error) {
 		Endpoints: []string{"http://engine/v1"},
 		Dial:      e.dial,
 		Model:     cfg.Model, Name: "vllm",
-		MaxN: cfg.MaxN, InFlight: cfg.InFlight, Batch: cfg.MaxNumSeqs, Stream: cfg.Stream, Completions: cfg.Completions,
+		MaxN: cfg.MaxN, InFlight: cfg.InFlight, Batch: cfg.batch(), Stream: cfg.Stream, Completions: cfg.Completions,
 		// A restart loads the model anew; requests wait for it.
 		Patience: cfg.Ready + cfg.FreeFor + cfg.Grace,
 		Log:      cfg.Log.With("gpu", cfg.GPU),

@@ -59,7 +59,7 @@ func (e *Engine) supervise(ctx context.Context) error {
 	if err := hostproc.CheckProc(); err != nil {
 		return fmt.Errorf("%w: %w", errFinal, err)
 	}
-	dir, err := os.MkdirTemp("", dirPrefix)
+	dir, err := socketFolder()
 	if err != nil {
 		return fmt.Errorf("make folder for the socket: %w", err)
 	}
@@ -96,6 +96,16 @@ func (e *Engine) supervise(ctx context.Context) error {
 	return nil
 }
 
+// socketFolder makes a folder whose path leaves room for a socket's name.
+func socketFolder() (string, error) {
+	const longest = 107
+	parent := ""
+	if len(os.TempDir())+len("/"+dirPrefix+"1234567890/s") > longest {
+		parent = "/tmp"
+	}
+	return os.MkdirTemp(parent, dirPrefix)
+}
+
 // pause waits, and reports whether ctx is still not done.
 func pause(ctx context.Context, long time.Duration) bool {
 	t := time.NewTimer(long)
@@ -125,6 +135,9 @@ func (e *Engine) once(ctx context.Context, dir string) (served time.Duration, er
 			return 0, nil
 		}
 		return 0, err
+	}
+	if ctx.Err() != nil {
+		return 0, nil
 	}
 	log, err := openLog(e.cfg.LogFile)
 	if err != nil {

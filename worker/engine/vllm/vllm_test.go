@@ -266,3 +266,23 @@ func TestMemoryHeld(t *testing.T) {
 		t.Errorf("log: %v, want no engine started on held memory", err)
 	}
 }
+
+// TestStoppedWhileMemoryIsAwaited wants no engine started once the end has come.
+func TestStoppedWhileMemoryIsAwaited(t *testing.T) {
+	t.Parallel()
+	n := newNest(t)
+	cfg := n.config(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cfg.Free = func(context.Context) error { cancel(); return nil }
+	e, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	if err := e.Run(ctx); err != nil {
+		t.Errorf("Run = %v, want nil", err)
+	}
+	if _, err := os.Stat(cfg.LogFile); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("log: %v, want no engine started", err)
+	}
+}

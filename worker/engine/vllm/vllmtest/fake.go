@@ -30,7 +30,7 @@ const (
 
 // Variables of the fake's environment.
 const (
-	Behaviours = "FAKE"      // the behaviours
+	Behaviours = "FAKE"      // the behaviours; FAKE_<device> has those of one device alone
 	OldHelp    = "FAKE_HELP" // old: help as of a version that knows no --help=all and no sockets
 	Pace       = "FAKE_PACE" // milliseconds that one token of a sequence takes; default 0
 )
@@ -70,6 +70,10 @@ func serve(args []string) int {
 		return 0
 	}
 	behaviours, _ := os.LookupEnv(Behaviours)
+	device, _ := os.LookupEnv("CUDA_VISIBLE_DEVICES")
+	if own, ok := os.LookupEnv(Behaviours + "_" + device); ok {
+		behaviours = own
+	}
 	is := func(name string) bool { return slices.Contains(strings.Split(behaviours, ","), name) }
 	_, _ = fmt.Fprintln(os.Stderr, "INFO loading", args)
 	if is(Stubborn) {
