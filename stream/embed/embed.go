@@ -51,6 +51,9 @@ type Config struct {
 	MaxStore int64  // bytes of disk; DefaultMaxStore if 0
 	Owner    string // who runs the server, for OwnerOf
 	Log      *slog.Logger
+	// Hung, if not nil, is called when the server hangs in a fault of its own and
+	// there is room on the disk: a new process would go on, this one cannot.
+	Hung func()
 }
 
 // A Server is a running embedded NATS server. Close it.
@@ -190,7 +193,5 @@ func (s *Server) present() *server.Server {
 func (s *Server) Close() error {
 	s.quit()
 	<-s.gone
-	s.ns.Shutdown()
-	s.ns.WaitForShutdown()
-	return s.lock.Close()
+	return errors.Join(s.shutdown(), s.lock.Close())
 }

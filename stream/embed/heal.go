@@ -3,6 +3,7 @@ package embed
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -13,7 +14,9 @@ import (
 
 // A stream that could not write once, because the disk was full, takes nothing more
 // until the server starts anew, though there be room: the server cannot know what
-// of its last write is on the disk. Starting reads that.
+// of its last write is on the disk. Starting reads that. Now and then the server
+// does not get that far: nats-server 2.15 waits for itself for ever when a purge
+// meets a full disk. Then only a new process helps.
 
 const (
 	// lookEvery is the interval at which the streams are asked whether they can write.
@@ -23,7 +26,15 @@ const (
 	room = 4 << 20
 	// remindEvery is the interval at which a server that waits for room says so.
 	remindEvery = time.Minute
+	// patience is how long the server may take to say how it is, and to stop. Both
+	// take milliseconds. It is waited for twice, because a process that was stopped
+	// and goes on finds its timers run out.
+	patience = 10 * time.Second
 )
+
+// ErrHung says that the server waits for itself, and that nothing in this process
+// can end that.
+var ErrHung = errors.New("server hangs")
 
 // watch starts the server anew when a stream cannot write any more, as soon as
 // there is room, until ctx is done. Clients connect again by themselves.
@@ -37,26 +48,70 @@ func (s *Server) watch(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		health := s.ns.Healthz(&server.HealthzOptions{})
-		if health.StatusCode == http.StatusOK || ctx.Err() != nil {
+		fault := s.health()
+		if fault == nil || ctx.Err() != nil {
 			continue
 		}
-		s.cfg.Log.Error("server cannot write, it goes on when there is room; make some, or move --store-dir", "dir", s.cfg.Dir, "err", health.Error)
-		s.heal(ctx, tick.C)
+		s.cfg.Log.Error("server cannot write, it goes on when there is room; make some, or move --store-dir", "dir", s.cfg.Dir, "err", fault)
+		err := s.heal(ctx, tick.C, fault)
+		if !errors.Is(err, ErrHung) {
+			continue
+		}
+		s.cfg.Log.Error("server hangs after its disk was full", "err", err)
+		if s.cfg.Hung != nil && ctx.Err() == nil {
+			s.cfg.Hung()
+		}
+		return
 	}
 }
 
-// heal waits until the store can be written and then starts the server anew.
-func (s *Server) heal(ctx context.Context, tick <-chan time.Time) {
+// health asks the server whether its streams can write.
+func (s *Server) health() error {
+	var health *server.HealthStatus
+	if err := within(patience, func() { health = s.ns.Healthz(&server.HealthzOptions{}) }); err != nil {
+		return err
+	}
+	if health.StatusCode == http.StatusOK {
+		return nil
+	}
+	return errors.New(health.Error)
+}
+
+// within calls f and returns ErrHung if it does not return in twice the time.
+func within(patience time.Duration, f func()) error {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	for range 2 {
+		select {
+		case <-done:
+			return nil
+		case <-time.After(patience):
+		}
+	}
+	return fmt.Errorf("no answer for %v: %w", 2*patience, ErrHung)
+}
+
+// heal waits until the store can be written and then starts the server anew. It
+// returns ErrHung if the server cannot be stopped.
+func (s *Server) heal(ctx context.Context, tick <-chan time.Time, fault error) error {
 	said := time.Now()
 	for {
 		err := probe(s.cfg.Dir)
+		if err == nil && errors.Is(fault, ErrHung) {
+			return fault
+		}
 		if err == nil {
 			err = s.restart()
 		}
 		if err == nil {
 			s.cfg.Log.Info("server can write again")
-			return
+			return nil
+		}
+		if errors.Is(err, ErrHung) {
+			return err
 		}
 		if time.Since(said) > remindEvery {
 			s.cfg.Log.Error("server still cannot write", "dir", s.cfg.Dir, "err", err)
@@ -65,7 +120,7 @@ func (s *Server) heal(ctx context.Context, tick <-chan time.Time) {
 		select {
 		case <-tick:
 		case <-ctx.Done():
-			return
+			return ctx.Err()
 		}
 	}
 }
@@ -82,8 +137,9 @@ func probe(dir string) error {
 }
 
 func (s *Server) restart() error {
-	s.ns.Shutdown() // a second time does nothing
-	s.ns.WaitForShutdown()
+	if err := s.shutdown(); err != nil {
+		return err
+	}
 	ns, err := start(s.cfg)
 	if err != nil {
 		return err
@@ -91,5 +147,18 @@ func (s *Server) restart() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ns = ns
+	return nil
+}
+
+// shutdown stops the server and waits until its files are closed. A second time it
+// does nothing.
+func (s *Server) shutdown() error {
+	err := within(patience, func() {
+		s.ns.Shutdown()
+		s.ns.WaitForShutdown()
+	})
+	if err != nil {
+		return fmt.Errorf("stop server: %w", err)
+	}
 	return nil
 }

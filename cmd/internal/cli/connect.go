@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"os"
 	"path/filepath"
 	"strconv"
 	"syscall"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sys/unix"
 
 	"github.com/lcbq/lcbq/config"
 	"github.com/lcbq/lcbq/stream/embed"
@@ -217,7 +219,7 @@ func startServer(cfg config.Server, dir string, log *slog.Logger) (*embed.Server
 	if self, err := process.Self(); err == nil {
 		owner = self.String() // for lcbq stop
 	}
-	ec := embed.Config{Owner: owner, Dir: dir, Host: addr, Port: port, MaxStore: int64(cfg.StoreMax), Log: log}
+	ec := embed.Config{Owner: owner, Dir: dir, Host: addr, Port: port, MaxStore: int64(cfg.StoreMax), Log: log, Hung: func() { beginAnew(log) }}
 	srv, err := embed.Start(ec)
 	if auto && errors.Is(err, embed.ErrPortInUse) {
 		log.Info("port 4222 is taken, using a free one")
@@ -225,6 +227,15 @@ func startServer(cfg config.Server, dir string, log *slog.Logger) (*embed.Server
 		srv, err = embed.Start(ec)
 	}
 	return srv, withServerRemedy(err)
+}
+
+// beginAnew replaces this process by a new one with the same command line, which
+// resumes as after a kill -9. It returns only if that is not possible.
+func beginAnew(log *slog.Logger) {
+	log.Error("starting this process anew")
+	if err := unix.Exec("/proc/self/exe", os.Args, os.Environ()); err != nil {
+		log.Error("process not started anew; kill it and start it again", "err", err)
+	}
 }
 
 // withServerRemedy adds what to do to the errors of a server's start.
