@@ -89,6 +89,9 @@ func TestChaos(t *testing.T) {
 		t.Logf("%s: %d lives, ended %v", m.name, m.lives, m.ended)
 		m.mu.Unlock()
 	}
+	for _, life := range f.byThemselves() {
+		t.Errorf("ended by itself: %s", life)
+	}
 	f.end()
 	compareFolders(t, whole, broken)
 	out, err := command(t, "verify", broken).CombinedOutput()

@@ -53,6 +53,9 @@ type member struct {
 	felled bool           // the present life is ended by a fault
 }
 
+// byFault is how a life ended that a fault ended.
+const byFault = "by a fault"
+
 // lastLines is how much of a log is shown of a member that failed.
 const lastLines = 12
 
@@ -95,7 +98,7 @@ func (f *fleet) work(name string, args ...string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	p.Target(f.addr)
-	f.workers = append(f.workers, f.start(name, p, append(args, "--nats", p.URL())...))
+	f.workers = append(f.workers, f.start(name, p, append(args, "--wait", "--nats", p.URL())...))
 }
 
 func (f *fleet) start(name string, p *streamtest.Proxy, args ...string) *member {
@@ -127,7 +130,7 @@ func (m *member) live() {
 		how := m.once()
 		m.mu.Lock()
 		if m.felled {
-			how = "by a fault"
+			how = byFault
 		}
 		if m.fleet.ctx.Err() == nil {
 			m.ended[how]++
@@ -242,6 +245,22 @@ func (m *member) signal(s syscall.Signal) *os.Process {
 	}
 	m.felled = m.felled || s == syscall.SIGKILL || s == syscall.SIGTERM
 	return m.cmd.Process
+}
+
+// byThemselves returns the workers' lives that no fault ended: each is a worker that
+// somebody would have to start again. A server may refuse to start on a full disk.
+func (f *fleet) byThemselves() []string {
+	var out []string
+	for _, m := range f.workers {
+		m.mu.Lock()
+		for how, n := range m.ended {
+			if how != byFault {
+				out = append(out, fmt.Sprintf("%s, %d times: %s", m.name, n, how))
+			}
+		}
+		m.mu.Unlock()
+	}
+	return out
 }
 
 // heard returns how often the members wrote a line with the message.
