@@ -209,3 +209,27 @@ func TestPaceIsTheUnionOfIntervals(t *testing.T) {
 		})
 	}
 }
+
+// TestClosed: it is called once the summary is there, and not for a part of a run.
+func TestClosed(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, 2, 12, 100)
+	w := b.worker()
+	told := make(chan error, 10)
+	w.Closed = func(_ context.Context, dir string) {
+		_, err := result.ReadRunSummary(dir)
+		told <- err
+	}
+	b.publish(t, b.tasks(0, 100)...)
+	b.start(t, w)
+	b.waitCell(t, b.cell(0, 100), 12)
+	select {
+	case err := <-told:
+		t.Fatalf("told of a run that lacks a cell: %v", err)
+	default:
+	}
+	b.publish(t, b.tasks(1, 100)...)
+	if err := <-told; err != nil {
+		t.Errorf("told before the summary was there: %v", err)
+	}
+}

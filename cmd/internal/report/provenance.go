@@ -92,11 +92,11 @@ func (r *Report) machinery(add func(name, value string)) {
 		Packages map[string]string `json:"packages"`
 	}
 	if json.Unmarshal(p.Environment, &env) == nil && env.Python != "" { // one of another lcbq says nothing here
-		text := "Python " + env.Python
+		parts := []string{"Python " + env.Python}
 		for _, name := range slices.Sorted(maps.Keys(env.Packages)) {
-			text += ", " + name + " " + env.Packages[name]
+			parts = append(parts, name+" "+env.Packages[name])
 		}
-		add("Programs run on", text)
+		add("Programs run on", strings.Join(parts, ", "))
 	}
 	for _, s := range p.Stages {
 		text := fmt.Sprintf("%.1f samples/s over %s", s.SamplesPerSecond, took(s.Seconds))

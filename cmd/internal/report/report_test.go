@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"golang.org/x/net/html"
 
@@ -274,11 +275,16 @@ func unpack(t *testing.T, b []byte, id string) []map[string]any {
 func TestSamplesAreCarried(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x = 1 # ü\n", 2000)
+	const prose = "There is no program here."
 	dir := write(t, &reporttest.Sweep{Questions: 2, Temperatures: []float64{0.2, 0.6}, N: 50, Alter: func(_ int, _ float64, s *result.Sample) {
 		if s.Index == 0 {
-			s.Code, s.Verdict, s.Passed, s.Test, s.ErrorCode = long, result.Passed, true, nil, nil
+			s.Code, s.Verdict, s.Passed, s.Test, s.ErrorCode = "#######"+long, result.Passed, true, nil, nil
+		}
+		if s.Verdict == result.NoCode {
+			s.Completion = prose
 		}
 	}})
+	long = "#######" + long // the cut falls into the middle of a character
 	b := page(t, open(t, dir, report.Options{Samples: 5}))
 	cells := unpack(t, b, "s1")
 	if len(cells) != 2 {
@@ -294,8 +300,11 @@ func TestSamplesAreCarried(t *testing.T) {
 			t.Fatalf("sample %v", samples[0])
 		}
 		program, ok := first["c"].(string)
-		if gone, _ := first["u"].(float64); !ok || first["i"] != 0.0 || len(program)+int(gone) != len(long) || !strings.HasPrefix(long, program) || gone == 0 {
+		if gone, _ := first["u"].(float64); !ok || first["i"] != 0.0 || len(program)+int(gone) != len(long) || !strings.HasPrefix(long, program) || gone == 0 || !utf8.ValidString(program) || strings.Contains(program, "\ufffd") {
 			t.Errorf("program of %d bytes, %v not shown, want %d in all", len(program), first["u"], len(long))
+		}
+		if !slices.ContainsFunc(samples, func(s any) bool { m, _ := s.(map[string]any); return m["c"] == prose && m["r"] == true }) {
+			t.Errorf("no completion without a program among %v", samples)
 		}
 	}
 }
@@ -402,6 +411,11 @@ func TestFacts(t *testing.T) {
 			t.Errorf("facts lack %v: %v", want, facts)
 		}
 	}
+	for _, f := range facts {
+		if slices.Contains([]string{"Results", "Duration s", "Samples", "Judging · mode", "Analysis", "Stages"}, f.Name) {
+			t.Errorf("%s is told twice, or is no fact: %s", f.Name, f.Value)
+		}
+	}
 }
 
 // TestMissingCellsAreMissing, not zeros.
@@ -422,6 +436,9 @@ func TestMissingCells(t *testing.T) {
 		t.Errorf("%d questions at the temperature where one is missing, want 5", n)
 	}
 	text := visible(t, page(t, r))
+	if n := strings.Count(strings.Join(r.Remarks(), "\n"), "1 of 18 cells are missing"); n != 1 || len(r.Remarks()) > 3 {
+		t.Errorf("remarks %q", r.Remarks())
+	}
 	for _, want := range []string{"1 of 18 cells are missing", "no samples", "–"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page does not say %q", want)

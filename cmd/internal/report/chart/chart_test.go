@@ -229,6 +229,15 @@ func TestPanels(t *testing.T) {
 		if want := rows*200 + (rows-1)*11; d.H != want {
 			t.Errorf("height %v at width %v, want %v for %v rows", d.H, width, want, rows)
 		}
+		columns := make(map[float64]bool)
+		for _, s := range d.shapes {
+			if s.text == "pass@k" {
+				columns[s.points[0].X] = true
+			}
+		}
+		if float64(len(columns))*rows != 4 {
+			t.Errorf("%d columns in %v rows at width %v: 4 panels leave a gap", len(columns), rows, width)
+		}
 		for _, s := range d.shapes {
 			for _, q := range s.points {
 				if q.X < 0 || q.X > width {

@@ -87,12 +87,12 @@ func (p *picker) plain(ctx context.Context, f *os.File, limit int64) error {
 	}
 	size := info.Size()
 	if size <= limit {
-		return p.lines(ctx, f, size, false)
+		return p.lines(ctx, f, size)
 	}
 	each := limit / windows
 	for i := range int64(windows) {
 		from := i * (size - each) / (windows - 1)
-		if err := p.lines(ctx, io.NewSectionReader(f, from, size-from), each, from > 0); err != nil {
+		if err := p.lines(ctx, io.NewSectionReader(f, from, size-from), each); err != nil {
 			return err
 		}
 	}
@@ -105,13 +105,14 @@ func (p *picker) compressed(ctx context.Context, f *os.File, limit int64) error 
 		return err
 	}
 	defer d.Close()
-	return p.lines(ctx, d, limit, false)
+	return p.lines(ctx, d, limit)
 }
 
 // lines looks at the samples in the first n bytes of r, which are one a line, and
-// finishes the one that spans the end. In the middle of a file the first piece is
-// part of a line. A file that ends within a sample is looked at up to there.
-func (p *picker) lines(ctx context.Context, r io.Reader, n int64, within bool) error {
+// finishes the one that spans the end. What it finds before the first end of a
+// line, or after the last one, may be part of a sample; look knows one by its
+// ends. A file that ends within a sample is looked at up to there.
+func (p *picker) lines(ctx context.Context, r io.Reader, n int64) error {
 	in := bufio.NewReaderSize(r, 256<<10)
 	for read := int64(0); read < n; {
 		p.line = p.line[:0]
@@ -132,8 +133,7 @@ func (p *picker) lines(ctx context.Context, r io.Reader, n int64, within bool) e
 			}
 			break
 		}
-		if within || long {
-			within = false
+		if long {
 			continue
 		}
 		if p.looked%256 == 0 && ctx.Err() != nil {
