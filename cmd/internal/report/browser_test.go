@@ -222,11 +222,12 @@ func TestHostileProgramsAreText(t *testing.T) {
 func TestNothingOverflows(t *testing.T) {
 	t.Parallel()
 	for name, html := range map[string][]byte{"small": pageOf(t, write(t, small())), "hostile": pageOf(t, evil(t))} {
+		x := show(t, html, 1280)
+		x.script(t, `document.querySelectorAll("details").forEach((d) => { d.open = true; })`)
+		x.script(t, `document.getElementById("samples").scrollIntoView()`)
+		x.until(t, `document.querySelectorAll("#list article").length > 0`)
 		for _, width := range []int64{320, 390, 768, 1280} {
-			x := show(t, html, width)
-			x.script(t, `document.querySelectorAll("details").forEach((d) => { d.open = true; })`)
-			x.script(t, `document.getElementById("samples").scrollIntoView()`)
-			x.until(t, `document.querySelectorAll("#list article").length > 0`)
+			x.do(t, chromedp.EmulateViewport(width, 900))
 			if got := value[int64](t, x, `document.documentElement.scrollWidth`); got > width {
 				t.Errorf("%s: the page is %d wide in a window of %d", name, got, width)
 			}
@@ -238,8 +239,8 @@ func TestNothingOverflows(t *testing.T) {
 			if name == "small" && len(out) > 0 {
 				t.Errorf("at %d: text beyond its chart: %q", width, out)
 			}
-			x.quiet(t)
 		}
+		x.quiet(t)
 	}
 }
 

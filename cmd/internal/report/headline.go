@@ -115,7 +115,7 @@ func (r *Report) bestTile(k int) *bestTile {
 	} else if best.Value > 0 {
 		t.More = "best at T = " + temperature(at)
 		if b := r.BestAt(k); b != nil && len(b.Like) > 1 {
-			t.More = "T " + r.Set(b.Like) + " not distinguishable"
+			t.More = "at T = " + temperature(at) + ", not distinguishable from " + r.Set(b.Like)
 		}
 	}
 	if best.Population != nil {

@@ -164,6 +164,7 @@ if (map) {
   map.addEventListener("focusin", (e) => {
     const td = e.target.closest("tbody td");
     if (!td) return;
+    td.setAttribute("aria-label", td.dataset.tip);
     const box = td.getBoundingClientRect();
     show(td.dataset.tip, box.left, box.bottom - 10);
   });
@@ -182,9 +183,4 @@ if (map) {
     next.focus();
   });
 }
-
-// A printed page has its tables open.
-let opened = [];
-addEventListener("beforeprint", () => { opened = $$("details:not([open])"); for (const d of opened) d.open = true; });
-addEventListener("afterprint", () => { for (const d of opened) d.open = false; });
 })();

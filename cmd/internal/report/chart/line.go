@@ -22,6 +22,7 @@ type Span struct {
 // A Track is one line of a chart, in the order in which they are painted.
 type Track struct {
 	Name   string // shown at its end; "" for none
+	Tip    string // shown to who points at it; Name if ""
 	Ink    Ink
 	Mark   Mark
 	Marks  bool // a mark at each value
@@ -117,7 +118,7 @@ func (s Track) draw(f *field) {
 	dashed := s.Faint
 	flush := func() {
 		if len(run) > 1 {
-			f.d.add(shape{kind: kindLine, ink: s.ink(), width: width, dashed: dashed, points: run, tip: s.Name})
+			f.d.add(shape{kind: kindLine, ink: s.ink(), width: width, dashed: dashed, points: run, tip: cmp.Or(s.Tip, s.Name)})
 		}
 	}
 	for i, v := range s.Values {

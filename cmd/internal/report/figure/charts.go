@@ -152,7 +152,7 @@ func (s *Source) overK() Figure {
 		if len(all) > 1 {
 			shareOf = float64(i) / float64(len(all)-1)
 		}
-		track := chart.Track{Ink: chart.Ramp(shareOf)}
+		track := chart.Track{Ink: chart.Ramp(shareOf), Tip: "T = " + Temperature(t.Temperature)}
 		if named := s.namedCurve(i); named {
 			track.Name, track.Thick = "T "+Temperature(t.Temperature), true
 		}
