@@ -48,6 +48,17 @@ const publishers = 32
 // left alone. A run that was cancelled is brought back. It returns ErrConflict if the id belongs to a run with other
 // problems, model or judge.
 func (s Sweeper) Submit(ctx context.Context, want *store.Manifest, rows Rows) (Submission, error) {
+	sub, err := s.Define(ctx, want, rows)
+	if err != nil {
+		return Submission{}, err
+	}
+	err = s.Publish(ctx, &sub)
+	return sub, err
+}
+
+// Define is the part of Submit before the first unit is published: workers can
+// serve the run from then on.
+func (s Sweeper) Define(ctx context.Context, want *store.Manifest, rows Rows) (Submission, error) {
 	var sub Submission
 	for {
 		m, rev, err := s.Store.Run(ctx, want.ID)
@@ -91,18 +102,30 @@ func (s Sweeper) Submit(ctx context.Context, want *store.Manifest, rows Rows) (S
 			return Submission{}, err
 		}
 	}
+	return sub, nil
+}
+
+// Publish is the other part of Submit: it publishes what is missing of a run that
+// was defined, and may be called again after a crash.
+func (s Sweeper) Publish(ctx context.Context, sub *Submission) error {
+	if sub.Manifest.Published {
+		return nil
+	}
 	var err error
 	if sub.Units, err = s.publish(ctx, sub.Manifest, !sub.New); err != nil {
-		return Submission{}, err
+		return err
 	}
-	sub.Manifest, err = s.Store.UpdateRun(ctx, want.ID, func(m *store.Manifest) bool {
+	m, err := s.Store.UpdateRun(ctx, sub.Manifest.ID, func(m *store.Manifest) bool {
 		if m.Cancelled != 0 {
 			return false
 		}
 		m.Published = true
 		return true
 	})
-	return sub, err
+	if err == nil {
+		sub.Manifest = m
+	}
+	return err
 }
 
 // conflict compares what cannot change in the life of a run.

@@ -116,12 +116,12 @@ func (p *pipeline) prepare(ctx context.Context) error {
 // operate submits the run and works on it. The crews stop in the order of the
 // stages, so that what one has finished the next still takes.
 func (p *pipeline) operate(ctx context.Context) error {
-	sub, err := p.host.sweeper().Submit(ctx, p.def.manifest, p.def.row)
+	sub, err := p.host.sweeper().Define(ctx, p.def.manifest, p.def.row)
 	if err != nil {
 		return err
 	}
 	m := sub.Manifest
-	p.log.Info("run submitted", "run", m.ID, "new", sub.New, "units", sub.Units, "samples", m.Samples(), "url", p.host.url,
+	p.log.Info("run submitted", "run", m.ID, "new", sub.New, "units", m.Units(), "samples", m.Samples(), "url", p.host.url,
 		"sandbox_level", p.grader.Host().Level().String(), "judge", m.Judge.Mode, "slots", p.slots)
 	if m.Paused != 0 {
 		p.log.Warn("the run is paused: nothing is handed out until 'lcbq resume'", "run", m.ID, "nats", p.host.url)
@@ -140,6 +140,18 @@ func (p *pipeline) operate(ctx context.Context) error {
 	}
 	failed := make(chan error, 1)
 	crews := []*crew{
+		// Beside the others: the last of a large run's units is published minutes
+		// after the first could be generated.
+		launch(ctx, failed, func(ctx context.Context) error {
+			err := p.host.sweeper().Publish(ctx, &sub)
+			if ctx.Err() != nil {
+				return nil //nolint:nilerr // interrupted, as asked; the next start publishes the rest
+			}
+			if err == nil {
+				p.log.Info("units published", "units", sub.Units)
+			}
+			return err
+		}),
 		launch(ctx, failed, p.generators(m.UnitSize)),
 		launch(ctx, failed, func(ctx context.Context) error {
 			return runEvaluator(ctx, p.host.session, p.runs, p.grader, p.slots, p.pulses.evaluate, evalLog)
