@@ -44,27 +44,38 @@ func (r *Report) Facts() []Fact {
 		}
 		add("Problem set", set)
 		add("Digest of the set", p.Digest)
-		add("Prompt", s.Sampling.Prompt)
 		add("Code taken from a completion", s.Sampling.Extract)
-		m := s.Sampling
-		add("Sampling", fmt.Sprintf("top_p %v, top_k %d, min_p %v, at most %s tokens, seed %d", m.TopP, m.TopK, m.MinP, figure.Count(m.MaxTokens), m.Seed))
+		// What a run asks for is not what recorded or simulated samples were made with.
+		if m := s.Sampling; g.Engine != "replay" && !g.Simulated {
+			add("Prompt", m.Prompt)
+			add("Sampling", fmt.Sprintf("top_p %v, top_k %d, min_p %v, at most %s tokens, seed %d", m.TopP, m.TopK, m.MinP, figure.Count(m.MaxTokens), m.Seed))
+		}
 	}
 	add("Judge", g.Judge)
 	add("Judging environment", g.Fingerprint)
 	if s := r.Run; s != nil {
 		j := s.Judging
-		add("Limits of a program", fmt.Sprintf("%v s CPU a test, %s memory, %s output a test", j.TimeLimit, size(j.MemoryLimit), size(j.OutputLimit)))
+		if j.TimeLimit > 0 {
+			add("Limits of a program", fmt.Sprintf("%v s CPU a test, %s memory, %s output a test", j.TimeLimit, size(j.MemoryLimit), size(j.OutputLimit)))
+		}
 		add("Started", when(s.Started))
 		add("Finished", when(s.Finished))
 		if s.DurationSeconds > 0 {
 			add("Duration", took(s.DurationSeconds))
-			add("Pace", fmt.Sprintf("%.1f samples/s, %s tokens/s, over the whole duration", s.Throughput.SamplesPerSecond, figure.Count(int(s.Throughput.TokensPerSecond))))
+			pace := fmt.Sprintf("%.1f samples/s", s.Throughput.SamplesPerSecond)
+			if s.Throughput.TokensPerSecond > 0 {
+				pace += fmt.Sprintf(", %s tokens/s", figure.Count(int(s.Throughput.TokensPerSecond)))
+			}
+			add("Pace", pace+" over the whole duration")
 		}
 		if s.Throughput.Tokens > 0 {
 			add("Completion tokens", figure.Count(s.Throughput.Tokens))
 		}
 		if s.Throughput.JudgeCPU > 0 {
 			add("CPU time of judging", took(s.Throughput.JudgeCPU))
+		}
+		if s.UnitSize > 0 {
+			add("Samples a unit", figure.Count(s.UnitSize))
 		}
 		r.machinery(add)
 		add("Defined by", "lcbq "+s.LCBQ)
@@ -134,7 +145,7 @@ func card(g store.GPU) string {
 // charts tell.
 var told = []string{
 	"run", "engine", "model", "simulated", "judge", "fingerprint", "questions", "n", "temperatures", "samples", "passed", "unscored", "results",
-	"started", "finished", "duration_s", "lcbq", "problems", "sampling", "judging", "throughput", "incomplete", "analysis",
+	"started", "finished", "duration_s", "lcbq", "problems", "sampling", "judging", "throughput", "incomplete", "analysis", "unit_size", "provenance",
 	"engine_version", "engine_args", "engine_restarts", "gpus", "gpu_idle_share", "sandbox_level", "environment", "stages", "dead_units",
 }
 

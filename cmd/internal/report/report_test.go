@@ -412,13 +412,54 @@ func TestFacts(t *testing.T) {
 		}
 	}
 	for _, f := range facts {
+		if slices.Contains([]string{"Sampling", "Prompt", "Limits of a program", "Samples a unit"}, f.Name) {
+			t.Errorf("%s is told of a simulation that does not know it: %s", f.Name, f.Value)
+		}
 		if slices.Contains([]string{"Results", "Duration s", "Samples", "Judging · mode", "Analysis", "Stages"}, f.Name) {
 			t.Errorf("%s is told twice, or is no fact: %s", f.Name, f.Value)
 		}
 	}
 }
 
-// TestMissingCellsAreMissing, not zeros.
+// TestFactsOfAModel: the settings that made the samples are told.
+func TestFactsOfAModel(t *testing.T) {
+	t.Parallel()
+	dir := write(t, small())
+	for q := range 6 {
+		s, err := result.ReadSummary(dir, q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Engine, s.Model, s.Simulated = "openai", "m", false
+		if err := result.WriteSummary(dir, s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var raw map[string]any
+	if err := json.Unmarshal(read(t, result.RunSummaryPath(dir)), &raw); err != nil {
+		t.Fatal(err)
+	}
+	raw["engine"], raw["model"], raw["simulated"] = "openai", "m", false
+	raw["sampling"] = map[string]any{"top_p": 0.95, "top_k": 20, "max_tokens": 2000, "seed": 3, "prompt_style": "lcb"}
+	raw["judging"] = map[string]any{"time_limit_s": 6, "memory_limit": 4 << 30, "output_limit": 16 << 20}
+	if err := result.WriteJSONAtomic(result.RunSummaryPath(dir), raw); err != nil {
+		t.Fatal(err)
+	}
+	r := open(t, dir, report.Options{})
+	for _, want := range []report.Fact{
+		{"Model", "m"}, {"Engine", "openai"}, {"Prompt", "lcb"}, {"Sampling", "top_p 0.95, top_k 20, min_p 0, at most 2,000 tokens, seed 3"},
+		{"Limits of a program", "6 s CPU a test, 4 GiB memory, 16 MiB output a test"},
+	} {
+		if !slices.Contains(r.Facts(), want) {
+			t.Errorf("facts lack %v: %v", want, r.Facts())
+		}
+	}
+	if r.Title() != "m on LiveCodeBench" || r.Simulated || bytes.Contains(page(t, r), []byte("SIMULATED")) {
+		t.Errorf("a model is taken for a simulation: %q", r.Title())
+	}
+}
+
+// TestMissingCells: they are missing, not zeros.
 func TestMissingCells(t *testing.T) {
 	t.Parallel()
 	dir := write(t, small())
