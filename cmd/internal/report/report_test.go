@@ -447,7 +447,10 @@ func TestFactsOfAModel(t *testing.T) {
 	}
 	r := open(t, dir, report.Options{})
 	for _, want := range []report.Fact{
-		{"Model", "m"}, {"Engine", "openai"}, {"Prompt", "lcb"}, {"Sampling", "top_p 0.95, top_k 20, min_p 0, at most 2,000 tokens, seed 3"},
+		{"Model", "m"},
+		{"Engine", "openai"},
+		{"Prompt", "lcb"},
+		{"Sampling", "top_p 0.95, top_k 20, min_p 0, at most 2,000 tokens, seed 3"},
 		{"Limits of a program", "6 s CPU a test, 4 GiB memory, 16 MiB output a test"},
 	} {
 		if !slices.Contains(r.Facts(), want) {
