@@ -18,7 +18,8 @@ import (
 )
 
 // ErrDrained is the cancellation cause that a handler sees when the grace period
-// ended before it did. Its unit goes back at once, to a worker that stays.
+// ended before it did. Its unit goes back at once, to a worker that stays; so does one
+// whose handler returns it, because it had not begun when the end came.
 var ErrDrained = errors.New("shutdown grace period over")
 
 // ErrUnfit marks a worker that must not serve the unit it was given, nor any
@@ -180,7 +181,7 @@ func (l *Loop) settle(ctx context.Context, log *slog.Logger, msg jetstream.Msg, 
 	case errors.Is(err, ErrUnfit):
 		serr = msg.Nak()
 		l.stop(err)
-	case ctx.Err() != nil:
+	case ctx.Err() != nil, errors.Is(err, ErrDrained):
 		log.Info("unit given back", "err", err)
 		serr = msg.Nak() // at once: others are waiting for work
 	case errors.Is(err, stream.ErrPoison), errors.Is(err, queue.ErrTooLarge), m.Deliveries >= queue.MaxDeliver:

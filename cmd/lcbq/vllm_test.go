@@ -220,13 +220,19 @@ func TestStop(t *testing.T) {
 	f := newFarm(t)
 	env := append(f.cards(t, 2), vllmtest.Pace+"=4", vllmtest.Behaviours+"="+vllmtest.Forks)
 	dir := filepath.Join(f.dir, "results")
-	cmd := f.lcbq(t, env, f.sweep(dir, 2000)...)
+	cmd := f.lcbq(t, env, f.sweep(dir, 600)...)
 	log := f.start(t, cmd)
 	waitForFile(t, filepath.Join(dir, "logs", "generate1.log"))
 	until(t, "both engines generate", func() bool {
 		out, err := f.lcbq(t, env, "--json", "status", "--nats", urlOf(log)).Output()
 		return err == nil && strings.Count(string(out), `"phase": "serving"`) == 2 && strings.Contains(string(out), `"samples": 10`)
 	}, log)
+	shown, err := f.lcbq(t, env, "status", "--nats", urlOf(log)).Output()
+	for _, want := range []string{"engine serving, version 0.99", "GPU 1 Simulated H100  100% busy", "75.7 of 79.6 GiB  200 W  40 C  process ", "(ours, 75.2 GiB)", "on their way to the queue"} {
+		if err != nil || !strings.Contains(string(shown), want) {
+			t.Errorf("status: %v, want %q in\n%s", err, want, shown)
+		}
+	}
 	stop := f.lcbq(t, env, "stop", "-o", dir)
 	out, err := stop.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "1 processes stopped") || !strings.Contains(string(out), "GPU 1: 0.5 of 79.6 GiB in use") {
@@ -242,7 +248,13 @@ func TestStop(t *testing.T) {
 	if out, err := f.lcbq(t, env, "stop", "-o", dir).CombinedOutput(); err == nil || !strings.Contains(string(out), "no server runs") {
 		t.Errorf("a second stop: %v\n%s", err, out)
 	}
-	f.finish(t, env[:3], dir, 2000)
+	for i := range 2 { // nothing was lost on the way
+		text, err := os.ReadFile(filepath.Join(dir, "logs", fmt.Sprintf("generate%d.log", i)))
+		if err != nil || strings.Contains(string(text), "unit failed") || !strings.Contains(string(text), "unit given back") {
+			t.Errorf("generate%d.log, %v, speaks of units that failed, or of none given back:\n%s", i, err, text)
+		}
+	}
+	f.finish(t, env[:3], dir, 600)
 }
 
 // urlOf returns the server's address as a run has said it.
@@ -309,7 +321,7 @@ func TestStopSeparateProcesses(t *testing.T) {
 	log := f.start(t, server)
 	log.await(t, `"msg":"serving"`)
 	url := urlOf(log)
-	submit := append([]string{"submit", "--nats", url}, f.sweep(dir, 2000)[3:]...)
+	submit := append([]string{"submit", "--nats", url}, f.sweep(dir, 600)[3:]...)
 	if out, err := f.lcbq(t, nil, submit...).CombinedOutput(); err != nil {
 		t.Fatalf("submit: %v\n%s", err, out)
 	}

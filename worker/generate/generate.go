@@ -37,7 +37,8 @@ type Worker struct {
 	Log     *slog.Logger
 
 	prompts prompts
-	turns   chan struct{} // a place for each unit being generated
+	turns   chan struct{}   // a place for each unit being generated
+	drains  <-chan struct{} // closed when units that had no turn yet are to go back
 	press   press
 }
 
@@ -49,7 +50,7 @@ func ahead(slots int) int { return 1 + slots/2 }
 // back. It returns as worker.Loop.Run does.
 func (w *Worker) Run(ctx context.Context) error {
 	w.prompts.store = w.Store
-	w.turns = make(chan struct{}, w.Slots)
+	w.turns, w.drains = make(chan struct{}, w.Slots), ctx.Done()
 	if w.press.most = w.Backlog; w.press.most == 0 {
 		w.press.most = defaultBacklog
 	}
@@ -126,9 +127,9 @@ func (w *Worker) turn(ctx context.Context, m *store.Manifest, q store.Question, 
 	select {
 	case w.turns <- struct{}{}:
 		w.Pulse.Ready.Add(-1)
-	case <-ctx.Done():
+	case <-w.drains:
 		w.Pulse.Ready.Add(-1)
-		return nil, context.Cause(ctx)
+		return nil, fmt.Errorf("wait for a turn: %w", worker.ErrDrained)
 	}
 	defer func() { <-w.turns }()
 	batch, err := w.generate(ctx, m, q, task, prompt)

@@ -44,6 +44,50 @@ func behind(t *testing.T, env *streamtest.Env, p *streamtest.Proxy, e engine.Eng
 	return w
 }
 
+// TestReadyUnitsGoBack wants a worker that is told to stop to finish what it generates, and to give back at
+// once what had no turn yet.
+func TestReadyUnitsGoBack(t *testing.T) {
+	t.Parallel()
+	env := streamtest.New(t)
+	submit(t, env, nil) // four units
+	release := make(chan struct{})
+	e := &fake{answer: func(_ int, r engine.Request) ([]engine.Completion, error) {
+		<-release
+		return texts(r.N), nil
+	}}
+	w := newWorker(env, e)
+	ctx, cancel := context.WithCancel(t.Context())
+	ran := make(chan error, 1)
+	go func() { ran <- w.Run(ctx) }()
+	streamtest.WaitFor(t, "two units are generated and two are ready", func(context.Context) (bool, error) {
+		return len(e.requests()) == 2 && w.Pulse.Ready.Load() == 2, nil
+	})
+	cancel()
+	c, err := env.Queue.Consumer(t.Context(), stream.Generate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // long before the server's ack wait, and before the others are done
+		if _, err := c.Next(jetstream.FetchMaxWait(queue.AckWait / 4)); err != nil {
+			t.Errorf("unit that had no turn: %v", err)
+		}
+	}
+	close(release)
+	if err := <-ran; err != nil {
+		t.Errorf("Run = %v, want nil", err)
+	}
+	streamtest.WaitFor(t, "the other two have left GENERATE", func(ctx context.Context) (bool, error) {
+		lag, err := env.Queue.Lag(ctx, stream.Generate)
+		return lag.Stored == 2, err
+	})
+	if n := len(e.requests()); n != 2 || len(dead(t, env)) != 0 {
+		t.Errorf("the engine was asked %d times, %d units are dead; want 2 and none", n, len(dead(t, env)))
+	}
+	if units := w.Pulse.Units(); units != 2 {
+		t.Errorf("%d units done, want 2", units)
+	}
+}
+
 // TestPublishingHoldsNothingUp wants the engine asked for the next units while the queue does not answer,
 // and kept waiting once more than the bound is on its way.
 func TestPublishingHoldsNothingUp(t *testing.T) {
