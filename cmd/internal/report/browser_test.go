@@ -21,15 +21,6 @@ import (
 	"github.com/lcbq/lcbq/cmd/internal/report"
 )
 
-func read(tb testing.TB, path string) []byte {
-	tb.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return b
-}
-
 func del(t *testing.T, path string) {
 	t.Helper()
 	if err := os.Remove(path); err != nil {

@@ -111,11 +111,11 @@ func (r *Report) bestTile(k int) *bestTile {
 		t.Value, t.More = "<"+figure.Percent(best.Sampling.High), "none passed"
 	}
 	if len(r.Analysis.Temperatures) == 1 {
-		t.More = "T = " + temperature(at)
+		t.More = "T = " + figure.Temperature(at)
 	} else if best.Value > 0 {
-		t.More = "best at T = " + temperature(at)
+		t.More = "best at T = " + figure.Temperature(at)
 		if b := r.BestAt(k); b != nil && len(b.Like) > 1 {
-			t.More = "at T = " + temperature(at) + ", not distinguishable from " + r.Set(b.Like)
+			t.More = "at T = " + figure.Temperature(at) + ", not distinguishable from " + r.Set(b.Like)
 		}
 	}
 	if best.Population != nil {

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/lcbq/lcbq/cmd/internal/report/chart"
+	"github.com/lcbq/lcbq/cmd/internal/report/fact"
 	"github.com/lcbq/lcbq/cmd/internal/report/figure"
 	"github.com/lcbq/lcbq/cmd/internal/report/folder"
 	"github.com/lcbq/lcbq/worker/score/curve"
@@ -42,7 +43,7 @@ type page struct {
 	Summary   *figure.Table
 	Figures   []shownFigure
 	Questions []folder.Question
-	Facts     []Fact
+	Facts     []fact.Fact
 	Version   string
 	Blocks    []template.HTML
 }
@@ -81,7 +82,7 @@ func (r *Report) HTML(ctx context.Context, w io.Writer) error {
 	p := &page{
 		CSS: template.CSS(css), JS: template.JS(pageJS), Policy: policy(css, pageJS),
 		Title: r.Title(), Scope: r.Scope(), Simulated: r.Simulated, Remarks: r.Remarks(), Tiles: r.Tiles(), Summary: r.Summary(),
-		Questions: r.Questions, Facts: r.Facts(), Version: r.opts.Version,
+		Questions: r.Questions, Facts: fact.Of(r.Results), Version: r.opts.Version,
 	}
 	for _, b := range blocks {
 		p.Blocks = append(p.Blocks, template.HTML(fmt.Sprintf(`<script type="text/plain" id="s%d">%s</script>`, b.Question, b.Data)))
@@ -183,7 +184,7 @@ type heatField struct {
 func (r *Report) heatMap() *heatMap {
 	m := &heatMap{Steps: figure.HeatSteps}
 	for _, t := range r.Temperatures {
-		m.Columns = append(m.Columns, temperature(t))
+		m.Columns = append(m.Columns, figure.Temperature(t))
 	}
 	at := make(map[int]int, len(r.Questions))
 	for i, q := range r.Questions {

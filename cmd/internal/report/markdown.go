@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/lcbq/lcbq/cmd/internal/report/fact"
 	"github.com/lcbq/lcbq/cmd/internal/report/figure"
 )
 
@@ -38,7 +39,7 @@ func (r *Report) Markdown(w io.Writer) error {
 		}
 	}
 	b.WriteString("Pass@k in percent; in italics where k is above a tenth of n.\n\n")
-	for _, f := range r.Facts() {
+	for _, f := range fact.Of(r.Results) {
 		fmt.Fprintf(&b, "- %s: %s\n", figure.Plain(f.Name), figure.Plain(f.Value))
 	}
 	_, err := io.WriteString(w, b.String())

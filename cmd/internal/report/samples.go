@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/lcbq/lcbq/cmd/internal/report/figure"
 	"github.com/lcbq/lcbq/cmd/internal/report/folder"
 )
 
@@ -92,7 +93,7 @@ func (r *Report) pick(ctx context.Context, q int, look int64) ([]shownCell, erro
 		if c == nil {
 			continue
 		}
-		shown := shownCell{T: temperature(columns[t]), N: c.N + c.Unscored, Passed: c.Passed, Note: c.Note, Samples: []shownSample{}}
+		shown := shownCell{T: figure.Temperature(columns[t]), N: c.N + c.Unscored, Passed: c.Passed, Note: c.Note, Samples: []shownSample{}}
 		picked, err := c.Pick(ctx, r.opts.Samples, look)
 		switch {
 		case ctx.Err() != nil:

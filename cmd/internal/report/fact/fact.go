@@ -1,4 +1,7 @@
-package report
+// Package fact tells where the numbers of a results folder come from: what made
+// the samples, what judged them, when and how fast. It says only what the folder
+// knows.
+package fact
 
 import (
 	"cmp"
@@ -11,17 +14,17 @@ import (
 	"time"
 
 	"github.com/lcbq/lcbq/cmd/internal/report/figure"
+	"github.com/lcbq/lcbq/cmd/internal/report/folder"
 	"github.com/lcbq/lcbq/stream/store"
+	"github.com/lcbq/lcbq/worker/combine"
 )
 
-func temperature(t float64) string { return figure.Temperature(t) }
-
-// A Fact is one line of where the numbers come from.
+// A Fact is one line.
 type Fact struct{ Name, Value string }
 
-// Facts returns what is known of how the results were made: first what everybody
+// Of returns what is known of how the results were made: first what everybody
 // asks, then whatever else run_summary.json holds.
-func (r *Report) Facts() []Fact {
+func Of(r *folder.Results) []Fact {
 	var out []Fact
 	add := func(name, value string) {
 		if value != "" {
@@ -77,15 +80,14 @@ func (r *Report) Facts() []Fact {
 		if s.UnitSize > 0 {
 			add("Samples a unit", figure.Count(s.UnitSize))
 		}
-		r.machinery(add)
+		machinery(&s.Provenance, add)
 		add("Defined by", "lcbq "+s.LCBQ)
 	}
-	return append(out, r.further()...)
+	return append(out, further(r.Raw)...)
 }
 
 // machinery is what made the samples and what judged them.
-func (r *Report) machinery(add func(name, value string)) {
-	p := r.Run.Provenance
+func machinery(p *combine.Provenance, add func(name, value string)) {
 	add("Engine version", p.EngineVersion)
 	add("Engine arguments", strings.Join(p.EngineArgs, " "))
 	if p.EngineRestarts > 0 {
@@ -141,7 +143,7 @@ func card(g store.GPU) string {
 	return text
 }
 
-// told are the keys of run_summary.json, and of its provenance, that Facts or the
+// told are the keys of run_summary.json, and of its provenance, that Of or the
 // charts tell.
 var told = []string{
 	"run", "engine", "model", "simulated", "judge", "fingerprint", "questions", "n", "temperatures", "samples", "passed", "unscored", "results",
@@ -151,7 +153,7 @@ var told = []string{
 
 // further returns what run_summary.json holds beyond that, so that nothing which
 // a newer lcbq writes is kept from the reader.
-func (r *Report) further() []Fact {
+func further(raw map[string]any) []Fact {
 	var out []Fact
 	var walk func(name string, v any)
 	walk = func(name string, v any) {
@@ -171,7 +173,7 @@ func (r *Report) further() []Fact {
 			}
 		}
 	}
-	known := maps.Clone(r.Raw)
+	known := maps.Clone(raw)
 	if nested, ok := known["provenance"].(map[string]any); ok {
 		delete(known, "provenance")
 		maps.Copy(known, nested)
