@@ -1,6 +1,7 @@
 package combine
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -15,6 +16,43 @@ type Provenance struct {
 	store.Provenance
 	Stages    []Stage `json:"stages"`     // those whose times are known
 	DeadUnits int     `json:"dead_units"` // given up and not put back
+	Timeline  []Mark  `json:"timeline"`   // ascending; pace is the slope between marks
+}
+
+// A Mark is how far the run was at a time. Only finished cells count.
+type Mark struct {
+	Seconds float64 `json:"t_s"`     // since the run was defined, pauses included
+	Cells   int     `json:"cells"`   // finished by then
+	Samples int     `json:"samples"` // in them
+}
+
+// mostMarks bounds a timeline: finer than any chart, however many cells there are.
+const mostMarks = 200
+
+// timeline returns the cells that are there by the time they were finished, in at
+// most mostMarks steps of equal time.
+func timeline(m *store.Manifest, cells map[stream.Cell]store.CellState) []Mark {
+	var states []store.CellState
+	for c, st := range cells {
+		if _, ok := m.Question(c.Question); ok {
+			states = append(states, st)
+		}
+	}
+	slices.SortFunc(states, func(a, b store.CellState) int { return cmp.Compare(a.DoneAt, b.DoneAt) })
+	out := []Mark{}
+	if len(states) == 0 {
+		return out
+	}
+	step := max(1, (states[len(states)-1].DoneAt-m.Created+mostMarks-1)/mostMarks)
+	samples := 0
+	for i, st := range states {
+		samples += st.N
+		if i+1 < len(states) && (states[i+1].DoneAt-m.Created)/step == (st.DoneAt-m.Created)/step {
+			continue // more of the same step follows
+		}
+		out = append(out, Mark{float64(max(0, st.DoneAt-m.Created)) / 1000, i + 1, samples})
+	}
+	return out
 }
 
 // A Stage is a stage's work on the cells that are there, from its first unit's

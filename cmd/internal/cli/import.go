@@ -198,7 +198,7 @@ func (c *importCmd) summarise(s *combine.RunSummary, summaries []*result.Summary
 	if c.Problems == "" {
 		s.Problems.Count = len(summaries)
 	}
-	s.Provenance.Stages = []combine.Stage{}
+	s.Provenance.Stages, s.Provenance.Timeline = []combine.Stage{}, []combine.Mark{}
 	s.Started = time.Now().UTC()
 	s.Finished = s.Started // the files do not say when they were made
 	sweep := combine.Sweep(summaries)
