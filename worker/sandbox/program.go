@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/lcbq/lcbq/worker/sandbox/driver"
 )
 
 // The statuses of a program's frames; the first five are the driver's.
@@ -232,12 +234,12 @@ func (c *conversation) send(data []byte) error {
 // hand.
 func (c *conversation) talk(q *Question, source string, check Check, test *int) error {
 	*test = -1
-	if err := c.load(source, len(q.Inputs)); err != nil {
-		return err
+	want, text := byte(statusValue), driver.Text{}
+	if q.Kind == Stdin {
+		want, text = statusOutput, driver.Wrap(source)
 	}
-	want := byte(statusOutput)
-	if q.Kind == Functional {
-		want = statusValue
+	if err := c.load(source, text, len(q.Inputs)); err != nil {
+		return err
 	}
 	for i := range q.Inputs {
 		*test = i
@@ -261,16 +263,15 @@ func (c *conversation) talk(q *Question, source string, check Check, test *int) 
 // load waits for the program's process, gives it the source, and waits until
 // that is compiled and loaded, under the limits of a test. Unless the pace is
 // strict, the first of the tests is asked for along with it.
-func (c *conversation) load(source string, tests int) error {
+func (c *conversation) load(source string, text driver.Text, tests int) error {
 	c.clocks.started = time.Now()
-	data := make([]byte, 0, 5+len(source))
-	data = append(binary.LittleEndian.AppendUint32(data, uint32(len(source))), source...)
+	data := message(source, text)
 	c.asked = 1
 	if tests > 0 && !c.strict {
 		data = append(data, 'G')
 		c.asked = 2
 	}
-	small := len(source) <= inlineSource
+	small := len(data) <= inlineSource
 	if small {
 		if err := c.send(data); err != nil {
 			return err
@@ -290,6 +291,19 @@ func (c *conversation) load(source string, tests int) error {
 	}
 	_, err := c.answer(statusLoaded)
 	return err
+}
+
+// message lays out a program as its process reads it: length u32 of the rest, text
+// length u32, number of import lines u32, these u32 each, text, source.
+func message(source string, text driver.Text) []byte {
+	size := 8 + 4*len(text.Imports) + len(text.Wrapped) + len(source)
+	data := binary.LittleEndian.AppendUint32(make([]byte, 0, 5+size), uint32(size))
+	data = binary.LittleEndian.AppendUint32(data, uint32(len(text.Wrapped)))
+	data = binary.LittleEndian.AppendUint32(data, uint32(len(text.Imports)))
+	for _, line := range text.Imports {
+		data = binary.LittleEndian.AppendUint32(data, line)
+	}
+	return append(append(data, text.Wrapped...), source...)
 }
 
 // inlineSource is what a new socket's buffer holds for sure: such a program is

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/lcbq/lcbq/worker/sandbox/driver"
 )
 
 // runScript runs a stdin program as a real script: a process per test.
@@ -82,7 +84,7 @@ func (s *Slot) scriptTest(ctx context.Context, srv *server, index uint32, test i
 // script holds the conversation with a script's process.
 func (c *conversation) script(source string, test int, at *int) error {
 	*at = -1
-	if err := c.load(source, 0); err != nil {
+	if err := c.load(source, driver.Text{}, 0); err != nil {
 		return err
 	}
 	*at = test

@@ -101,9 +101,10 @@ func stage1() error {
 
 // serverEnv is the whole environment of a fork server, which clears it before
 // it forks. A fixed hash seed makes a program that depends on the order of a
-// set behave alike in every run.
+// set behave alike in every run. What the loader would resolve at a function's first
+// call, each program would resolve anew.
 var serverEnv = []string{
-	"PYTHONHASHSEED=0", "LC_ALL=C.UTF-8", "TZ=UTC",
+	"PYTHONHASHSEED=0", "LC_ALL=C.UTF-8", "TZ=UTC", "LD_BIND_NOW=1",
 	"OPENBLAS_NUM_THREADS=1", "OMP_NUM_THREADS=1", "MKL_NUM_THREADS=1",
 }
 

@@ -18,8 +18,10 @@
 # P is not answered: the program itself says R(eady) on its own socket once
 # it is confined, before the first byte of untrusted source is read.
 #
-# On its socket (descriptor 3 of the program) it then reads the source (u32
-# length first), and answers a frame per step: status u8, length u32, payload.
+# On its socket (descriptor 3 of the program) it then reads its message (u32
+# length first): text length u32, number of import lines u32, these u32 each,
+# the text as the driver takes it (or nothing), the source. It answers a frame
+# per step: status u8, length u32, payload.
 # Frame LOADED follows the load; each later frame answers one byte b"G", of
 # which several may come at once.
 
@@ -43,7 +45,7 @@ _read, _write, _exit, _fork, _close = os.read, os.write, os._exit, os.fork, os.c
 _getppid, _getpid, _kill, _dup2 = os.getppid, os.getpid, os.kill, os.dup2
 _closerange, _setgroups = os.closerange, os.setgroups
 _setresuid, _setresgid, _setrlimit = os.setresuid, os.setresgid, resource.setrlimit
-_frame, _length = struct.Struct("<BI").pack, struct.Struct("<I").unpack
+_frame, _sizes = struct.Struct("<BI").pack, struct.Struct("<III").unpack
 _RLIMIT_CPU = resource.RLIMIT_CPU
 _enable_gc = gc.enable
 
@@ -260,10 +262,14 @@ class Server:
     def run(self, func, inputs):
         driver = self.driver
         try:
-            (size,) = _length(read_exactly(CONTROL, 4))
-            source = read_exactly(CONTROL, size).decode("utf-8", "surrogatepass")
+            size, text_size, imports = _sizes(read_exactly(CONTROL, 12))
+            data = read_exactly(CONTROL, size - 8)
+            at = 4 * imports
+            lines, text, source = data[:at], data[at : at + text_size], data[at + text_size :]
+            text = text.decode("utf-8", "surrogatepass") if text_size else None
+            source = source.decode("utf-8", "surrogatepass")
             _enable_gc()
-            program = driver.load(self.mode, func, source, self.output_cap, fatal)
+            program = driver.load(self.mode, func, source, self.output_cap, fatal, text, lines)
         except driver.Failure as e:
             answer(e.status, e.payload)
             return
@@ -323,6 +329,7 @@ def load_modules(plan, driver_source):
         # From here on os has no fork and no kill: what is needed of it is
         # bound above.
         driver.seal()
+        driver.rehearse()
     return driver
 
 

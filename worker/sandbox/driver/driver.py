@@ -52,12 +52,14 @@ _frame_code = types.FrameType.__dict__["f_code"].__get__
 _code_file = types.CodeType.__dict__["co_filename"].__get__
 _set_int_digits = getattr(sys, "set_int_max_str_digits", None)
 _signal, _SIGALRM = signal.signal, signal.SIGALRM
+_line_number = struct.Struct("<I").unpack_from
 _first = slice(0, MESSAGE)
 
 _stderr = None
 _module = None  # the preamble's namespace, built by warm, used by one program
 _sealed = False
 _given = None  # the same for functional programs in script mode
+_import_lines = None  # of a program that came as a text, see load
 
 
 class Failure(Exception):
@@ -128,6 +130,97 @@ def seal():
     _signal(_SIGALRM, on_alarm)
 
 
+REHEARSAL_IMPORTS = "import sys\nfrom collections import defaultdict, deque\n"
+REHEARSAL = """
+class Node:
+    def __init__(self, value):
+        self.value = value
+        self.links = []
+
+def build(a):
+    nodes = [Node(x) for x in a]
+    for i, node in enumerate(nodes):
+        node.links.append(nodes[i - 1])
+    return nodes
+
+def solve(n, a):
+    count, seen, best = defaultdict(int), set(), 0
+    for i in range(n):
+        count[a[i]] += 1
+        if a[i] not in seen:
+            seen.add(a[i])
+        else:
+            best -= 1
+        best = max(best, a[i] // 2)
+    queue = deque([0])
+    while queue:
+        x = queue.popleft()
+        if x + 1 < n and x % 3 != 2:
+            queue.append(x + 1)
+    order = sorted(range(n), key=lambda i: (-a[i], i))
+    name = {k: str(v) for k, v in zip(order, a)}
+    try:
+        best += min(count.values()) * sum(a) - abs(best)
+    except (ValueError, KeyError):
+        return None
+    return best, name
+
+def main():
+    n = int(input())
+    a = list(map(int, input().split()))
+    r = solve(n, a)
+    build(a)[0].links[0].value += 1
+    print(r[0], f"{n} of {len(a)}", " ".join(map(str, a)))
+    print(*sorted(r[1].items()), sep=", ", end=".")
+    if n > 5:
+        raise RuntimeError("rehearsal")
+
+main()
+"""
+REHEARSAL_CALL = """class Solution:
+    def f(self, a: List[int], s: str) -> int:
+        best = 0
+        for i, c in enumerate(s):
+            best = max(best, a[i % len(a)] * ord(c))
+        return [best, a, s]
+"""
+
+
+def rehearse():
+    """Run programs of our own in the fork server, after seal.
+
+    What the interpreter makes when it is first needed (specialized code, caches
+    of types and methods) is then there for every program, which would else make
+    it anew in pages of its own. Nothing that a program can see is left behind.
+    """
+    global _module, _import_lines
+    limit, module = _getrecursionlimit(), _module
+    source = REHEARSAL_IMPORTS + REHEARSAL
+    text = REHEARSAL_IMPORTS + "def wrapped_function():" + REHEARSAL.replace("\n", "\n    ")
+    for _ in range(REHEARSALS):
+        for func, source, text, inputs in (
+            (None, source, text, ("3\n4 1 4\n", "1\n5\n", "6\n1 2 3 4 5 6\n")),
+            (None, source, None, ("2\n1 2\n",)),
+            ("f", REHEARSAL_CALL, None, ('[1, 2, 30]\n"text"',)),
+            (None, "1 +", None, ()),
+        ):
+            _module = types.ModuleType("tmp_sol", "")
+            _module.__dict__.update(module.__dict__)
+            try:
+                program = load("lcb", func, source, MESSAGE, None, text)
+                for raw in inputs:
+                    program.run(raw)
+            except Failure:
+                pass
+    _module, _import_lines = module, None
+    _setrecursionlimit(limit)
+
+
+# Once makes what is made once; a second time finds what the first left undone. More
+# would specialize more code, and cost more to start than it saves.
+REHEARSALS = 2
+
+
 def line_of(e, shift):
     """Return the program's line in which e was raised, 0 if there is none."""
     line = 0
@@ -142,7 +235,11 @@ def line_of(e, shift):
         if _code_file(_frame_code(_tb_frame(tb))) == _PROGRAM:
             line = _tb_line(tb)
         tb = _next_tb(tb)
-    return line - shift if line and line > shift else 0
+    if _import_lines is not None:
+        shift = _len(_import_lines) // 4 + 1
+        if 0 < line < shift:
+            return _line_number(_import_lines, 4 * line - 4)[0]
+    return line - shift if line > shift else 0
 
 
 def text_of(e, convert):
@@ -249,9 +346,14 @@ class Functional:
             return ERROR, failure_payload(e, "test", self.shift)
 
 
-def load_stdin(source, cap, fatal):
+def load_stdin(source, cap, fatal, text, import_lines):
+    global _import_lines
+    code, solution = text and wrapped_by_text(text), False
     try:
-        code, solution = wrapped(source)
+        if code:
+            _import_lines = import_lines
+        else:
+            code, solution = wrapped(source)
     except Unprintable:
         # Its text has no function to call, but runs before that is noticed.
         names = types.ModuleType("tmp_sol", "").__dict__
@@ -295,9 +397,12 @@ def load_given(func, source, cap):
     return Functional(_getattr(owner, func), cap, 0, official=False)
 
 
-def load(mode, func, source, output_cap, fatal):
+def load(mode, func, source, output_cap, fatal, text=None, import_lines=b""):
     """Compile a program and execute its module, once, in its own process.
 
+    text, if given, is the source of a program on standard input as it would be
+    wrapped: its imports, one a line, and a function. import_lines are the lines
+    of these in the source, u32 each.
     It returns an object whose run(raw) performs one test, or raises Failure.
     fatal(status, payload) must answer and end the process at once.
     """
@@ -311,7 +416,7 @@ def load(mode, func, source, output_cap, fatal):
             seal()
         _setrecursionlimit(COMPILE_LIMIT)
         if func is None:
-            return load_stdin(source, output_cap, fatal)
+            return load_stdin(source, output_cap, fatal, text, import_lines)
         shift = 1
         return load_functional(func, source, output_cap)
     except _BaseException as e:

@@ -15,7 +15,7 @@ const lister = `
 import sys, types, builtins
 m = types.ModuleType("driver")
 exec(compile(open(sys.argv[1]).read(), "<driver>", "exec"), m.__dict__)
-BEFORE = set("warm seal given_names load wrapped wrapped_by_print needs_numpy reprint reprint_strings load_given load_functional load_stdin".split())
+BEFORE = set("warm seal rehearse given_names load wrapped wrapped_by_print needs_numpy reprint reprint_strings load_given load_functional load_stdin".split())
 def walk(name, code):
     import dis
     for i in dis.get_instructions(code):

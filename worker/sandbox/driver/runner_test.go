@@ -69,8 +69,9 @@ func official(t *testing.T) bool {
 // A runner is a Python process that runs programs through the harness, one at
 // a time.
 type runner struct {
-	in  io.Writer
-	out *bufio.Reader
+	in   io.Writer
+	out  *bufio.Reader
+	mode string
 }
 
 func newRunner(t *testing.T, mode string) *runner {
@@ -96,13 +97,17 @@ func newRunner(t *testing.T, mode string) *runner {
 		_ = in.Close()
 		_ = cmd.Wait() // killed by the context at the latest
 	})
-	return &runner{in: in, out: bufio.NewReader(out)}
+	return &runner{in: in, out: bufio.NewReader(out), mode: mode}
 }
 
 // A program is what the runner is asked to run.
 type program struct {
-	Func   *string  `json:"func"`
-	Source string   `json:"source"`
+	Func   *string `json:"func"`
+	Source string  `json:"source"`
+	// The source as wrapped here; filled in by run.
+	Text    string   `json:"text"`
+	Imports []uint32 `json:"imports"`
+
 	Inputs []string `json:"inputs"`
 	Cap    int      `json:"cap"`
 	CPU    int      `json:"cpu"` // seconds, for the whole program
@@ -156,6 +161,10 @@ func (r *runner) run(t *testing.T, p program, wall time.Duration) run {
 	}
 	if p.CPU == 0 {
 		p.CPU = 10
+	}
+	if r.mode == "lcb" && p.Func == nil {
+		text := driver.Wrap(p.Source)
+		p.Text, p.Imports = text.Wrapped, text.Imports
 	}
 	line, err := json.Marshal(p)
 	if err != nil {

@@ -5,7 +5,8 @@
 # printing the syntax tree (ast.unparse) and parsing the print again. The same
 # tree is compiled here without that detour, which costs more than all the
 # rest, unless the detour could change something: it fails on some f-strings
-# and on deep nesting.
+# and on deep nesting. Most programs come with a text that parses as that tree:
+# then no tree of Python objects is made either, which costs as much again.
 
 import ast
 import re
@@ -17,6 +18,9 @@ COMPILE_LIMIT = 965
 # ast.unparse takes up to six frames a level of the tree; the parser counts
 # three levels as one frame, and so refuses more than 120 under this limit.
 SHALLOW_LIMIT = 40
+# The same for a text, but counted from the bottom, for it costs to count: a
+# program is loaded about ten frames above that.
+TEXT_LIMIT = 46
 
 _ast_parse, _ast_unparse, _ast_dump = ast.parse, ast.unparse, ast.dump
 _If, _Compare, _Eq, _Name, _Constant = ast.If, ast.Compare, ast.Eq, ast.Name, ast.Constant
@@ -100,6 +104,21 @@ def risky_strings(source):
         if literal is None or not _isprintable(literal.group()):
             return True
     return False
+
+
+def wrapped_by_text(text):
+    """Return the code of a text that was wrapped already, or None.
+
+    One that does not compile, or nests deep, is left to wrapped, which gives
+    the official error.
+    """
+    try:
+        _setrecursionlimit(TEXT_LIMIT)
+        return _compile(text, _PROGRAM, "exec", 0, True)
+    except _Exception:
+        return None
+    finally:
+        _setrecursionlimit(COMPILE_LIMIT)
 
 
 def wrapped(source):

@@ -1,8 +1,8 @@
 # Runs programs through the harness for its tests: a fork per program, nothing
 # of a sandbox. Usage: runner.py HARNESS MODE
 #
-# Standard input holds one JSON object a line: func, source, inputs, cap, cpu
-# (seconds), stdin (a file for a script's standard input, or null). Standard
+# Standard input holds one JSON object a line: func, source, text, imports (lines
+# of them), inputs, cap, cpu (seconds), stdin (a file for a script's standard input, or null). Standard
 # output answers with frames: status u8, length u32, payload. 0x40 names the
 # program's process, 0x41 carries what a script printed, 0x42 ends it with its
 # wait status.
@@ -37,7 +37,8 @@ def program(driver, mode, job, out):
     _setrlimit(resource_cpu, (job["cpu"], job["cpu"]))
     _setrlimit(resource_as, (4 << 30, 4 << 30))
     try:
-        p = driver.load(mode, job["func"], job["source"], job["cap"], fatal)
+        lines = struct.pack("<%dI" % _len(job["imports"] or ()), *job["imports"] or ())
+        p = driver.load(mode, job["func"], job["source"], job["cap"], fatal, job["text"] or None, lines)
         frame(out, 0)
         for raw in job["inputs"]:
             status, payload = p.run(raw)
@@ -69,6 +70,7 @@ def main():
         pass
     if mode == "lcb":
         driver.seal()
+        driver.rehearse()
     gc.collect()
     gc.freeze()
     gc.disable()
