@@ -97,12 +97,20 @@ const x32Bit = 0x40000000
 // say, other known ones with EPERM, and those made after this was written
 // with ENOSYS, so that a C library falls back to what it did before.
 func assemble(rules map[uint32]insns) insns {
+	return assembleOn(giveErrno(unix.EPERM), giveErrno(unix.ENOSYS), rules)
+}
+
+// assembleDelta is assemble for rules on top of another filter, which says what
+// becomes of all other calls.
+func assembleDelta(rules map[uint32]insns) insns { return assembleOn(allow(), allow(), rules) }
+
+func assembleOn(refused, unknown insns, rules map[uint32]insns) insns {
 	numbers := make([]uint32, 0, len(rules))
 	for nr := range rules {
 		numbers = append(numbers, nr)
 	}
 	slices.Sort(numbers)
-	refused, unknown, kill := giveErrno(unix.EPERM), giveErrno(unix.ENOSYS), give(unix.SECCOMP_RET_KILL_PROCESS)
+	kill := give(unix.SECCOMP_RET_KILL_PROCESS)
 	segments := []segment{{0, refused}}
 	put := func(start uint32, code insns) {
 		last := &segments[len(segments)-1]

@@ -49,11 +49,11 @@ func TestFilter(t *testing.T) {
 		nos  = unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)
 		tty  = unix.SECCOMP_RET_ERRNO | uint32(unix.ENOTTY)
 	)
-	program, alone := assemble(programRules(true)), assemble(programRules(false))
 	server := assemble(serverRules())
+	program, alone := stack{server, assembleDelta(deltaRules(true))}, stack{server, assembleDelta(deltaRules(false))}
 	for _, tt := range []struct {
 		name string
-		p    insns
+		p    filter
 		arch uint32
 		nr   uint32
 		args []uint64
@@ -98,27 +98,84 @@ func TestFilter(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			if got := runFilter(t, tt.p, tt.arch, tt.nr, tt.args...); got != tt.want {
+			if got := tt.p.run(t, tt.arch, tt.nr, tt.args...); got != tt.want {
 				t.Errorf("filter gives %#x, want %#x", got, tt.want)
 			}
 		})
 	}
 }
 
-// TestFilterNumbers compares the filter with its rules for every number: the
-// tree must lose none.
+// A filter is one or several, as the kernel runs them.
+type filter interface {
+	run(t *testing.T, arch, nr uint32, args ...uint64) uint32
+}
+
+func (p insns) run(t *testing.T, arch, nr uint32, args ...uint64) uint32 {
+	t.Helper()
+	return runFilter(t, p, arch, nr, args...)
+}
+
+// A stack is what was installed one after the other: the kernel runs all, and the
+// strictest action counts, of equals the last one's.
+type stack []insns
+
+func (s stack) run(t *testing.T, arch, nr uint32, args ...uint64) uint32 {
+	t.Helper()
+	result := uint32(unix.SECCOMP_RET_ALLOW)
+	for _, p := range s {
+		action := runFilter(t, p, arch, nr, args...)
+		strictness := func(a uint32) int32 { return int32(a & unix.SECCOMP_RET_ACTION_FULL) }
+		if strictness(action) <= strictness(result) {
+			result = action
+		}
+	}
+	return result
+}
+
+// TestFilterNumbers compares the filters of a program with its rules for every
+// number, and for arguments that any rule looks at: the tree must lose none, and
+// two filters must be as strict as one of all the rules.
 func TestFilterNumbers(t *testing.T) {
 	t.Parallel()
-	rules := programRules(true)
-	p := assemble(rules)
-	for nr := range uint32(firstUnknown) {
-		want := unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)
-		if rule, ok := rules[nr]; ok {
-			// A rule alone is a filter for its arguments.
-			want = runFilter(t, rule, auditArch, nr)
+	for _, signals := range []bool{true, false} {
+		rules := programRules(signals)
+		whole := assemble(rules)
+		both := stack{assemble(serverRules()), assembleDelta(deltaRules(signals))}
+		values := map[uint64]bool{0: true, 1: true, ^uint64(0): true, 1 << 32: true}
+		for _, in := range whole {
+			if in.Code&0x07 == unix.BPF_JMP {
+				for _, v := range []uint32{in.K, in.K - 1, in.K + 1} {
+					values[uint64(v)] = true
+				}
+			}
 		}
-		if got := runFilter(t, p, auditArch, nr); got != want {
-			t.Errorf("call %d: filter gives %#x, want %#x", nr, got, want)
+		for nr := range uint32(firstUnknown + 30) {
+			want := unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)
+			if nr >= firstUnknown {
+				want = unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)
+			}
+			if rule, ok := rules[nr]; ok {
+				// A rule alone is a filter for its arguments.
+				want = runFilter(t, rule, auditArch, nr)
+			}
+			if got := whole.run(t, auditArch, nr); got != want {
+				t.Errorf("call %d: one filter gives %#x, want %#x", nr, got, want)
+			}
+			if len(serverRules()[nr]) <= 1 && len(rules[nr]) <= 1 {
+				// Whatever the arguments.
+				if got := both.run(t, auditArch, nr); got != want {
+					t.Errorf("call %d: two filters give %#x, want %#x", nr, got, want)
+				}
+				continue
+			}
+			for v := range values {
+				for _, args := range [][]uint64{{v}, {0, v}, {0, 0, v}, {0, unix.RLIMIT_AS, v}, {unix.CLONE_THREAD | v}} {
+					want, got := whole.run(t, auditArch, nr, args...), both.run(t, auditArch, nr, args...)
+					if got != want {
+						t.Errorf("call %d with %#x: two filters give %#x, want %#x", nr, args, got, want)
+					}
+				}
+			}
 		}
 	}
 }

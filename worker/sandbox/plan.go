@@ -23,8 +23,8 @@ type plan struct {
 	UID        int      `json:"uid"` // the user a program becomes, 0 to stay
 	DropCaps   bool     `json:"drop_caps"`
 	PIDNS      bool     `json:"pidns"`
-	Filter     string   `json:"filter"`      // of programs: struct sock_filter array in hex, "" for none
-	BaseFilter string   `json:"base_filter"` // of the fork server
+	Filter     string   `json:"filter"`      // of programs, on top of BaseFilter: struct sock_filter array in hex, "" for none
+	BaseFilter string   `json:"base_filter"` // of the fork server, which programs inherit
 
 	// Descriptors that stage 1 opened for the fork server, -1 for none.
 

@@ -158,7 +158,7 @@ func (h *Host) try(ctx context.Context, st stance, base plan, k kernel) error {
 		// With its own processes out of sight or of another user, a signal
 		// reaches only the program itself.
 		signals := st.level >= B || h.plan.Landlock >= landlockScopes
-		h.plan.Filter = assemble(programRules(signals)).encode()
+		h.plan.Filter = assembleDelta(deltaRules(signals)).encode()
 	}
 	slot, err := h.NewSlot(maxSlots - 1)
 	if err != nil {

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"maps"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -69,6 +70,26 @@ func programRules(signals bool) map[uint32]insns {
 	rules[unix.SYS_PRLIMIT64] = argument(0, choose(unix.BPF_JEQ, 0, stack, refused))
 	if signals {
 		rules[unix.SYS_TGKILL] = allow()
+	}
+	return rules
+}
+
+// deltaRules are what programRules refuse of what serverRules allow: with the fork
+// server's filter, which a program inherits and cannot lose, they hold it to
+// programRules, and are installed in a fraction of the time. Where the server's
+// filter already says no, it does not matter what they say.
+func deltaRules(signals bool) map[uint32]insns {
+	program, rules := programRules(signals), serverRules()
+	for nr, rule := range rules {
+		mine, ok := program[nr]
+		switch {
+		case !ok:
+			rules[nr] = giveErrno(unix.EPERM)
+		case slices.Equal(mine, rule):
+			rules[nr] = allow()
+		default:
+			rules[nr] = mine
+		}
 	}
 	return rules
 }
