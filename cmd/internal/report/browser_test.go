@@ -54,7 +54,7 @@ func show(tb testing.TB, html []byte, width int64) *tab {
 	if err := os.WriteFile(path, html, 0o644); err != nil {
 		tb.Fatal(err)
 	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(browserPath(tb)), chromedp.NoSandbox)
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(browserPath(tb)), chromedp.NoSandbox, chromedp.WSURLReadTimeout(2*time.Minute))
 	allocator, stop := chromedp.NewExecAllocator(tb.Context(), options...)
 	ctx, done := chromedp.NewContext(allocator)
 	tb.Cleanup(func() {

@@ -309,6 +309,27 @@ func TestSamplesAreCarried(t *testing.T) {
 	}
 }
 
+// TestSamplesThatAreNotThere: the page says so of the cell, and shows the others.
+func TestSamplesThatAreNotThere(t *testing.T) {
+	t.Parallel()
+	dir := write(t, small())
+	del(t, result.CellPath(dir, 2, 0.6))
+	r := open(t, dir, report.Options{})
+	del(t, result.CellPath(dir, 2, 1)) // between the first look and the second
+	cells := unpack(t, page(t, r), "s2")
+	if len(cells) != 3 || cells[0]["x"] != nil {
+		t.Fatalf("cells %v", cells)
+	}
+	if samples, ok := cells[0]["s"].([]any); !ok || len(samples) == 0 {
+		t.Errorf("no samples of the cell that is whole: %v", cells[0])
+	}
+	for i, want := range map[int]string{1: "its samples are not in the folder", 2: "no such file"} {
+		if note, _ := cells[i]["x"].(string); !strings.Contains(note, want) || cells[i]["n"] != 60.0 {
+			t.Errorf("cell %v: note %q, n %v, want one that says %q", cells[i]["t"], note, cells[i]["n"], want)
+		}
+	}
+}
+
 // TestRoomIsKept: samples give way before the page grows.
 func TestRoomIsKept(t *testing.T) {
 	t.Parallel()

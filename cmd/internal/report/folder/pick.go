@@ -77,7 +77,8 @@ type picker struct {
 	groups map[result.Verdict][]*candidate
 	known  map[uint64]*candidate // by hash of verdict and program
 	looked int
-	line   []byte // reused
+	in     *bufio.Reader // reused
+	line   []byte        // reused
 }
 
 func (p *picker) plain(ctx context.Context, f *os.File, limit int64) error {
@@ -113,12 +114,15 @@ func (p *picker) compressed(ctx context.Context, f *os.File, limit int64) error 
 // line, or after the last one, may be part of a sample; look knows one by its
 // ends. A file that ends within a sample is looked at up to there.
 func (p *picker) lines(ctx context.Context, r io.Reader, n int64) error {
-	in := bufio.NewReaderSize(r, 256<<10)
+	if p.in == nil {
+		p.in = bufio.NewReaderSize(r, 128<<10)
+	}
+	p.in.Reset(r)
 	for read := int64(0); read < n; {
 		p.line = p.line[:0]
 		long := false
 		for {
-			part, err := in.ReadSlice('\n')
+			part, err := p.in.ReadSlice('\n')
 			read += int64(len(part))
 			if long = long || len(p.line)+len(part) > maxLine; !long {
 				p.line = append(p.line, part...)
