@@ -67,7 +67,7 @@ const (
 
 var shortNames = map[string]string{
 	"temperature": "Over T", "bands": "Uncertainty", "k": "Over k", "best": "T*(k)", "heat": "Questions", "verdicts": "Verdicts", "diversity": "Diversity",
-	"union": "Union", "difficulty": "Difficulty", "platform": "Platform", "speed": "Speed",
+	"union": "Union", "difficulty": "Difficulty", "platform": "Platform", "speed": "Speed", "pace": "Pace",
 }
 
 // HTML writes the page: complete in itself, without a network. Its policy lets the

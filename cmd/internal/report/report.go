@@ -66,6 +66,11 @@ func New(dir string, o Options) (*Report, error) {
 	}
 	r := &Report{Results: results, opts: o}
 	r.Source = figure.Source{Analysis: analysis, Rows: rows, Subject: r.subject(), Simulated: results.Group.Simulated, Speeds: speeds(results)}
+	if results.Run != nil {
+		for _, m := range results.Run.Provenance.Timeline {
+			r.Timeline = append(r.Timeline, figure.Moment{Seconds: m.Seconds, Samples: m.Samples})
+		}
+	}
 	return r, nil
 }
 

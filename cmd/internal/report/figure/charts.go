@@ -34,6 +34,9 @@ func (s *Source) All() []Figure {
 		add(len(groups) > 1, func() Figure { return s.split(by, groups) })
 	}
 	add(several && !s.Simulated && slices.ContainsFunc(s.Speeds, func(v float64) bool { return v > 0 }), s.speed)
+	if seconds, _ := s.paces(); len(seconds) > 0 {
+		add(true, s.pace)
+	}
 	return out
 }
 

@@ -23,6 +23,7 @@ type Source struct {
 	Subject   string      // what was measured, for titles
 	Simulated bool
 	Speeds    []float64 // completion tokens per second and GPU, by temperature; nil or 0 where unknown
+	Timeline  []Moment  // ascending; nil where unknown
 }
 
 // A Figure is a chart under the name by which it is asked for.

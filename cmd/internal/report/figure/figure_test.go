@@ -60,6 +60,13 @@ func TestEverySweepCanBeShown(t *testing.T) {
 		for i := range src.Speeds {
 			src.Speeds[i] = rapid.Float64Range(0, 1e5).Draw(t, "speed")
 		}
+		for range rapid.IntRange(0, 5).Draw(t, "moments") {
+			m := figure.Moment{Seconds: rapid.Float64Range(0, 1e6).Draw(t, "seconds"), Samples: rapid.IntRange(0, 1e7).Draw(t, "samples")}
+			if n := len(src.Timeline); n > 0 {
+				m.Seconds, m.Samples = m.Seconds+src.Timeline[n-1].Seconds, m.Samples+src.Timeline[n-1].Samples
+			}
+			src.Timeline = append(src.Timeline, m)
+		}
 		for _, f := range src.All() {
 			for _, width := range []float64{1080, 358} {
 				var b bytes.Buffer
