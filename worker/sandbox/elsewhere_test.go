@@ -18,10 +18,11 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // everywhere are the tests that must hold on any host.
-const everywhere = "^(TestLevel|TestHostile|TestScript|TestKilledServer|TestNumpyAfterHostile|TestLimits|TestManyAtOnce|TestParentKilled)$"
+const everywhere = "^(TestLevel|TestHostile|TestScript|TestKilledServer|TestNumpyAfterHostile|TestLimits|TestManyAtOnce|TestParentKilled|TestForkRefused)$"
 
 // nobody is the plain user of these tests.
 const nobody = 65534
@@ -86,6 +87,65 @@ func TestAsPlainUser(t *testing.T) {
 	report(t, cmd)
 }
 
+// TestTmp isolates as root where /tmp can be written by nobody, and where there
+// is none: the view of the interpreter's files is made somewhere else.
+func TestTmp(t *testing.T) {
+	t.Parallel()
+	for name, prepare := range map[string]string{
+		"read-only": "mount -t tmpfs -o ro none /tmp",
+		// Another root, of the host's directories without that one.
+		"missing": `mount -t tmpfs none /mnt && cd /mnt && mkdir old &&
+			for d in /*; do case $d in /tmp|/mnt) ;; *) if [ -L $d ]; then cp -a $d .; elif [ -d $d ]; then mkdir .$d && mount --rbind $d .$d; fi;; esac; done &&
+			pivot_root . old && umount -l /old && rmdir /old && cd /`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := copySelf(t)
+			// Where neither of the two hides it.
+			const hold = "exec 9<\"$0\" && "
+			run := " && exec /proc/self/fd/9 -test.run='^(TestLevel|TestLimits)$' -level=A"
+			cmd := exec.CommandContext(t.Context(), "unshare", "-m", "sh", "-c", hold+prepare+run, filepath.Join(dir, "sandbox.test"))
+			cmd.Dir = "/"
+			report(t, cmd)
+		})
+	}
+}
+
+// TestDefaultLimits runs what takes seconds under the limits that a user gets: a
+// program of 5 s passes with eight busy loops beside it, and one that sleeps, and
+// one that swallows every exception, end at 6 s.
+func TestDefaultLimits(t *testing.T) {
+	t.Parallel()
+	h, err := Probe(t.Context(), Config{Python: testPython})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 8 {
+		startBusyLoop(t)
+	}
+	for _, tt := range []struct {
+		name, source string
+		want         Outcome
+		cpu          time.Duration // at most
+	}{
+		{"five seconds", "import time\nwhile time.process_time() < 5: pass", Accepted, 6 * time.Second},
+		{"seven seconds", "import time\nwhile time.process_time() < 7: pass", TimeLimit, 6500 * time.Millisecond},
+		{"sleeper", "import time\ntime.sleep(60)", TimeLimit, time.Second},
+		{"swallower", "while True:\n    try:\n        while True: pass\n    except BaseException: pass", TimeLimit, 6500 * time.Millisecond},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s := openSlotOn(t, h)
+			start := time.Now()
+			r, err := s.Run(t.Context(), &Question{ID: "q", Inputs: []string{""}}, tt.source, func(int, Output) bool { return true })
+			if err != nil || r.Outcome != tt.want || r.CPU > tt.cpu {
+				t.Errorf("Run = %+v, %v, want %v and at most %v", r, err, tt.want, tt.cpu)
+			}
+			t.Logf("%v after %.2f s of processor time, %.1f s in all", r.Outcome, r.CPU.Seconds(), time.Since(start).Seconds())
+		})
+	}
+}
+
 func TestInContainer(t *testing.T) {
 	t.Parallel()
 	runc, err := exec.LookPath("runc")
@@ -93,16 +153,18 @@ func TestInContainer(t *testing.T) {
 		t.Skip("needs runc")
 	}
 	for _, tt := range []struct {
-		name, level string
-		uid         int
+		name string
+		container
 	}{
-		{"root", "B", 0},
-		{"user", "C", nobody},
+		{"root", container{level: "B", caps: dockerCaps, tmp: true}},
+		{"user", container{level: "C", uid: nobody, tmp: true}},
+		{"root without capabilities", container{level: "C", tests: "^(TestLevel|TestLimits|TestForkRefused)$", tmp: true}},
+		{"no tmp", container{level: "B", caps: dockerCaps, tests: "^(TestLevel|TestLimits)$"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			dir := copySelf(t)
-			writeBundle(t, runc, dir, tt.uid, tt.level)
+			writeBundle(t, runc, dir, tt.container)
 			cmd := exec.CommandContext(t.Context(), runc, "--root", filepath.Join(dir, "state"), "run", "--bundle", dir, filepath.Base(dir))
 			cmd.Dir = dir
 			report(t, cmd)
@@ -116,16 +178,29 @@ var dockerCaps = []string{
 	"CAP_SETFCAP", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_KILL", "CAP_AUDIT_WRITE",
 }
 
+// A container is what differs between those of the tests.
+type container struct {
+	level string // that it must give
+	uid   int
+	caps  []string // effective
+	tests string   // what runs in it, everywhere if empty
+	tmp   bool     // has a /tmp, read-only as all of its image
+}
+
 // writeBundle makes dir a bundle of the OCI runtime: the host's /usr and /etc
 // as a read-only image, and Docker's defaults for the rest.
-func writeBundle(t *testing.T, runc, dir string, uid int, level string) {
+func writeBundle(t *testing.T, runc, dir string, c container) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), runc, "spec", "--bundle", dir)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("runc spec: %v: %s", err, out)
 	}
 	root := filepath.Join(dir, "rootfs")
-	for _, sub := range []string{"usr", "etc", "tmp", "test", "proc", "dev", "sys", "root"} {
+	subs := []string{"usr", "etc", "test", "proc", "dev", "sys", "root"}
+	if c.tmp {
+		subs = append(subs, "tmp")
+	}
+	for _, sub := range subs {
 		if err := os.MkdirAll(filepath.Join(root, sub), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -139,16 +214,21 @@ func writeBundle(t *testing.T, runc, dir string, uid int, level string) {
 	}
 	var spec map[string]any
 	readJSON(t, filepath.Join(dir, "config.json"), &spec)
-	caps := dockerCaps
-	if uid != 0 {
-		caps = []string{}
+	arguments := args("/test/sandbox.test", c.level)
+	if c.tests != "" {
+		arguments = append(arguments, "-test.run="+c.tests)
 	}
+	bounding := dockerCaps
+	if c.uid == 0 {
+		bounding = c.caps
+	}
+	caps := append([]string{}, c.caps...)
 	spec["process"] = map[string]any{
-		"user": map[string]any{"uid": uid, "gid": uid}, "cwd": "/",
-		"args": args("/test/sandbox.test", level),
+		"user": map[string]any{"uid": c.uid, "gid": c.uid}, "cwd": "/",
+		"args": arguments,
 		"env":  []string{"PATH=/usr/bin:/bin", "HOME=/root"},
 		"capabilities": map[string]any{
-			"bounding": dockerCaps, "effective": caps, "permitted": caps,
+			"bounding": append([]string{}, bounding...), "effective": caps, "permitted": caps,
 		},
 	}
 	spec["root"] = map[string]any{"path": "rootfs", "readonly": true}

@@ -171,6 +171,49 @@ func (b *bench) check(t *testing.T) {
 	}
 }
 
+// catalogueFiles hold the catalogue: the hostile, by number, and the tricks that
+// fool a judge in the same process, by a number of their own.
+var catalogueFiles = []string{"processes", "resources", "files", "harness", "tricks"}
+
+// elsewhere are the hostile cases that are no single program, and their tests.
+var elsewhere = map[string]string{"49": "TestNumpyAfterHostile", "50": "TestKilledServer", "90": "TestManyAtOnce"}
+
+// TestCatalogue wants the catalogue whole: 90 numbers of hostile cases, 48 of
+// tricks, and no trick that may pass.
+func TestCatalogue(t *testing.T) {
+	t.Parallel()
+	hostile, tricks := map[string]bool{}, map[string]bool{}
+	for number := range elsewhere {
+		hostile[number] = true
+	}
+	for _, file := range catalogueFiles {
+		for _, c := range readHostile(t, file+".txtar") {
+			number, _, _ := strings.Cut(c.name, " ")
+			if file != "tricks" {
+				hostile[number] = true
+				continue
+			}
+			tricks[number] = true
+			if slices.Contains(c.outcomes, Accepted.String()) {
+				t.Errorf("trick %s may pass", c.name)
+			}
+		}
+	}
+	for which, c := range map[string]struct {
+		have map[string]bool
+		want int
+	}{"hostile case": {hostile, 90}, "trick": {tricks, 48}} {
+		for n := 1; n <= c.want; n++ {
+			if number := fmt.Sprintf("%02d", n); !c.have[number] {
+				t.Errorf("no %s %s", which, number)
+			}
+		}
+		if len(c.have) != c.want {
+			t.Errorf("%d numbers of a %s, want %d", len(c.have), which, c.want)
+		}
+	}
+}
+
 // TestHostile runs the catalogue at every level that this host gives.
 func TestHostile(t *testing.T) {
 	t.Parallel()
@@ -178,7 +221,7 @@ func TestHostile(t *testing.T) {
 		t.Run(level.String(), func(t *testing.T) {
 			t.Parallel()
 			h := probeAt(t, level, Config{Limits: shortLimits})
-			for _, file := range []string{"processes", "resources", "files", "harness", "tricks"} {
+			for _, file := range catalogueFiles {
 				t.Run(file, func(t *testing.T) {
 					t.Parallel()
 					b := newBench(t, openSlotOn(t, h))

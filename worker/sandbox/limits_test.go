@@ -212,13 +212,84 @@ func TestNoRoomToFork(t *testing.T) {
 	b.check(t)
 }
 
+// TestForkRefused has the kernel refuse the fork of a program, as it does when
+// processes or memory have run out: that is our failure, said at once, and no
+// verdict; and on a new slot of the same host programs run.
+func TestForkRefused(t *testing.T) {
+	t.Parallel()
+	forEachLevel(t, Config{}, func(t *testing.T, h *Host) {
+		t.Helper()
+		for _, errno := range []unix.Errno{unix.ENOMEM, unix.EAGAIN} {
+			rules := serverRules()
+			rules[unix.SYS_CLONE] = giveErrno(errno)
+			poor := *h
+			poor.plan.BaseFilter = assemble(rules).encode()
+			s := openSlotOn(t, &poor)
+			for range 3 {
+				r, err := s.Run(t.Context(), &Question{ID: "q", Inputs: []string{"1 2\n"}}, correctStdin, func(int, Output) bool { return true })
+				if !errors.Is(err, errno) || r.Outcome != 0 {
+					t.Errorf("Run where fork says %v = %+v, %v", errno, r, err)
+				}
+			}
+		}
+		newBench(t, openSlotOn(t, h)).check(t)
+	})
+}
+
+// TestScriptWithoutMemfd wants a refusal that says why: a script's standard input
+// must be a file.
+func TestScriptWithoutMemfd(t *testing.T) {
+	t.Parallel()
+	k := askKernel()
+	k.memfdErr = unix.ENOSYS
+	_, err := Probe(t.Context(), Config{Python: testPython, Mode: Script, kernel: &k})
+	if !errors.Is(err, unix.ENOSYS) || !strings.Contains(err.Error(), "memfd_create") {
+		t.Errorf("Probe = %v, want a refusal for want of memfd_create", err)
+	}
+}
+
+// privateInterpreters returns interpreters that only root can read: those below
+// /root, and one made from the system's.
+func privateInterpreters(t *testing.T) []string {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	found, err := filepath.Glob("/root/.pyenv/versions/3.1[0-9]*/bin/python3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const where = "import sys, sysconfig; print(sys._base_executable, sysconfig.get_path('stdlib'))"
+	out, err := exec.CommandContext(t.Context(), testPython, "-I", "-c", where).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary, library, _ := strings.Cut(strings.TrimSpace(string(out)), " ")
+	binary, err = filepath.EvalSymlinks(binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	python := filepath.Join(dir, "bin", filepath.Base(binary))
+	for _, c := range [][]string{
+		{"mkdir", filepath.Join(dir, "bin"), filepath.Join(dir, "lib")},
+		{"cp", binary, python},
+		{"cp", "-a", library, filepath.Join(dir, "lib")},
+	} {
+		if out, err := exec.CommandContext(t.Context(), c[0], c[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v: %s", c, err, out)
+		}
+	}
+	return append(found, python)
+}
+
 // TestPrivateInterpreter uses one that only root can read.
 func TestPrivateInterpreter(t *testing.T) {
 	t.Parallel()
-	found, err := filepath.Glob("/root/.pyenv/versions/3.1[0-9]*/bin/python3")
-	if err != nil || len(found) == 0 {
-		t.Skip("no interpreter below /root")
-	}
+	found := privateInterpreters(t)
 	for _, python := range found {
 		for _, most := range []Level{A, B} {
 			t.Run(python+" "+most.String(), func(t *testing.T) {
@@ -249,14 +320,7 @@ func TestStableUnderLoad(t *testing.T) {
 	}
 	s := openSlotOn(t, h)
 	for range 8 {
-		busy := exec.CommandContext(t.Context(), "sh", "-c", "while :; do :; done")
-		if err := busy.Start(); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			_ = busy.Process.Kill()
-			_ = busy.Wait() // killed, as it should be
-		})
+		startBusyLoop(t)
 	}
 	const source = "import time\nx = float(input())\nt = time.process_time()\nwhile time.process_time() < t + x: pass\nprint(x)\n"
 	for input, want := range map[string]Outcome{"0.5": Accepted, "0.7": TimeLimit} {
@@ -265,4 +329,17 @@ func TestStableUnderLoad(t *testing.T) {
 			t.Errorf("Run of %s s under load = %+v, %v, want %v", input, r, err, want)
 		}
 	}
+}
+
+// startBusyLoop starts a process that uses all it can get, until the test ends.
+func startBusyLoop(t *testing.T) {
+	t.Helper()
+	busy := exec.CommandContext(t.Context(), "sh", "-c", "while :; do :; done")
+	if err := busy.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = busy.Process.Kill()
+		_ = busy.Wait() // killed, as it should be
+	})
 }
