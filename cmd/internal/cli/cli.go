@@ -69,6 +69,7 @@ type verbs struct {
 	Dead     deadCmd     `cmd:"" help:"list, show and requeue units that were given up"`
 	Dataset  datasetCmd  `cmd:"" help:"fetch, inspect and check a problem set"`
 	Doctor   doctorCmd   `cmd:"" help:"what this machine can do, each gap with its remedy"`
+	Bench    benchCmd    `cmd:"" help:"measure the queue with simulated GPUs and null judging"`
 	Version  versionCmd  `cmd:"" help:"print the version"`
 }
 
