@@ -75,7 +75,8 @@ func cardHolders(n int) [][]cardHolder {
 			continue
 		}
 		for i := range n {
-			if strings.Contains(string(env), fmt.Sprintf("CUDA_VISIBLE_DEVICES=%s%d\x00", cardPrefix, i)) {
+			// The order of the cards tells an engine from an lcbq that was shown one card.
+			if strings.Contains(string(env), fmt.Sprintf("CUDA_VISIBLE_DEVICES=%d\x00", i)) && strings.Contains(string(env), "CUDA_DEVICE_ORDER=PCI_BUS_ID") {
 				pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
 				all[i] = append(all[i], cardHolder{pid, engineUses})
 			}

@@ -152,7 +152,7 @@ func (f *Fleet) config(i int, m *Member, log *slog.Logger, logs string) vllm.Con
 	if len(m.Cards) == 0 {
 		return c
 	}
-	c.Device = m.uuids(",")
+	c.Device = m.numbers()
 	// Kernels compiled by several engines at once into one folder have been corrupted.
 	if c.Cache == "" {
 		c.Cache = cacheFolder(filepath.Join("vllm", m.uuids("+")))
@@ -170,6 +170,15 @@ func (f *Fleet) state(m *Member) string {
 		name = m.Cards[0].UUID
 	}
 	return filepath.Join(f.cfg.State, name+".json")
+}
+
+// numbers returns the cards as CUDA_VISIBLE_DEVICES names them.
+func (m *Member) numbers() string {
+	ns := make([]string, len(m.Cards))
+	for i, c := range m.Cards {
+		ns[i] = strconv.Itoa(c.Index)
+	}
+	return strings.Join(ns, ",")
 }
 
 func (m *Member) uuids(sep string) string {

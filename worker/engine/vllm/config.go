@@ -33,8 +33,10 @@ type Config struct {
 	NoPrefixCaching bool
 	NoChunkedPrefil bool
 
-	GPU     int      // number for logs and ports
-	Device  string   // what CUDA_VISIBLE_DEVICES is set to: UUIDs, with commas between where TensorParallel > 1
+	GPU int // number for logs and ports
+	// Device is what CUDA_VISIBLE_DEVICES is set to: the driver's numbers of the cards, with
+	// commas between where TensorParallel > 1. vLLM 0.21 dies of UUIDs: it reads them as numbers.
+	Device  string
 	NoGPU   bool     // hide every card in place of Device: for a vLLM that computes on the CPU
 	Environ []string // complete environment of the engine, CUDA_VISIBLE_DEVICES aside
 	Cache   string   // folder for compiled kernels, one for each GPU; "" leaves them where vLLM puts them
@@ -77,7 +79,7 @@ func (c Config) Validate() error {
 	}
 	check(c.Install != nil, "installed vllm", "nothing", "what Probe found")
 	check(strings.TrimSpace(c.Model) != "", "model", strconv.Quote(c.Model), "a name on the hub or a folder")
-	check(c.Device != "" || c.NoGPU, "device", strconv.Quote(c.Device), "the UUID of a GPU")
+	check(c.Device != "" || c.NoGPU, "device", strconv.Quote(c.Device), "the number of a GPU")
 	check(c.MemoryShare >= 0 && c.MemoryShare <= 1, "share of GPU memory", c.MemoryShare, "more than 0 to 1")
 	check(c.TensorParallel >= 0, "tensor parallel size", c.TensorParallel, "at least 1")
 	check(c.MaxModelLen >= 0, "longest sequence", c.MaxModelLen, "at least 1")
@@ -247,6 +249,7 @@ func (c Config) environ() []string {
 	env := append([]string(nil), c.Environ...)
 	env = append(env,
 		"CUDA_VISIBLE_DEVICES="+c.Device,
+		"CUDA_DEVICE_ORDER=PCI_BUS_ID", // the driver's order: CUDA's own puts the fastest card first
 		"VLLM_PORT="+strconv.Itoa(portBase+c.GPU*portStride),
 		"VLLM_NO_USAGE_STATS=1",
 		"VLLM_API_KEY=", // one that is meant for another server would lock us out

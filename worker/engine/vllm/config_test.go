@@ -119,8 +119,8 @@ func TestBatch(t *testing.T) {
 
 func TestEnviron(t *testing.T) {
 	t.Parallel()
-	env := Config{GPU: 3, Device: "GPU-x", Environ: []string{"A=1", "VLLM_PORT=5"}, Cache: "/c"}.environ()
-	for _, want := range []string{"A=1", "CUDA_VISIBLE_DEVICES=GPU-x", "VLLM_PORT=21300", "VLLM_CACHE_ROOT=/c", "TRITON_CACHE_DIR=/c/triton", "VLLM_NO_USAGE_STATS=1", "VLLM_API_KEY="} {
+	env := Config{GPU: 3, Device: "3", Environ: []string{"A=1", "VLLM_PORT=5"}, Cache: "/c"}.environ()
+	for _, want := range []string{"A=1", "CUDA_VISIBLE_DEVICES=3", "CUDA_DEVICE_ORDER=PCI_BUS_ID", "VLLM_PORT=21300", "VLLM_CACHE_ROOT=/c", "TRITON_CACHE_DIR=/c/triton", "VLLM_NO_USAGE_STATS=1", "VLLM_API_KEY="} {
 		if !slices.Contains(env, want) {
 			t.Errorf("environment lacks %s", want)
 		}
