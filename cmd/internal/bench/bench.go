@@ -82,9 +82,12 @@ func Queue(ctx context.Context, cfg Config) (Result, error) {
 }
 
 func measure(ctx context.Context, cfg Config, dir string) (Result, error) {
-	h, err := openHost(ctx, filepath.Join(dir, "store"), cfg.Log)
+	h, err := startHost(filepath.Join(dir, "store"), cfg.Log) //nolint:contextcheck // the server outlives every context until it is closed
 	if err != nil {
 		return Result{}, err
+	}
+	if err := h.open(ctx); err != nil {
+		return Result{}, errors.Join(err, h.close())
 	}
 	r, err := h.measure(ctx, cfg, filepath.Join(dir, "results"))
 	return r, errors.Join(err, h.close())
@@ -114,7 +117,7 @@ func manifest(ctx context.Context, cfg Config, dir string) (*store.Manifest, err
 		ID: "bench", LCBQ: "bench", OutputDir: dir, Temperatures: temperatures(), UnitSize: cfg.UnitSize,
 		Problems: store.ProblemSet{Name: "sample", Digest: lcb.Digest(problems), Count: len(problems)},
 		Model:    store.Model{Engine: "sim", TopP: 1, MaxTokens: 500, Prompt: "lcb", Extract: "lcb", SimUnique: 1},
-		// No command line can ask for this mode, and no evaluator serves it.
+		// No command line can ask for this mode, and the null judge serves no other.
 		Judge: store.Judge{Mode: nullMode},
 	}
 	e, err := newEngine(0)

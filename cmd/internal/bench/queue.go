@@ -2,7 +2,6 @@ package bench
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -33,7 +32,8 @@ type host struct {
 	log    *slog.Logger
 }
 
-func openHost(ctx context.Context, dir string, log *slog.Logger) (*host, error) {
+// startHost starts the server. The caller opens the host and closes it.
+func startHost(dir string, log *slog.Logger) (*host, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
@@ -41,13 +41,10 @@ func openHost(ctx context.Context, dir string, log *slog.Logger) (*host, error) 
 	if err != nil {
 		return nil, fmt.Errorf("start server: %w", err)
 	}
-	h := &host{server: srv, log: log}
-	if err := h.open(ctx); err != nil {
-		return nil, errors.Join(err, h.close())
-	}
-	return h, nil
+	return &host{server: srv, log: log}, nil
 }
 
+// open connects and declares the streams.
 func (h *host) open(ctx context.Context) error {
 	var err error
 	if h.conn, err = h.server.Connect(); err != nil {

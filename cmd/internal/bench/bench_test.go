@@ -1,0 +1,81 @@
+package bench
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/store"
+	"github.com/lcbq/lcbq/stream/streamtest"
+	"github.com/lcbq/lcbq/worker"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// TestQueue wants every sample of a run in the files, the generators no faster than
+// their pace, and nothing left on the disk.
+func TestQueue(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	cfg := Config{GPUs: 2, TPS: 20_000, Length: time.Second, UnitSize: 20, Dir: dir}
+	r, err := Queue(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A unit of each generator is handed out before its tokens are made.
+	most := 1.1 * cfg.TPS * float64(cfg.GPUs)
+	if r.Samples < 20*questions*16 || r.Tokens < int64(r.Samples)*20 || r.TPS > r.GenerateTPS || r.GenerateTPS > most || r.Idle < 0 || r.Idle >= 1 || r.Seconds <= 0 {
+		t.Errorf("Queue = %+v, want a whole run at %v tok/s at most", r, most)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("left in the folder: %v, %v", left, err)
+	}
+	if fast, err := Queue(t.Context(), Config{GPUs: 1, Length: time.Second, UnitSize: 1000, Dir: dir}); err != nil || fast.Idle != 0 || fast.Samples%1000 != 0 {
+		t.Errorf("Queue without a pace = %+v, %v, want no idle share", fast, err)
+	}
+}
+
+// TestNullJudgeRefusesRuns wants no unit of a real run passed without a judge.
+func TestNullJudgeRefusesRuns(t *testing.T) {
+	t.Parallel()
+	env := streamtest.New(t)
+	m, err := manifest(t.Context(), Config{GPUs: 1, TPS: 1, Length: time.Second, UnitSize: 10}, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Judge = store.Judge{Mode: "lcb"}
+	if _, err := env.Store.PutRun(t.Context(), m, 0); err != nil {
+		t.Fatal(err)
+	}
+	j := &nullJudge{queue: env.Queue, store: env.Store, runs: &worker.Runs{Store: env.Store}}
+	unit := m.Tasks(m.Questions[0], m.Temperatures[0])[0].Unit
+	if err := j.handle(t.Context(), worker.Message{Unit: unit}); !errors.Is(err, worker.ErrUnfit) {
+		t.Errorf("handle = %v, want ErrUnfit", err)
+	}
+	if there, err := env.Queue.Has(t.Context(), stream.Combine, unit); there || err != nil {
+		t.Errorf("unit in COMBINE: %v, %v", there, err)
+	}
+}
+
+func TestMedian(t *testing.T) {
+	t.Parallel()
+	rs := []Result{{TPS: 3}, {TPS: 1}, {TPS: 2}, {TPS: 9}}
+	if got := Median(rs); got.TPS != 2 || rs[0].TPS != 3 {
+		t.Errorf("Median = %v of %v, want 2 and the order kept", got.TPS, rs)
+	}
+}
+
+func TestValidate(t *testing.T) {
+	t.Parallel()
+	err := Config{GPUs: 0, TPS: -1, Length: 1, UnitSize: 0}.Validate()
+	for _, want := range []string{"--gpus = 0", "--tps = -1", "--length = 1ns", "--unit-size = 0"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Validate = %v, want %q", err, want)
+		}
+	}
+}
