@@ -225,14 +225,14 @@ func TestOneEngineFails(t *testing.T) {
 	t.Parallel()
 	f := newFarm(t)
 	env := f.cards(t, 2)
-	fails := vllmtest.Behaviours + "_" + cardPrefix + "1=" + vllmtest.NoModel
-	cmd := f.lcbq(t, append(env, fails, vllmtest.Pace+"=1"), f.sweep(filepath.Join(f.dir, "results"), 100)...)
+	fails := []string{vllmtest.Behaviours + "_" + cardPrefix + "1=" + vllmtest.NoModel, vllmtest.Behaviours + "_1=" + vllmtest.NoModel} // by UUID or number
+	cmd := f.lcbq(t, append(append(env, vllmtest.Pace+"=1"), fails...), f.sweep(filepath.Join(f.dir, "results"), 100)...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Errorf("run: %v", err)
 	}
 	inOrder(t, string(out), "engine is out of the run", "no restart helps", "400 samples in")
-	cmd = f.lcbq(t, append(env, fails), f.sweep(filepath.Join(f.dir, "none"), 10, "--gpus", "1")...)
+	cmd = f.lcbq(t, append(env, fails...), f.sweep(filepath.Join(f.dir, "none"), 10, "--gpus", "1")...)
 	if out, err = cmd.CombinedOutput(); err == nil || cmd.ProcessState.ExitCode() != 1 {
 		t.Errorf("run without an engine: %v, want exit status 1", err)
 	}

@@ -2,7 +2,9 @@ package generate_test
 
 import (
 	"context"
+	"log/slog"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -56,6 +58,8 @@ func TestReadyUnitsGoBack(t *testing.T) {
 		return texts(r.N), nil
 	}}
 	w := newWorker(env, e)
+	var log strings.Builder // whole lines, written under the handler's lock; read after Run
+	w.Log = slog.New(slog.NewTextHandler(&log, nil))
 	ctx, cancel := context.WithCancel(t.Context())
 	ran := make(chan error, 1)
 	go func() { ran <- w.Run(ctx) }()
@@ -83,8 +87,8 @@ func TestReadyUnitsGoBack(t *testing.T) {
 	if n := len(e.requests()); n != 2 || len(dead(t, env)) != 0 {
 		t.Errorf("the engine was asked %d times, %d units are dead; want 2 and none", n, len(dead(t, env)))
 	}
-	if units := w.Pulse.Units(); units != 2 {
-		t.Errorf("%d units done, want 2", units)
+	if units := w.Pulse.Units(); units != 2 || strings.Count(log.String(), "unit given back") != 2 || strings.Contains(log.String(), "unit failed") {
+		t.Errorf("%d units done, want 2, and two given back without a fault:\n%s", units, &log)
 	}
 }
 
