@@ -10,6 +10,7 @@ import (
 
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/streamtest"
+	"github.com/lcbq/lcbq/worker/combine/summary"
 	"github.com/lcbq/lcbq/worker/lcb/result"
 )
 
@@ -107,7 +108,7 @@ func TestRunSummary(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var s RunSummary
+	var s summary.Run
 	if err := json.Unmarshal(raw, &s); err != nil {
 		t.Fatal(err)
 	}
@@ -154,26 +155,12 @@ func TestRunSummary(t *testing.T) {
 		t.Fatal(err)
 	}
 	delete(cells, b.cell(1, 200))
-	partial, err := Summarise(m, cells)
+	partial, err := summary.Of(m, cells)
 	if err != nil || partial.Samples != 36 || len(partial.Incomplete) != 1 || len(partial.Incomplete["q1"]) != 1 || partial.Incomplete["q1"][0] != "0.2" {
 		t.Errorf("summary without a cell = %+v, %v", partial, err)
 	}
 	if p := partial.Results[1].PassAtK[1]; math.Abs(p-0.25) > 1e-12 {
 		t.Errorf("pass@1 without a cell = %v, want that of the question that has one", p)
-	}
-}
-
-func TestPassAtKNeedsSamplesOfEveryQuestion(t *testing.T) {
-	t.Parallel()
-	question := func(n, passed int) *result.Summary {
-		return &result.Summary{Results: []result.CellSummary{{Temperature: 0.1, Counts: result.Counts{N: n, Passed: passed}}}}
-	}
-	got, err := passAtK([]*result.Summary{question(4, 0), question(10, 10), question(0, 0)}, 0.1)
-	if err != nil || len(got) != 1 || got[1] != 0.5 {
-		t.Errorf("passAtK = %v, %v, want pass@1 = 0.5 alone", got, err)
-	}
-	if got, err := passAtK(nil, 0.1); err != nil || len(got) != 0 {
-		t.Errorf("passAtK of nothing = %v, %v", got, err)
 	}
 }
 

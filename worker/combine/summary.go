@@ -2,43 +2,12 @@ package combine
 
 import (
 	"context"
-	"fmt"
-	"math"
-	"time"
 
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/store"
+	"github.com/lcbq/lcbq/worker/combine/summary"
 	"github.com/lcbq/lcbq/worker/lcb/result"
-	"github.com/lcbq/lcbq/worker/score"
-	"github.com/lcbq/lcbq/worker/score/curve"
 )
-
-// A RunSummary is run_summary.json: what the results folder's base says, and
-// where the numbers come from.
-type RunSummary struct {
-	result.RunSummary
-	LCBQ       string              `json:"lcbq"` // version that defined the run
-	Problems   store.ProblemSet    `json:"problems"`
-	Sampling   store.Model         `json:"sampling"`
-	Judging    store.Judge         `json:"judging"`
-	UnitSize   int                 `json:"unit_size"`
-	Throughput Throughput          `json:"throughput"`
-	Incomplete map[string][]string `json:"incomplete,omitempty"` // temperatures without a cell, by question id
-	Provenance Provenance          `json:"provenance"`
-	Analysis   *curve.Analysis     `json:"analysis,omitempty"`
-}
-
-// Throughput is a run's pace over its whole duration, pauses included.
-type Throughput struct {
-	SamplesPerSecond float64 `json:"samples_per_s"`
-	TokensPerSecond  float64 `json:"tokens_per_s"`
-	Tokens           int64   `json:"tokens"`
-	JudgeCPU         float64 `json:"judge_cpu_s"`
-}
-
-// ladder is the k for which pass@k is reported: LiveCodeBench's own list as far as
-// n reaches, and its continuation beyond 1000.
-var ladder = []int{1, 5, 10, 20, 40, 50, 75, 100, 125, 150, 200, 500, 1000, 2000, 5000, 10000}
 
 // summarise writes the question's summary if its last cell is done, and the run's
 // if that was the last question. w.cell is held. Both are rewritten as they are
@@ -51,11 +20,11 @@ func (w *Worker) summarise(ctx context.Context, m *store.Manifest, q store.Quest
 	if !complete(cells, m, q) {
 		return nil
 	}
-	summary, err := summaryOf(cells, m, q)
+	question, err := summary.Question(cells, m, q)
 	if err != nil {
 		return err
 	}
-	if err := result.WriteSummary(w.dir(m), summary); err != nil {
+	if err := result.WriteSummary(w.dir(m), question); err != nil {
 		return err
 	}
 	all, err := w.Store.Cells(ctx, m.ID, -1)
@@ -80,40 +49,6 @@ func complete(cells map[stream.Cell]store.CellState, m *store.Manifest, q store.
 	return true
 }
 
-// summaryOf makes a question's summary from the states of its cells that exist.
-func summaryOf(cells map[stream.Cell]store.CellState, m *store.Manifest, q store.Question) (*result.Summary, error) {
-	var headers []result.Header
-	var digests []result.Digest
-	var files []string
-	for _, t := range m.Temperatures {
-		st, ok := cells[stream.Cell{Run: m.ID, Question: q.Index, Temperature: t}]
-		if !ok {
-			continue
-		}
-		verdicts := make(map[result.Verdict]int, len(st.Verdicts))
-		for v, n := range st.Verdicts {
-			verdicts[result.Verdict(v)] = n
-		}
-		headers = append(headers, result.Header{
-			QuestionIdx: q.Index, QuestionID: q.ID, QuestionTitle: q.Title, Temperature: t.Float(),
-			Counts: result.Counts{
-				N: st.N, Passed: st.Passed, PassRate: result.PassRate(st.Passed, st.N), GenTPS: st.GenTPS, Verdicts: verdicts,
-				UniquePrograms: st.Unique, UniquePassed: st.UniquePassed, Tokens: st.Tokens, JudgeCPU: st.JudgeCPU,
-			},
-			Engine: m.Model.Engine, Model: m.Model.Name, Simulated: m.Model.Engine == "sim",
-			Judge: m.Judge.Mode, Fingerprint: st.Fingerprint,
-		})
-		digests = append(digests, result.Digest{SHA256: st.Digest, Bytes: st.Bytes})
-		files = append(files, st.File)
-	}
-	s, err := result.NewSummary(headers, digests, files)
-	if err != nil {
-		return nil, err
-	}
-	s.Difficulty, s.Platform = q.Difficulty, q.Platform
-	return s, nil
-}
-
 // closeRun writes run_summary.json and marks the run finished. The time of the
 // last cell, not the clock, ends the run: written twice, the file is the same.
 func (w *Worker) closeRun(ctx context.Context, m *store.Manifest, cells map[stream.Cell]store.CellState) error {
@@ -122,18 +57,18 @@ func (w *Worker) closeRun(ctx context.Context, m *store.Manifest, cells map[stre
 	if err != nil {
 		return err
 	}
-	summary, err := Summarise(m, cells)
+	run, err := summary.Of(m, cells)
 	if err != nil {
 		return err
 	}
-	if err := result.WriteJSONAtomic(result.RunSummaryPath(w.dir(m)), summary); err != nil {
+	if err := result.WriteJSONAtomic(result.RunSummaryPath(w.dir(m)), run); err != nil {
 		return err
 	}
 	m, err = w.Store.UpdateRun(ctx, m.ID, func(m *store.Manifest) bool {
-		if m.Finished != 0 || m.Samples() != summary.Samples+summary.Unscored {
+		if m.Finished != 0 || m.Samples() != run.Samples+run.Unscored {
 			return false // finished before, or raised while we wrote
 		}
-		m.Finished = summary.Finished.UnixMilli()
+		m.Finished = run.Finished.UnixMilli()
 		return true
 	})
 	if err != nil {
@@ -144,91 +79,4 @@ func (w *Worker) closeRun(ctx context.Context, m *store.Manifest, cells map[stre
 		w.Closed(ctx, w.dir(m))
 	}
 	return nil
-}
-
-// Summarise makes a run's summary from the states of the cells that exist; those
-// that do not are listed.
-func Summarise(m *store.Manifest, cells map[stream.Cell]store.CellState) (*RunSummary, error) {
-	s := &RunSummary{LCBQ: m.LCBQ, Problems: m.Problems, Sampling: m.Model, Judging: m.Judge, UnitSize: m.UnitSize}
-	s.Run, s.Engine, s.Model, s.Simulated = m.ID, m.Model.Engine, m.Model.Name, m.Model.Engine == "sim"
-	s.Judge, s.Fingerprint, s.Questions = m.Judge.Mode, m.Judge.Fingerprint, len(m.Questions)
-	s.Incomplete = make(map[string][]string)
-	var summaries []*result.Summary
-	last := m.Created
-	for _, q := range m.Questions {
-		s.N = max(s.N, q.N())
-		one, err := summaryOf(cells, m, q)
-		if err == nil {
-			summaries = append(summaries, one)
-		}
-		for _, t := range m.Temperatures {
-			st, ok := cells[stream.Cell{Run: m.ID, Question: q.Index, Temperature: t}]
-			if !ok {
-				s.Incomplete[q.ID] = append(s.Incomplete[q.ID], t.String())
-			}
-			last = max(last, st.DoneAt)
-		}
-	}
-	for _, t := range m.Temperatures {
-		s.Temperatures = append(s.Temperatures, t.Float())
-	}
-	s.Provenance = Provenance{Provenance: m.Provenance, Stages: stages(m, cells), Timeline: timeline(m, cells)}
-	if err := s.Count(summaries, sweepOf(m, summaries)); err != nil {
-		return nil, fmt.Errorf("summarise run %s: %w", m.ID, err)
-	}
-	s.Started, s.Finished = time.UnixMilli(m.Created).UTC(), time.UnixMilli(last).UTC()
-	if s.DurationSeconds = s.Finished.Sub(s.Started).Seconds(); s.DurationSeconds > 0 {
-		s.Throughput.SamplesPerSecond = float64(s.Samples) / s.DurationSeconds
-		s.Throughput.TokensPerSecond = float64(s.Throughput.Tokens) / s.DurationSeconds
-	}
-	return s, nil
-}
-
-// Count fills in what follows from the summaries of the questions: totals, pass@k
-// and the analysis of sweep, which is their counts.
-func (s *RunSummary) Count(summaries []*result.Summary, sweep *curve.Sweep) error {
-	s.Results = result.Total(summaries)
-	for i := range s.Results {
-		r := &s.Results[i]
-		s.Samples, s.Passed, s.Unscored = s.Samples+r.N, s.Passed+r.Passed, s.Unscored+r.Unscored
-		s.Throughput.Tokens, s.Throughput.JudgeCPU = s.Throughput.Tokens+r.Tokens, s.Throughput.JudgeCPU+r.JudgeCPU
-		var err error
-		if r.PassAtK, err = passAtK(summaries, r.Temperature); err != nil {
-			return fmt.Errorf("pass@k at temperature %v: %w", r.Temperature, err)
-		}
-	}
-	var err error
-	s.Analysis, err = curve.Analyse(sweep, curve.Options{})
-	return err
-}
-
-// passAtK returns the mean over questions of pass@k, for every k of the ladder
-// that each question has samples for.
-func passAtK(summaries []*result.Summary, temperature float64) (map[int]float64, error) {
-	out := make(map[int]float64)
-	least := math.MaxInt
-	var counts []result.Counts
-	for _, s := range summaries {
-		for _, c := range s.Results {
-			if c.Temperature == temperature && c.N > 0 {
-				counts = append(counts, c.Counts)
-				least = min(least, c.N)
-			}
-		}
-	}
-	for _, k := range ladder {
-		if len(counts) == 0 || k > least {
-			break
-		}
-		sum := 0.0
-		for _, c := range counts {
-			p, err := score.PassAtK(c.N, c.Passed, k)
-			if err != nil {
-				return nil, err
-			}
-			sum += p
-		}
-		out[k] = sum / float64(len(counts))
-	}
-	return out, nil
 }

@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"github.com/lcbq/lcbq/cmd/internal/report/folder"
-	"github.com/lcbq/lcbq/worker/combine"
+	"github.com/lcbq/lcbq/worker/combine/summary"
 	"github.com/lcbq/lcbq/worker/score/curve"
 )
 
@@ -65,7 +65,7 @@ func (c *compareCmd) Run(a *app) error {
 	if err := c.refuse(out.Differs); err != nil {
 		return err
 	}
-	if out.Comparison, err = curve.Compare(sweepOf(x), sweepOf(y), curve.Options{}); err != nil {
+	if out.Comparison, err = curve.Compare(x.Sweep(), y.Sweep(), curve.Options{}); err != nil {
 		return err
 	}
 	if x.Group.Judge != y.Group.Judge && x.Group.Model == y.Group.Model {
@@ -118,7 +118,7 @@ func differences(x, y *folder.Results) []differ {
 	add("judge", x.Group.Judge, y.Group.Judge)
 	add("judging environment", x.Group.Fingerprint, y.Group.Fingerprint)
 	add("simulated", strconv.FormatBool(x.Group.Simulated), strconv.FormatBool(y.Group.Simulated))
-	a, b := cmp.Or(x.Run, &combine.RunSummary{}), cmp.Or(y.Run, &combine.RunSummary{})
+	a, b := cmp.Or(x.Run, &summary.Run{}), cmp.Or(y.Run, &summary.Run{})
 	add("problems", a.Problems.Digest, b.Problems.Digest)
 	add("sandbox level", a.Provenance.SandboxLevel, b.Provenance.SandboxLevel)
 	add("engine version", a.Provenance.EngineVersion, b.Provenance.EngineVersion)
@@ -142,7 +142,7 @@ func differences(x, y *folder.Results) []differ {
 	return out
 }
 
-func thinking(s *combine.RunSummary) string {
+func thinking(s *summary.Run) string {
 	if s.Sampling.Thinking == nil {
 		return "auto"
 	}

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/lcbq/lcbq/config"
-	"github.com/lcbq/lcbq/worker/combine"
+	"github.com/lcbq/lcbq/worker/combine/summary"
 	"github.com/lcbq/lcbq/worker/lcb/result"
 	"github.com/lcbq/lcbq/worker/lcb/result/official"
 )
@@ -44,7 +44,7 @@ func (c *importCmd) Run(a *app) error {
 		return fmt.Errorf("import: %s holds results already\nchoose another --output-dir", c.OutputDir)
 	}
 	im := official.Import{Model: c.Model, Judge: c.Judge, Fingerprint: c.Environment, Compress: c.Compress == "zstd"}
-	s := &combine.RunSummary{LCBQ: Version()}
+	s := &summary.Run{LCBQ: Version()}
 	if err := c.place(a, &im, s); err != nil {
 		return err
 	}
@@ -138,7 +138,7 @@ func evalAll(path string) string {
 }
 
 // place gives questions their places in the problem set, if one is named.
-func (c *importCmd) place(a *app, im *official.Import, s *combine.RunSummary) error {
+func (c *importCmd) place(a *app, im *official.Import, s *summary.Run) error {
 	s.Problems.Name = "imported"
 	if c.Problems == "" {
 		return nil
@@ -187,7 +187,7 @@ func readOfficial(im official.Import, dir, path string, digest io.Writer) ([]off
 
 // summarise fills in the run's summary: what the files say, and nothing of how
 // they came about.
-func (c *importCmd) summarise(s *combine.RunSummary, summaries []*result.Summary, digest string) error {
+func (c *importCmd) summarise(s *summary.Run, summaries []*result.Summary, digest string) error {
 	first := summaries[0]
 	s.Run, s.Engine, s.Model, s.Judge, s.Fingerprint = "import-"+digest, first.Engine, c.Model, c.Judge, c.Environment
 	s.Sampling.Engine, s.Sampling.Name, s.Judging.Mode, s.Judging.Fingerprint = s.Engine, s.Model, s.Judge, s.Fingerprint
@@ -198,10 +198,10 @@ func (c *importCmd) summarise(s *combine.RunSummary, summaries []*result.Summary
 	if c.Problems == "" {
 		s.Problems.Count = len(summaries)
 	}
-	s.Provenance.Stages, s.Provenance.Timeline = []combine.Stage{}, []combine.Mark{}
+	s.Provenance.Stages, s.Provenance.Timeline = []summary.Stage{}, []summary.Mark{}
 	s.Started = time.Now().UTC()
 	s.Finished = s.Started // the files do not say when they were made
-	sweep := combine.Sweep(summaries)
+	sweep := summary.Sweep(summaries)
 	s.Temperatures = sweep.Temperatures
 	return s.Count(summaries, sweep)
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/lcbq/lcbq/cmd/internal/export"
 	"github.com/lcbq/lcbq/cmd/internal/report/folder"
 	"github.com/lcbq/lcbq/config"
-	"github.com/lcbq/lcbq/worker/combine"
+	"github.com/lcbq/lcbq/worker/combine/summary"
 	"github.com/lcbq/lcbq/worker/lcb/dataset"
 	"github.com/lcbq/lcbq/worker/lcb/result/official"
 	"github.com/lcbq/lcbq/worker/score/curve"
@@ -79,7 +79,7 @@ func (c *exportCmd) run(a *app, r *folder.Results) (*export.Run, error) {
 		out.Release = s.Problems.Name
 	}
 	var err error
-	if out.Analysis, err = curve.Analyse(sweepOf(r), curve.Options{}); err != nil {
+	if out.Analysis, err = curve.Analyse(r.Sweep(), curve.Options{}); err != nil {
 		return nil, err
 	}
 	texts, err := c.texts(a, s)
@@ -119,7 +119,7 @@ func (c *exportCmd) run(a *app, r *folder.Results) (*export.Run, error) {
 
 // texts returns the texts of the run's problems by id, where they are wanted and
 // can be had.
-func (c *exportCmd) texts(a *app, s *combine.RunSummary) (map[string]official.Question, error) {
+func (c *exportCmd) texts(a *app, s *summary.Run) (map[string]official.Question, error) {
 	name := c.Problems
 	if name == "" && c.Format == "livecodebench" && (s.Problems.Name == builtin || dataset.Named(s.Problems.Name)) {
 		name = s.Problems.Name
@@ -148,19 +148,4 @@ func (c *exportCmd) texts(a *app, s *combine.RunSummary) (map[string]official.Qu
 		out[p.ID] = q
 	}
 	return out, nil
-}
-
-// sweepOf returns the counts of a folder.
-func sweepOf(r *folder.Results) *curve.Sweep {
-	s := &curve.Sweep{Temperatures: r.Temperatures}
-	for i, q := range r.Questions {
-		x := curve.Question{Index: q.Index, ID: q.ID, Title: q.Title, Difficulty: q.Difficulty, Platform: q.Platform, Cells: make([]curve.Cell, len(r.Temperatures))}
-		for t := range r.Temperatures {
-			if c := r.Cell(i, t); c != nil {
-				x.Cells[t] = combine.CellOf(&c.Counts)
-			}
-		}
-		s.Questions = append(s.Questions, x)
-	}
-	return s
 }

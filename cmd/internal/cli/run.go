@@ -14,7 +14,7 @@ import (
 	"github.com/lcbq/lcbq/config"
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/worker"
-	"github.com/lcbq/lcbq/worker/combine"
+	"github.com/lcbq/lcbq/worker/combine/summary"
 	"github.com/lcbq/lcbq/worker/evaluate"
 	"github.com/lcbq/lcbq/worker/lcb/result"
 )
@@ -240,7 +240,7 @@ func (p *pipeline) report(ctx context.Context, run string, how error) error {
 	if err != nil {
 		return err
 	}
-	summary, err := combine.Summarise(m, cells)
+	summary, err := summary.Of(m, cells)
 	if err != nil {
 		return err
 	}
@@ -265,7 +265,7 @@ func (p *pipeline) report(ctx context.Context, run string, how error) error {
 
 // explainDead says what could not be scored and what to do, and leaves the run's
 // summary with its gaps named.
-func (p *pipeline) explainDead(ctx context.Context, s *combine.RunSummary) error {
+func (p *pipeline) explainDead(ctx context.Context, s *summary.Run) error {
 	dead, err := p.host.queue.DeadUnits(ctx, s.Run)
 	if err != nil {
 		return err
@@ -306,7 +306,7 @@ func (p *pipeline) close() error {
 
 // showSummary prints a run's pass rates: a table for people, the summary itself
 // for programs.
-func showSummary(a *app, s *combine.RunSummary, dir string) error {
+func showSummary(a *app, s *summary.Run, dir string) error {
 	if a.json {
 		enc := json.NewEncoder(a.out)
 		enc.SetIndent("", "  ")

@@ -7,14 +7,14 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/lcbq/lcbq/worker/combine"
+	"github.com/lcbq/lcbq/worker/combine/summary"
 	"github.com/lcbq/lcbq/worker/score"
 	"github.com/lcbq/lcbq/worker/score/curve"
 )
 
 // writeTable prints pass@k by temperature, pass@1 with both its uncertainties, and
 // then in words what a reader of the numbers must know.
-func writeTable(w io.Writer, s *combine.RunSummary) {
+func writeTable(w io.Writer, s *summary.Run) {
 	title := fmt.Sprintf("%s, %d questions, judge %s", s.Engine, s.Questions, s.Judge)
 	if s.Simulated {
 		title += " (simulated: no model was asked)"
@@ -116,7 +116,7 @@ func pointsAt(a *curve.Analysis, temperature float64) map[int]*curve.Point {
 }
 
 // tableLadder picks the k that fit a terminal.
-func tableLadder(s *combine.RunSummary) []int {
+func tableLadder(s *summary.Run) []int {
 	var ks []int
 	for _, k := range []int{1, 10, 100, 1000, 10000} {
 		for _, r := range s.Results {

@@ -12,7 +12,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/lcbq/lcbq/worker/combine"
+	"github.com/lcbq/lcbq/worker/combine/summary"
 	"github.com/lcbq/lcbq/worker/lcb/result"
 	"github.com/lcbq/lcbq/worker/lcb/result/official"
 	"github.com/lcbq/lcbq/worker/score/curve"
@@ -35,7 +35,7 @@ type Cell struct {
 
 // A Run is what is exported.
 type Run struct {
-	Summary   combine.RunSummary // settings and provenance, as far as they are known
+	Summary   summary.Run // settings and provenance, as far as they are known
 	Analysis  *curve.Analysis
 	Questions []Question // in order of id
 	Cells     []Cell     // by temperature, then question

@@ -18,7 +18,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v3"
 
-	"github.com/lcbq/lcbq/worker/combine"
+	"github.com/lcbq/lcbq/worker/combine/summary"
 	"github.com/lcbq/lcbq/worker/engine/replay"
 	"github.com/lcbq/lcbq/worker/lcb/result"
 	"github.com/lcbq/lcbq/worker/lcb/result/official"
@@ -89,7 +89,7 @@ func newRun(t *testing.T, n int) *Run {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Summary.Count(summaries, combine.Sweep(summaries)); err != nil {
+	if err := r.Summary.Count(summaries, summary.Sweep(summaries)); err != nil {
 		t.Fatal(err)
 	}
 	r.Analysis = r.Summary.Analysis

@@ -55,7 +55,7 @@ func New(dir string, o Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	sweep := sweepOf(results)
+	sweep := results.Sweep()
 	analysis, err := curve.Analyse(sweep, curve.Options{})
 	if err != nil {
 		return nil, fmt.Errorf("analyse results of %s: %w", dir, err)
@@ -72,30 +72,6 @@ func New(dir string, o Options) (*Report, error) {
 		}
 	}
 	return r, nil
-}
-
-// sweepOf takes the counts of a folder.
-func sweepOf(r *folder.Results) *curve.Sweep {
-	s := &curve.Sweep{Temperatures: r.Temperatures}
-	for i, q := range r.Questions {
-		x := curve.Question{Index: q.Index, ID: q.ID, Title: q.Title, Difficulty: q.Difficulty, Platform: q.Platform}
-		for t := range r.Temperatures {
-			var cell curve.Cell
-			if c := r.Cell(i, t); c != nil {
-				verdicts := make(map[string]int, len(c.Verdicts))
-				for v, n := range c.Verdicts {
-					verdicts[string(v)] = n
-				}
-				cell = curve.Cell{
-					N: c.N, Passed: c.Passed, Unscored: c.Unscored, Verdicts: verdicts,
-					Unique: c.UniquePrograms, UniquePassed: c.UniquePassed, Tokens: c.Tokens,
-				}
-			}
-			x.Cells = append(x.Cells, cell)
-		}
-		s.Questions = append(s.Questions, x)
-	}
-	return s
 }
 
 // speeds returns the mean generation speed of the cells that know theirs.

@@ -16,7 +16,7 @@ import (
 
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/store"
-	"github.com/lcbq/lcbq/worker/combine"
+	"github.com/lcbq/lcbq/worker/combine/summary"
 	"github.com/lcbq/lcbq/worker/lcb/result"
 )
 
@@ -42,7 +42,7 @@ type cell struct {
 	Completions []sample `json:"completions"`
 }
 
-var types = map[string]any{"run_summary": combine.RunSummary{}, "summary": result.Summary{}, "cell": cell{}}
+var types = map[string]any{"run_summary": summary.Run{}, "summary": result.Summary{}, "cell": cell{}}
 
 // generate makes the schema of a type. More keys may follow in later versions, so
 // none is forbidden.
@@ -203,7 +203,7 @@ func writeRun(t *testing.T, n int) string {
 			t.Fatal(err)
 		}
 	}
-	s, err := combine.Summarise(m, states)
+	s, err := summary.Of(m, states)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,11 +217,11 @@ func writeRun(t *testing.T, n int) string {
 // one, and of a run whose third question has none.
 func TestOutputsAreValid(t *testing.T) {
 	t.Parallel()
-	run, summary, one := compile(t, "run_summary"), compile(t, "summary"), compile(t, "cell")
+	run, question, one := compile(t, "run_summary"), compile(t, "summary"), compile(t, "cell")
 	for _, n := range []int{40, 1} {
 		dir := writeRun(t, n)
 		for path, s := range map[string]*validator.Schema{
-			result.RunSummaryPath(dir): run, result.SummaryPath(dir, 0): summary, result.SummaryPath(dir, 1): summary,
+			result.RunSummaryPath(dir): run, result.SummaryPath(dir, 0): question, result.SummaryPath(dir, 1): question,
 			result.CellPath(dir, 0, 0): one, result.CellPath(dir, 1, 0.7): one,
 		} {
 			if err := check(t, s, path); err != nil {
@@ -229,7 +229,7 @@ func TestOutputsAreValid(t *testing.T) {
 			}
 		}
 	}
-	empty, err := combine.Summarise(&store.Manifest{ID: "r", Temperatures: []stream.Temperature{100}, Created: time.Now().UnixMilli()}, nil)
+	empty, err := summary.Of(&store.Manifest{ID: "r", Temperatures: []stream.Temperature{100}, Created: time.Now().UnixMilli()}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/lcbq/lcbq/cmd/internal/report/figure"
 	"github.com/lcbq/lcbq/cmd/internal/report/folder"
 	"github.com/lcbq/lcbq/stream/store"
-	"github.com/lcbq/lcbq/worker/combine"
+	"github.com/lcbq/lcbq/worker/combine/summary"
 )
 
 // A Fact is one line.
@@ -87,7 +87,7 @@ func Of(r *folder.Results) []Fact {
 }
 
 // machinery is what made the samples and what judged them.
-func machinery(p *combine.Provenance, add func(name, value string)) {
+func machinery(p *summary.Provenance, add func(name, value string)) {
 	add("Engine version", p.EngineVersion)
 	add("Engine arguments", strings.Join(p.EngineArgs, " "))
 	if p.EngineRestarts > 0 {

@@ -13,8 +13,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/lcbq/lcbq/worker/combine"
+	"github.com/lcbq/lcbq/worker/combine/summary"
 	"github.com/lcbq/lcbq/worker/lcb/result"
+	"github.com/lcbq/lcbq/worker/score/curve"
 )
 
 // ErrNotResults says that a folder is no results folder. The command line turns
@@ -38,16 +39,31 @@ type Cell struct {
 type Results struct {
 	Dir          string
 	Group        Group
-	Run          *combine.RunSummary // nil if it is not there or cannot be read
-	Raw          map[string]any      // run_summary.json as it is, for what Run does not know
-	Questions    []Question          // by Index
-	Temperatures []float64           // ascending: those that the run wanted and those that are there
-	Cells        [][]*Cell           // [question][temperature]; nil where a cell is not there
-	Notes        []string            // what is missing, damaged or left out
+	Run          *summary.Run   // nil if it is not there or cannot be read
+	Raw          map[string]any // run_summary.json as it is, for what Run does not know
+	Questions    []Question     // by Index
+	Temperatures []float64      // ascending: those that the run wanted and those that are there
+	Cells        [][]*Cell      // [question][temperature]; nil where a cell is not there
+	Notes        []string       // what is missing, damaged or left out
 }
 
 // Cell returns a cell, nil if it is not there.
 func (r *Results) Cell(question, temperature int) *Cell { return r.Cells[question][temperature] }
+
+// Sweep returns the counts, for an analysis.
+func (r *Results) Sweep() *curve.Sweep {
+	s := &curve.Sweep{Temperatures: r.Temperatures}
+	for i, q := range r.Questions {
+		x := curve.Question{Index: q.Index, ID: q.ID, Title: q.Title, Difficulty: q.Difficulty, Platform: q.Platform, Cells: make([]curve.Cell, len(r.Temperatures))}
+		for t := range r.Temperatures {
+			if c := r.Cell(i, t); c != nil {
+				x.Cells[t] = summary.CellOf(&c.Counts)
+			}
+		}
+		s.Questions = append(s.Questions, x)
+	}
+	return s
+}
 
 // Open reads the folder. group chooses one of several results that lie in it,
 // from 1 on; 0 expects a single one and returns a MixedError otherwise. The other
@@ -95,7 +111,7 @@ type loader struct {
 	ids       map[string]int // question_id -> index of the folder that was first
 	cells     []found
 	group     Group
-	run       *combine.RunSummary
+	run       *summary.Run
 	raw       map[string]any
 	notes     []string
 
@@ -250,7 +266,7 @@ func (l *loader) readRun() {
 		l.note("%s is not there: the run is not finished. Settings, durations and throughput are not known.", result.RunSummaryName)
 		return
 	}
-	var run combine.RunSummary
+	var run summary.Run
 	if err == nil {
 		err = json.Unmarshal(b, &run)
 	}

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/lcbq/lcbq/worker/combine"
+	"github.com/lcbq/lcbq/worker/combine/summary"
 	"github.com/lcbq/lcbq/worker/lcb/result"
 )
 
@@ -80,8 +80,8 @@ func (s *Sweep) Write(dir string) error {
 }
 
 // run is the summary of the whole.
-func (s *Sweep) run(all []*result.Summary) *combine.RunSummary {
-	run := &combine.RunSummary{LCBQ: "test"}
+func (s *Sweep) run(all []*result.Summary) *summary.Run {
+	run := &summary.Run{LCBQ: "test"}
 	run.RunSummary = result.RunSummary{
 		Run: "made-up", Engine: "sim", Model: "simulated", Simulated: true, Judge: "lcb", Fingerprint: "none",
 		Questions: s.Questions, N: s.N, Temperatures: s.Temperatures, Results: result.Total(all),

@@ -1,4 +1,4 @@
-package combine
+package summary
 
 import (
 	"math"
@@ -59,5 +59,19 @@ func TestSweepOfSummaries(t *testing.T) {
 	first, second := got.Questions[0], got.Questions[1]
 	if first.Cells[0].Passed != 3 || first.Cells[1].N != 10 || first.Cells[2].N != 0 || second.Cells[0].N != 0 || second.Cells[2].Passed != 4 || second.Cells[2].Verdicts["wrong_answer"] != 6 || first.Difficulty != "easy" {
 		t.Errorf("cells = %+v and %+v", first.Cells, second.Cells)
+	}
+}
+
+func TestPassAtKNeedsSamplesOfEveryQuestion(t *testing.T) {
+	t.Parallel()
+	question := func(n, passed int) *result.Summary {
+		return &result.Summary{Results: []result.CellSummary{{Temperature: 0.1, Counts: result.Counts{N: n, Passed: passed}}}}
+	}
+	got, err := passAtK([]*result.Summary{question(4, 0), question(10, 10), question(0, 0)}, 0.1)
+	if err != nil || len(got) != 1 || got[1] != 0.5 {
+		t.Errorf("passAtK = %v, %v, want pass@1 = 0.5 alone", got, err)
+	}
+	if got, err := passAtK(nil, 0.1); err != nil || len(got) != 0 {
+		t.Errorf("passAtK of nothing = %v, %v", got, err)
 	}
 }

@@ -1,4 +1,4 @@
-package combine
+package summary
 
 import (
 	"cmp"
