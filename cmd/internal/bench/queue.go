@@ -18,6 +18,7 @@ import (
 	"github.com/lcbq/lcbq/stream/sweep"
 	"github.com/lcbq/lcbq/worker"
 	"github.com/lcbq/lcbq/worker/combine"
+	"github.com/lcbq/lcbq/worker/combine/summary"
 	"github.com/lcbq/lcbq/worker/generate"
 	"github.com/lcbq/lcbq/worker/lcb/sample"
 )
@@ -162,7 +163,7 @@ func (h *host) result(ctx context.Context, cfg Config, m *store.Manifest, judge 
 	if err != nil {
 		return Result{}, err
 	}
-	s, err := combine.Summarise(m, cells)
+	s, err := summary.Of(m, cells)
 	if err != nil {
 		return Result{}, err
 	}
