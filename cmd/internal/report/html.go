@@ -45,6 +45,7 @@ type page struct {
 	Questions []folder.Question
 	Facts     []fact.Fact
 	Version   string
+	NoPace    bool // no chart of the throughput over time
 	Blocks    []template.HTML
 }
 
@@ -90,6 +91,7 @@ func (r *Report) HTML(ctx context.Context, w io.Writer) error {
 	if p.Figures, err = r.shownFigures(); err != nil {
 		return err
 	}
+	p.NoPace = !slices.ContainsFunc(p.Figures, func(f shownFigure) bool { return f.Name == "pace" })
 	t, err := template.New("page").Parse(pageHTML)
 	if err != nil {
 		return fmt.Errorf("parse page: %w", err)

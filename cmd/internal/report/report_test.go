@@ -435,7 +435,7 @@ func TestMissingCells(t *testing.T) {
 	if n := strings.Count(strings.Join(r.Remarks(), "\n"), "1 of 18 cells are missing"); n != 1 || len(r.Remarks()) > 3 {
 		t.Errorf("remarks %q", r.Remarks())
 	}
-	for _, want := range []string{"1 of 18 cells are missing", "no samples", "–"} {
+	for _, want := range []string{"1 of 18 cells are missing", "no samples", "–", "Throughput over time is not here"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page does not say %q", want)
 		}

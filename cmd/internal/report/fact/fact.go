@@ -148,7 +148,7 @@ func card(g store.GPU) string {
 var told = []string{
 	"run", "engine", "model", "simulated", "judge", "fingerprint", "questions", "n", "temperatures", "samples", "passed", "unscored", "results",
 	"started", "finished", "duration_s", "lcbq", "problems", "sampling", "judging", "throughput", "incomplete", "analysis", "unit_size", "provenance",
-	"engine_version", "engine_args", "engine_restarts", "gpus", "gpu_idle_share", "sandbox_level", "environment", "stages", "dead_units",
+	"engine_version", "engine_args", "engine_restarts", "gpus", "gpu_idle_share", "sandbox_level", "environment", "stages", "dead_units", "timeline",
 }
 
 // further returns what run_summary.json holds beyond that, so that nothing which
