@@ -91,7 +91,14 @@ func TestRunsAreObjects(t *testing.T) {
 	}
 	states("one paused, two finished")
 	refused(t, []string{"pause", "--nats", url, "--run", "two"}, "run two is finished", "lcbq runs")
-	refused(t, []string{"cancel", "--nats", url, "--run", "three"}, "three")
+	refused(t, []string{"cancel", "--nats", url, "--run", "three"}, "there is no run three", "lcbq runs")
+	for _, verb := range [][]string{{"pause"}, {"status"}, {"dead", "list"}} {
+		cmd := command(t, append(verb, "--nats", url, "--run", "a.*")...)
+		if out, err := cmd.CombinedOutput(); err == nil || cmd.ProcessState.ExitCode() != 2 || !strings.Contains(string(out), `run id "a.*": want`) {
+			t.Errorf("%v of a run id with forbidden characters = %v, want exit status 2\n%s", verb, err, out)
+		}
+	}
+	refused(t, []string{"combine", "--nats", url, "--run", "two", "-o", filepath.Join(dir, "one")}, "belongs to run one", "choose another --output-dir")
 	ok(t, "cancel", "--nats", url, "--run", "one")
 	states("one cancelled, two finished")
 	if out := ok(t, "--json", "status", "--nats", url, "--run", "one"); strings.Contains(out, `"waiting": 12`) {

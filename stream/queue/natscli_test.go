@@ -1,6 +1,7 @@
 package queue_test
 
 import (
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/queue"
 	"github.com/lcbq/lcbq/stream/streamtest"
 )
 
@@ -66,5 +68,47 @@ func TestNatscliShowsTheLag(t *testing.T) {
 		if err != nil || !regexp.MustCompile(tt.want).Match(out) {
 			t.Errorf("nats %v: %v, want %s in\n%s", tt.args, err, tt.want, out)
 		}
+	}
+}
+
+// TestNatscliShowsTheLagOfEachRun: where each run has a consumer of its own the
+// stock tool shows them apart, and Lag is their sum.
+func TestNatscliShowsTheLagOfEachRun(t *testing.T) {
+	t.Parallel()
+	nats := natscli(t)
+	env := streamtest.New(t)
+	arrange(t, env, queue.Lane{Run: "a"}, queue.Lane{Run: "b", Paused: true})
+	publishUnits(t, env, "a", 3)
+	publishUnits(t, env, "b", 4)
+	c, err := env.Queue.Consumer(t.Context(), stream.Generate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Next(); err != nil { // one of a's in flight
+		t.Fatal(err)
+	}
+	var waiting uint64
+	inFlight := 0
+	for name, paused := range map[string]bool{"generators": false, "generators-b": true} {
+		cmd := exec.CommandContext(t.Context(), nats, "--server", env.Server.URL(), "consumer", "info", "GENERATE", name, "--json")
+		cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), "XDG_CONFIG_HOME="+t.TempDir())
+		out, err := cmd.Output()
+		var info struct {
+			NumPending    uint64 `json:"num_pending"`
+			NumAckPending int    `json:"num_ack_pending"`
+			Paused        bool   `json:"paused"`
+		}
+		if err == nil {
+			err = json.Unmarshal(out, &info)
+		}
+		if err != nil || info.Paused != paused {
+			t.Errorf("nats consumer info %s: paused %v, %v, want %v\n%s", name, info.Paused, err, paused, out)
+		}
+		waiting += info.NumPending
+		inFlight += info.NumAckPending
+	}
+	lag, err := env.Queue.Lag(t.Context(), stream.Generate)
+	if err != nil || lag.Waiting != waiting || lag.InFlight != inFlight || waiting != 6 || inFlight != 1 {
+		t.Errorf("Lag = %+v, %v; the tool shows %d waiting and %d in flight, want 6 and 1", lag, err, waiting, inFlight)
 	}
 }

@@ -28,7 +28,8 @@ type Worker struct {
 	Queue    *queue.Queue
 	Store    *store.Store
 	Runs     *worker.Runs
-	Dir      string // results folder; that of each run's manifest if ""
+	Dir      string // results folder, instead of the one that a run's manifest names
+	Only     string // the run that Dir is for; all if ""
 	Compress bool   // write .json.zst
 	Pulse    *worker.Pulse
 	Grace    time.Duration
@@ -200,7 +201,7 @@ func remedy(err error) string {
 
 // dir returns the results folder of a run.
 func (w *Worker) dir(m *store.Manifest) string {
-	if w.Dir != "" {
+	if w.Dir != "" && (w.Only == "" || w.Only == m.ID) {
 		return filepath.Clean(w.Dir)
 	}
 	return m.OutputDir

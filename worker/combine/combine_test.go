@@ -220,3 +220,19 @@ func TestClosed(t *testing.T) {
 		t.Errorf("told before the summary was there: %v", err)
 	}
 }
+
+// TestFolderIsOneRuns: a folder that was named for one run takes no cell of another.
+func TestFolderIsOneRuns(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, 1, 30, 100)
+	b.publishAll(t)
+	w := b.worker()
+	w.Dir, w.Only = t.TempDir(), "r2"
+	stop := b.start(t, w)
+	b.waitFinished(t)
+	stop()
+	b.prove(t, 30)
+	if exists(t, filepath.Join(w.Dir, "q0")) {
+		t.Error("cells of r1 were written to the folder of r2")
+	}
+}

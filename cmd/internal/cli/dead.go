@@ -27,6 +27,11 @@ type deadTarget struct {
 
 // attach connects and calls f with the dead units.
 func (t *deadTarget) attach(a *app, f func(s *session, dead []stream.Dead) error) error {
+	if t.RunID != "" {
+		if err := stream.CheckRunID(t.RunID); err != nil {
+			return usageError{fmt.Errorf("--run: %w", err)}
+		}
+	}
 	return attach(a, t.Server, "dead", func(s *session) error {
 		dead, err := s.queue.DeadUnits(a.ctx, t.RunID)
 		if err != nil {

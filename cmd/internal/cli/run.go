@@ -157,7 +157,7 @@ func (p *pipeline) operate(ctx context.Context) error {
 			return runEvaluator(ctx, p.host.session, p.runs, p.grader, p.slots, p.pulses.evaluate, evalLog)
 		}),
 		launch(ctx, failed, func(ctx context.Context) error {
-			return runCombiner(ctx, p.host.session, p.runs, p.cfg.OutputDir, p.cfg.Compress == "zstd", p.pulses.combine, p.log)
+			return runCombiner(ctx, p.host.session, p.runs, folderOf{m.ID, p.cfg.OutputDir}, p.cfg.Compress == "zstd", p.pulses.combine, p.log)
 		}),
 	}
 	err = p.watch(ctx, m.ID, failed)

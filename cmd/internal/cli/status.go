@@ -9,7 +9,6 @@ import (
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/stream/sweep"
-	"github.com/lcbq/lcbq/worker/lcb/result"
 )
 
 // printJSON writes v to stdout, for programs.
@@ -67,33 +66,6 @@ func (c *statusCmd) print(a *app, p *sweep.Progress) error {
 			showEngine(a.out, w.Engine)
 			fmt.Fprintf(a.out, "%9s %d units ready, %.1f MiB on their way to the queue, waited %.1f s for it\n", "", w.Ready, float64(w.Publishing)/(1<<20), w.Blocked)
 		}
-	}
-	return nil
-}
-
-// verifyCmd proves a results folder.
-type verifyCmd struct {
-	Results string `arg:"" type:"existingdir" help:"results folder"`
-}
-
-// Run reads every file of the folder and reports what does not add up.
-func (c *verifyCmd) Run(a *app) error {
-	proof, err := result.Verify(a.ctx, c.Results, result.Expectation{})
-	if err != nil {
-		return err
-	}
-	if a.json {
-		if err := a.printJSON(proof); err != nil {
-			return err
-		}
-	} else {
-		for _, f := range proof.Findings {
-			fmt.Fprintln(a.out, f)
-		}
-		fmt.Fprintf(a.out, "%d cells, %d samples, %d passed\n", proof.Cells, proof.Samples, proof.Passed)
-	}
-	if !proof.OK() {
-		return fmt.Errorf("verify %s: %d findings", c.Results, len(proof.Findings))
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/lcbq/lcbq/config"
+	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/embed"
 	"github.com/lcbq/lcbq/stream/store"
 )
@@ -64,7 +65,13 @@ func serveFor(a *app, cfg config.Server, f func(s *session) error) error {
 // pickRun returns the manifest of the named run, or of the only unfinished one.
 func pickRun(ctx context.Context, s *session, id string) (*store.Manifest, error) {
 	if id != "" {
+		if err := stream.CheckRunID(id); err != nil {
+			return nil, usageError{fmt.Errorf("--run: %w", err)}
+		}
 		m, _, err := s.store.Run(ctx, id)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil, fmt.Errorf("there is no run %s on this server: %w\n'lcbq runs' lists them", id, err)
+		}
 		return m, err
 	}
 	runs, err := s.store.Runs(ctx)

@@ -148,17 +148,28 @@ func (c *evaluateCmd) Run(a *app) error {
 
 // combineCmd is the combiner process.
 type combineCmd struct {
-	config.Server `embed:""`
-	OutputDir     string `short:"o" type:"path" help:"results folder; by default the one that the run was submitted with"`
-	Compress      string `default:"none" enum:"none,zstd" help:"compress the cell files"`
+	target    `embed:""`
+	OutputDir string `short:"o" type:"path" help:"results folder of the run, instead of the one that it was submitted with; other runs' go where theirs were"`
+	Compress  string `default:"none" enum:"none,zstd" help:"compress the cell files"`
 }
 
 // Run writes result files until interrupted.
 func (c *combineCmd) Run(a *app) error {
 	return attach(a, c.Server, "combine", func(s *session) error {
+		var dir folderOf
+		if c.OutputDir != "" {
+			m, err := pickRun(a.ctx, s, c.RunID)
+			if err != nil {
+				return err
+			}
+			if err := checkFolder(c.OutputDir, m.ID); err != nil {
+				return err
+			}
+			dir = folderOf{m.ID, c.OutputDir}
+		}
 		a.log.Info("combining", "server", s.url)
 		pulse := newPulses(stream.Combine, "combine", 1, 1)[0]
-		return interrupted(a, runCombiner(a.ctx, s, &worker.Runs{Store: s.store}, c.OutputDir, c.Compress == "zstd", pulse, a.log))
+		return interrupted(a, runCombiner(a.ctx, s, &worker.Runs{Store: s.store}, dir, c.Compress == "zstd", pulse, a.log))
 	})
 }
 

@@ -167,9 +167,13 @@ func runEvaluator(ctx context.Context, s *session, runs *worker.Runs, g *evaluat
 	return withPulse(ctx, s.store, pulse, log, w.Run)
 }
 
-func runCombiner(ctx context.Context, s *session, runs *worker.Runs, dir string, compress bool, pulse *worker.Pulse, log *slog.Logger) error {
+// A folderOf is where a run's results go, if not where its manifest says. Another
+// run's cells never go there.
+type folderOf struct{ run, path string }
+
+func runCombiner(ctx context.Context, s *session, runs *worker.Runs, dir folderOf, compress bool, pulse *worker.Pulse, log *slog.Logger) error {
 	w := &combine.Worker{
-		Queue: s.queue, Store: s.store, Runs: runs, Dir: dir, Compress: compress, Pulse: pulse, Grace: combineGrace, Log: log,
+		Queue: s.queue, Store: s.store, Runs: runs, Dir: dir.path, Only: dir.run, Compress: compress, Pulse: pulse, Grace: combineGrace, Log: log,
 		Closed: func(ctx context.Context, dir string) { leaveReport(ctx, dir, log) },
 	}
 	steward := sweep.Steward{Sweeper: s.sweeper(), Log: log}

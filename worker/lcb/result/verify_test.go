@@ -102,6 +102,10 @@ func TestVerify(t *testing.T) {
 			t.Helper()
 			edit(t, CellPath(dir, 1, 0.2), `{"index":3,`, `{"index":4,`)
 		}, []Finding{{"q1/t0_2_combined.json", Content, "index = 4"}}},
+		{"index twice", func(t *testing.T, dir string, _ *Expectation) {
+			t.Helper()
+			edit(t, CellPath(dir, 1, 0.2), `{"index":3,`, `{"index":2,`)
+		}, []Finding{{"q1/t0_2_combined.json", Content, "index = 2"}}},
 		{"cut", func(t *testing.T, dir string, _ *Expectation) {
 			t.Helper()
 			if err := os.Truncate(CellPath(dir, 1, 0.2), 3000); err != nil {
