@@ -70,6 +70,10 @@ func TestRunsShareAWorker(t *testing.T) {
 	env := streamtest.New(t)
 	submitRun(t, env, "first", 120)
 	submitRun(t, env, "second", 40)
+	streamtest.WaitFor(t, "the server to have counted what waits", func(ctx context.Context) (bool, error) {
+		lag, err := env.Queue.Lag(ctx, stream.Generate)
+		return lag.Waiting == 160, err
+	})
 	r := new(recorder)
 	startLoop(t, newLoop(env, r.handle))
 	streamtest.WaitFor(t, "the second run's units", func(context.Context) (bool, error) { return r.count("second") == 40, nil })

@@ -21,6 +21,11 @@ import (
 const (
 	// lookEvery is the interval at which the streams are asked whether they can write.
 	lookEvery = time.Second
+	// doubts is how often in a row the server must say that something is wrong. A
+	// stream that is just being made is called one that could not be recovered as
+	// long as its folder is there and it is not: to start anew then would cut off
+	// who makes it.
+	doubts = 5
 	// room is what must be writable before a start is worth its while: the server
 	// writes a few blocks and indices before it takes the first message.
 	room = 4 << 20
@@ -42,6 +47,7 @@ func (s *Server) watch(ctx context.Context) {
 	defer close(s.gone)
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
+	faults := 0
 	for {
 		select {
 		case <-tick.C:
@@ -50,8 +56,13 @@ func (s *Server) watch(ctx context.Context) {
 		}
 		fault := s.health()
 		if fault == nil || ctx.Err() != nil {
+			faults = 0
 			continue
 		}
+		if faults++; faults < doubts && !errors.Is(fault, ErrHung) {
+			continue
+		}
+		faults = 0
 		s.cfg.Log.Error("server cannot write, it goes on when there is room; make some, or move --store-dir", "dir", s.cfg.Dir, "err", fault)
 		err := s.heal(ctx, tick.C, fault)
 		if !errors.Is(err, ErrHung) {
