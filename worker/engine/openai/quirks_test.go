@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -327,6 +328,40 @@ func TestRejected(t *testing.T) {
 			}
 			if n := f.requests(); n > tt.most {
 				t.Errorf("%d requests, want at most %d", n, tt.most)
+			}
+		})
+	}
+}
+
+// TestReasoningStreamed wants the thoughts of interleaved choices with their own choice, and their
+// tokens counted.
+func TestReasoningStreamed(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"reasoning", "reasoning_content"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t, func(x *exchange) bool {
+				if x.n < 2 {
+					return false // finds out how tokens are counted
+				}
+				piece := func(index int, field, text, finish string) string {
+					return fmt.Sprintf(`data: {"choices":[{"index":%d,"delta":{%q:%q},"finish_reason":%s,"token_ids":[1,2]}]}`+"\n\n", index, field, text, finish)
+				}
+				x.stream([]string{
+					piece(1, name, "hm", "null"), piece(0, name, "so", "null"), piece(1, name, " yes", "null"),
+					piece(1, "content", "b()", `"stop"`), piece(0, "content", "a()", `"stop"`), "data: [DONE]\n\n",
+				})
+				return true
+			})
+			c := newClient(t, func(cfg *openai.Config) { cfg.Stream = true }, f)
+			generate(t, c, request(1), f)
+			got, err := c.Generate(t.Context(), request(2))
+			want := []engine.Completion{
+				{Text: "<think>\nso\n</think>\n\na()", Tokens: 4, FinishReason: "stop"},
+				{Text: "<think>\nhm yes\n</think>\n\nb()", Tokens: 6, FinishReason: "stop"},
+			}
+			if err != nil || !slices.Equal(got, want) {
+				t.Errorf("Generate = %+v, %v, want %+v", got, err, want)
 			}
 		})
 	}
