@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -150,7 +151,9 @@ func (c *chaos) disturb(t *testing.T, look *look, faults []fault) bool {
 			if err != nil {
 				t.Fatalf("fault %d, %+v: %v", next, faults[next], err)
 			}
-			next++
+			if next++; next%100 == 0 {
+				t.Logf("%d faults, %d units", next, most)
+			}
 		}
 		if time.Since(moved) > chaosPatience && !finished {
 			c.lament(t, fmt.Sprintf("nothing has come out for %v after %d units and %d faults", chaosPatience, most, next), look)
@@ -175,6 +178,9 @@ func (c *chaos) lament(t *testing.T, why string, look *look) {
 		m.mu.Unlock()
 	}
 	t.Errorf("%s\n%s\n%s", why, c.table(), b.String())
+	for _, m := range c.members() {
+		m.signal(syscall.SIGQUIT) // its goroutines go to its log
+	}
 }
 
 // A look is the test's own connection to the fleet's server.

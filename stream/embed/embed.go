@@ -54,6 +54,8 @@ type Config struct {
 	// Hung, if not nil, is called when the server hangs in a fault of its own and
 	// there is room on the disk: a new process would go on, this one cannot.
 	Hung func()
+
+	unsynced bool // by tests alone
 }
 
 // A Server is a running embedded NATS server. Close it.
@@ -114,7 +116,7 @@ func start(cfg Config) (*server.Server, error) {
 	ns, err := server.NewServer(&server.Options{
 		ServerName: "lcbq", Host: cfg.Host, Port: port,
 		JetStream: true, StoreDir: cfg.Dir, JetStreamMaxStore: cfg.MaxStore,
-		SyncAlways: true, // an acknowledged unit survives a power loss
+		SyncAlways: !cfg.unsynced, // an acknowledged unit survives a power loss
 		MaxPayload: MaxPayload,
 		NoSigs:     true, // the process owns its signals, not the library
 

@@ -16,7 +16,12 @@ import (
 	"github.com/lcbq/lcbq/stream/embed"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if serveChild() {
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func start(t *testing.T, cfg embed.Config) *embed.Server {
 	t.Helper()
