@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/queue"
 	"github.com/lcbq/lcbq/stream/store"
@@ -51,7 +53,8 @@ const sweepEvery = 15 * time.Second
 // behind: units already acknowledged, cells without a summary.
 func (w *Worker) Run(ctx context.Context) error {
 	w.ledger = make(map[stream.Cell]map[int]bool)
-	if err := w.recover(ctx); err != nil {
+	// A server whose disk is full, or that was killed meanwhile, is waited for.
+	if err := insist(ctx, w.Log, func() error { return w.recover(ctx) }); err != nil {
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // interrupted, as asked; the next life recovers again
 		}
@@ -175,7 +178,7 @@ func (w *Worker) sumUp(ctx context.Context, run string, question int) error {
 func insist(ctx context.Context, log *slog.Logger, f func() error) error {
 	for {
 		err := f()
-		if err == nil || ctx.Err() != nil || errors.Is(err, stream.ErrPoison) || errors.Is(err, errIncomplete) {
+		if err == nil || ctx.Err() != nil || errors.Is(err, stream.ErrPoison) || errors.Is(err, errIncomplete) || errors.Is(err, nats.ErrConnectionClosed) {
 			return err
 		}
 		log.Error("results not written, waiting", "err", err, "retry_in", fullPause, "remedy", remedy(err))

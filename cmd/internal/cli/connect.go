@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"math/rand/v2"
@@ -109,7 +110,8 @@ func connect(ctx context.Context, url string, wait bool, opts []nats.Option, log
 // that somebody else does.
 func unreachable(err error) bool {
 	var net net.Error
-	return errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) || errors.As(err, &net)
+	return errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) || errors.As(err, &net) ||
+		errors.Is(err, io.EOF) // whoever forwards to the server has lost it, or it stops just now
 }
 
 // join connects to a server that somebody else runs.
@@ -132,11 +134,18 @@ func join(ctx context.Context, cfg config.Server, name string, log *slog.Logger)
 		return nil, fmt.Errorf("open JetStream on %s: %w", url, err)
 	}
 	s := &session{conn: conn, queue: queue.New(js), url: conn.ConnectedUrlRedacted()}
-	if s.store, err = open(ctx, s.queue, js); err != nil {
-		conn.Close()
-		return nil, fmt.Errorf("%s: %w", url, err)
+	for {
+		s.store, err = open(ctx, s.queue, js)
+		switch {
+		case err == nil:
+			return s, nil
+		case cfg.Wait && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded): // it was killed, or its disk is full
+			log.Warn("the server does not answer, waiting for it", "url", url, "err", err)
+		default:
+			conn.Close()
+			return nil, fmt.Errorf("%s: %w", url, err)
+		}
 	}
-	return s, nil
 }
 
 // open opens the streams and buckets of a server, and makes them on a NATS server
