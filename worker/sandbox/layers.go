@@ -35,7 +35,7 @@ func (h *Host) describeLayers(st stance, k kernel, groupsErr error, refused []er
 	add("network namespace: no network", spaces, stronger)
 	add("IPC and UTS namespaces", spaces, stronger)
 	add("PID namespace per program", spaces, stronger)
-	noGroups := text(groupsErr, "mount cgroups writable, or delegate them (systemd-run -p Delegate=yes)")
+	noGroups := text(groupsErr, "mount cgroups writable; of version 2 the parent must hand memory and pids on (cgroup.subtree_control)")
 	if !spaces {
 		noGroups = stronger
 	}
