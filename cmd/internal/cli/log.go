@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/lmittmann/tint"
@@ -37,10 +38,13 @@ func isTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// A logFolder is a run's logs/: a file a worker, besides what the user sees.
+// A logFolder is a run's logs/: a file a worker, besides what the user sees. Workers open
+// their files side by side.
 type logFolder struct {
-	dir   string
-	user  slog.Handler
+	dir  string
+	user slog.Handler
+
+	mu    sync.Mutex
 	files []*os.File
 }
 
@@ -54,12 +58,16 @@ func (l *logFolder) open(name string) (*slog.Logger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
+	l.mu.Lock()
 	l.files = append(l.files, f)
+	l.mu.Unlock()
 	return slog.New(slog.NewMultiHandler(
 		slog.NewJSONHandler(f, &slog.HandlerOptions{Level: slog.LevelDebug}), l.user)), nil
 }
 
 func (l *logFolder) close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	var errs []error
 	for _, f := range l.files {
 		errs = append(errs, f.Close())
