@@ -189,7 +189,8 @@ func differAt(a, b string) int {
 // them.
 var varying = []string{
 	"cpu_s", "judge_cpu_s", "gen_tps", "generator", "evaluator", "sha256", "bytes", "started", "finished", "duration_s", "throughput",
-	"stages", // when each began and ended, how fast it was, how often units were handed out again
+	"timeline", // when each cell was finished
+	"stages",   // when each began and ended, how fast it was, how often units were handed out again
 }
 
 // snapshot returns the result files of a folder with what varies taken out.
