@@ -79,11 +79,13 @@ func TestWrap(t *testing.T) {
 		{"deep", "x = " + strings.Repeat("-", 150) + "1", neither},
 		{"no program", "print(1", neither},
 		{"an import within brackets", "x = [1,\nimport sys\n,2]", neither},
+		{"an import for an element", "x = [1,\nimport sys\n2]", neither},
 		{"indented after an import", "x = 0\nimport sys\n  x = 1", neither},
 		{"star import inside", "def f():\n    from math import *\nprint(1)", neither},
 		{"unindent to nowhere", "if 1:\n    x = 1\n  y = 2", neither},
 
 		{"indented from the start", "  x = 1\n  y = 2", tree},
+		{"indented, with an element at the edge", "  x = [1,\n2]", tree},
 		{"imports alone", "import sys\nimport os", tree},
 		{"nothing", "", tree},
 		{"comments alone", "# nothing\n", tree},
