@@ -1,0 +1,99 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/lcbq/lcbq/stream"
+)
+
+// A Worker is a heartbeat: who is at work on what, and how much it has done.
+type Worker struct {
+	Stage   stream.Stage `json:"stage"`
+	Name    string       `json:"name"`
+	Host    string       `json:"host"`
+	PID     int          `json:"pid"`
+	Process string       `json:"process,omitempty"` // names the process for good, as worker/process does; "" where that cannot be known
+	Slots   int          `json:"slots"`
+	Started int64        `json:"started_ms"`
+	Units   int64        `json:"units"`
+	Samples int64        `json:"samples"`
+	Cached  int64        `json:"cached"` // samples answered by the verdict cache
+	Faults  int64        `json:"faults"` // units handed back
+	Note    string       `json:"note,omitempty"`
+
+	// Of a generator.
+	Ready      int64        `json:"ready,omitempty"`            // units in hand that wait for their turn
+	Publishing int64        `json:"publishing_bytes,omitempty"` // on their way to the queue
+	Blocked    float64      `json:"blocked_s,omitempty"`        // that generating waited for the queue, summed over its units
+	Engine     *EngineState `json:"engine,omitempty"`           // of a generator whose engine lcbq started
+}
+
+// An EngineState is how an engine is doing, and the cards under it.
+type EngineState struct {
+	Phase    string      `json:"phase"` // waiting, loading, serving, stopping or ended
+	Version  string      `json:"version,omitempty"`
+	Restarts int         `json:"restarts"`
+	Running  float64     `json:"running"`   // sequences in its batch
+	Waiting  float64     `json:"waiting"`   // sequences that wait for a place
+	InFlight int         `json:"in_flight"` // most samples asked for at once
+	Cards    []CardState `json:"gpus,omitempty"`
+}
+
+// A CardState is one GPU at one moment. What the driver does not tell is -1.
+type CardState struct {
+	Index       int           `json:"index"`
+	UUID        string        `json:"uuid"`
+	Name        string        `json:"name"`
+	Utilization int           `json:"utilization"` // percent
+	MemoryUsed  uint64        `json:"memory_used"` // bytes
+	MemoryTotal uint64        `json:"memory_total"`
+	Power       float64       `json:"power_w"`
+	Temperature int           `json:"temperature_c"`
+	IdleShare   float64       `json:"idle_share"` // between the first unit and the last: 0 to 1
+	Processes   []CardProcess `json:"processes"`
+}
+
+// A CardProcess holds memory of a card.
+type CardProcess struct {
+	PID    int    `json:"pid"`
+	Memory uint64 `json:"memory"` // bytes
+	State  string `json:"state"`  // ours, foreign, zombie, gone or elsewhere
+}
+
+// PutWorker writes a worker's heartbeat; it fades unless repeated.
+func (s *Store) PutWorker(ctx context.Context, w Worker) error {
+	b, err := json.Marshal(w)
+	if err != nil {
+		return fmt.Errorf("encode heartbeat of %s: %w", w.Name, err)
+	}
+	if _, err := s.workers.Put(ctx, string(w.Stage)+"."+w.Name, b); err != nil {
+		return fmt.Errorf("write heartbeat of %s: %w", w.Name, err)
+	}
+	return nil
+}
+
+// RemoveWorker takes a worker's heartbeat away when it leaves in good order.
+func (s *Store) RemoveWorker(ctx context.Context, w Worker) error {
+	if err := s.workers.Delete(ctx, string(w.Stage)+"."+w.Name); err != nil {
+		return fmt.Errorf("remove heartbeat of %s: %w", w.Name, err)
+	}
+	return nil
+}
+
+// Workers returns the heartbeats that have not faded.
+func (s *Store) Workers(ctx context.Context) ([]Worker, error) {
+	var ws []Worker
+	err := values(ctx, s.workers, ">", func(e jetstream.KeyValueEntry) error {
+		var w Worker
+		if err := json.Unmarshal(e.Value(), &w); err != nil {
+			return fmt.Errorf("decode heartbeat: %w", err)
+		}
+		ws = append(ws, w)
+		return nil
+	})
+	return ws, err
+}
