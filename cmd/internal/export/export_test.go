@@ -2,6 +2,7 @@ package export
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -160,8 +161,9 @@ func TestLiveCodeBench(t *testing.T) {
 			}
 		}
 	}
+	slices.Reverse(parts)
 	summaries, err := official.Summaries(again, parts)
-	if err != nil || len(summaries) != 3 || len(summaries[0].Results) != 2 {
+	if err != nil || len(summaries) != 3 || summaries[0].QuestionIdx != 0 || !slices.Equal(summaries[0].Temperatures, []float64{0.2, 1}) {
 		t.Fatalf("summaries %+v, %v", summaries, err)
 	}
 	if proof, err := result.Verify(t.Context(), again, result.Expectation{}); err != nil || !proof.OK() {
@@ -227,6 +229,7 @@ func TestEvalPlus(t *testing.T) {
 				Status      string  `json:"base_status"`
 				Temperature float64 `json:"temperature"`
 				Index       int     `json:"index"`
+				Verdict     string  `json:"verdict"`
 			}
 			if err := json.Unmarshal(line, &row); err != nil {
 				t.Fatal(err)
@@ -234,6 +237,13 @@ func TestEvalPlus(t *testing.T) {
 			id, ok := strings.CutPrefix(row.Task, "LiveCodeBench/")
 			if want := fmt.Sprintf("print(%d)", row.Index%7); !ok || row.Solution != want {
 				t.Errorf("row %s, want solution %s", line, want)
+			}
+			want := map[string]string{"passed": "pass", "time_limit": "timeout"}[row.Verdict]
+			if want == "" {
+				want = "fail"
+			}
+			if row.Status != want {
+				t.Errorf("row %s, want status %s", line, want)
 			}
 			words[row.Status]++
 			got.add(id, row.Temperature, row.Status == "pass")
@@ -260,6 +270,9 @@ func TestJSONLines(t *testing.T) {
 		}
 		if err := json.Unmarshal(line, &row); err != nil {
 			t.Fatal(err)
+		}
+		if bytes.Contains(line, []byte(`"completion"`)) {
+			t.Fatalf("row %s says its text twice", line)
 		}
 		s, err := result.ParseSample(line)
 		if err != nil || s.Verdict != row.Verdict || s.Tokens != 5 || s.Generator != "gpu0" {

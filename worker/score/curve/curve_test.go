@@ -82,6 +82,16 @@ func TestAnalyse(t *testing.T) {
 			if p.Value != value || p.PassHatK != hat || p.Sampling != sampling || p.Questions != 4 || p.Partial || p.Reliable != (p.K <= 10) {
 				t.Errorf("pass@%d at %v: %+v, want %v, pass^k %v, sampling %v", p.K, x.Temperature, p, value, hat, sampling)
 			}
+			scores, _ := score.Scores(counts, p.K)
+			values := make([]float64, len(scores))
+			for j := range scores {
+				values[j] = scores[j].Value
+			}
+			beta, _ := score.PopulationInterval(values, 0.95, score.Beta, score.Bootstrap{})
+			student, _ := score.PopulationInterval(values, 0.95, score.Student, score.Bootstrap{})
+			if p.Population == nil || p.Population.Interval != beta || p.Population.Student != student {
+				t.Errorf("pass@%d at %v: population %+v, want %v and %v", p.K, x.Temperature, p.Population, beta, student)
+			}
 			if p.Population == nil || !p.Population.Contains(p.Value) || p.Population.Student.Width() == 0 || p.Population.Bootstrap.Width() == 0 {
 				t.Errorf("pass@%d at %v: population %+v", p.K, x.Temperature, p.Population)
 			}
@@ -166,6 +176,11 @@ func TestBest(t *testing.T) {
 	if !far.Like.Interval.Contains(-0.48995) || !far.These.Interval.Contains(-0.48995) || !near.These.Interval.Contains(0) {
 		t.Errorf("intervals of the far one %v and %v, of the near one %v", far.These.Interval, far.Like.Interval, near.These.Interval)
 	}
+	for _, s := range []Standing{far, near} {
+		if !s.These.Interval.Contains(s.Difference) || !s.Like.Interval.Contains(s.Difference) {
+			t.Errorf("difference %v of %v is not within %v and %v", s.Difference, s.Temperature, s.These.Interval, s.Like.Interval)
+		}
+	}
 	top := b.Standings[1]
 	if top.Difference != 0 || top.Differ != 0 || top.These.P != 1 || top.These.First < 0.5 {
 		t.Errorf("the best one %+v: %+v", top, top.These)
@@ -223,6 +238,10 @@ func TestRagged(t *testing.T) {
 			t.Errorf("point %+v", p)
 		}
 	}
+	below, _ := score.UpperBound(100, 0, 0.95)
+	if want := (Unsolved{1, 100, below}); x.Unsolved == nil || *x.Unsolved != want {
+		t.Errorf("unsolved %+v, want %+v", x.Unsolved, want)
+	}
 	y := a.Temperatures[1]
 	if y.Questions != 1 || y.Missing != 2 || y.Unscored != 4 || y.Points[0].Value != 0.2 || y.Points[0].Population != nil {
 		t.Errorf("second temperature %+v", y)
@@ -235,6 +254,18 @@ func TestRagged(t *testing.T) {
 	}
 	if got := codes(a); !slices.Equal(got, []string{NoteFew, NoteRagged, NoteMissing, NoteUnscored, NoteUnreliable}) {
 		t.Errorf("notes %v", a.Notes)
+	}
+}
+
+// TestUnsolvedIsBoundedByTheFewest: the bound holds for each question, so it is
+// that of the question with the fewest samples.
+func TestUnsolvedIsBoundedByTheFewest(t *testing.T) {
+	t.Parallel()
+	s := sweepOf(1000, []int{0}, []int{0}, []int{0}, []int{7})
+	s.Questions[1].Cells[0].N, s.Questions[3].Cells[0].N = 50, 10
+	below, _ := score.UpperBound(50, 0, 0.95)
+	if got, want := analyse(t, s).Temperatures[0].Unsolved, (Unsolved{3, 50, below}); got == nil || *got != want {
+		t.Errorf("unsolved %+v, want %+v", got, want)
 	}
 }
 
