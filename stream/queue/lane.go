@@ -73,7 +73,7 @@ func arrangedByAnother(err error) bool {
 	}
 	switch api.ErrorCode {
 	case jetstream.JSErrCodeConsumerNotFound, jetstream.JSErrCodeConsumerDoesNotExist, jetstream.JSErrCodeConsumerExists,
-		codeNotUnique, codeNotFiltered:
+		codeNotUnique, codeNotFiltered, codeCreateFailed, codeMakingFailed:
 		return true
 	default:
 		return false
@@ -84,6 +84,11 @@ func arrangedByAnother(err error) bool {
 const (
 	codeNotFiltered jetstream.ErrorCode = 10099
 	codeNotUnique   jetstream.ErrorCode = 10100
+	// What the server says of a consumer that somebody deletes while it is being
+	// made, by how far it got. A full disk has the same codes: it is tried as often,
+	// and then reported.
+	codeCreateFailed jetstream.ErrorCode = 10012
+	codeMakingFailed jetstream.ErrorCode = 10104
 )
 
 func (q *Queue) arrange(ctx context.Context, stage stream.Stage, runs []Lane) error {
