@@ -62,6 +62,18 @@ func TestCrash(t *testing.T) {
 				t.Fatal(err)
 			}
 		}},
+		{"a draft that nobody will claim", func(t *testing.T, b *bench) {
+			t.Helper()
+			b.publishAll(t)
+			b.acknowledge(t, 3)
+			path := result.CellPath(b.dir, 0, 0.1)
+			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".x1.tmp"), []byte(`{"n": 3`), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}},
 		{"file written, cell not marked", func(t *testing.T, b *bench) {
 			t.Helper()
 			b.publishAll(t)

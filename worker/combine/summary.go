@@ -2,6 +2,7 @@ package combine
 
 import (
 	"context"
+	"time"
 
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/store"
@@ -49,6 +50,9 @@ func complete(cells map[stream.Cell]store.CellState, m *store.Manifest, q store.
 	return true
 }
 
+// anyTime is after every time that a file can have, by whichever clock.
+var anyTime = time.Unix(1<<40, 0)
+
 // closeRun writes run_summary.json and marks the run finished. The time of the
 // last cell, not the clock, ends the run: written twice, the file is the same.
 func (w *Worker) closeRun(ctx context.Context, m *store.Manifest, cells map[stream.Cell]store.CellState) error {
@@ -62,6 +66,12 @@ func (w *Worker) closeRun(ctx context.Context, m *store.Manifest, cells map[stre
 		return err
 	}
 	if err := result.WriteJSONAtomic(result.RunSummaryPath(w.dir(m)), run); err != nil {
+		return err
+	}
+	// Every cell is done, so no draft is wanted any more: what killed combiners left
+	// would keep the folder from being proved. A slower combiner that still holds one
+	// finds it gone and the cell done.
+	if _, err := result.Sweep(w.dir(m), anyTime); err != nil {
 		return err
 	}
 	m, err = w.Store.UpdateRun(ctx, m.ID, func(m *store.Manifest) bool {
