@@ -237,3 +237,20 @@ func TestPurgeRun(t *testing.T) {
 		t.Errorf("%d dead units of the other run, %v, want 1", b, err)
 	}
 }
+
+// TestWidenedLaneLooksBack: a unit of no run lies before the last one that the
+// stage's consumer handed out. When it serves everything again, it comes.
+func TestWidenedLaneLooksBack(t *testing.T) {
+	t.Parallel()
+	env := streamtest.New(t)
+	arrange(t, env, queue.Lane{Run: "a"}, queue.Lane{Run: "b"})
+	publishUnits(t, env, "ghost", 1)
+	publishUnits(t, env, "a", 2)
+	if got := take(t, env, "generators", 10); len(got) != 2 {
+		t.Fatalf("the first run's lane gave %v, want its 2 units", got)
+	}
+	arrange(t, env)
+	streamtest.WaitFor(t, "the unit of no run", func(context.Context) (bool, error) {
+		return len(take(t, env, "generators", 10)) == 1, nil
+	})
+}

@@ -236,3 +236,22 @@ func TestFolderIsOneRuns(t *testing.T) {
 		t.Error("cells of r1 were written to the folder of r2")
 	}
 }
+
+// TestDoneCellsHaveNoDead: a unit that was given up at one stage and made by another
+// attempt is in the cell: it is dead no more. Those of other cells are.
+func TestDoneCellsHaveNoDead(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, 2, 30, 100)
+	for _, u := range []stream.Unit{b.tasks(0, 100)[1].Unit, b.tasks(1, 100)[1].Unit} {
+		if err := b.Queue.Bury(t.Context(), stream.Dead{Subject: u.Subject(stream.Evaluate)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.publish(t, b.tasks(0, 100)...)
+	stop := b.start(t, b.worker())
+	b.waitCell(t, b.cell(0, 100), 30)
+	stop()
+	if dead := b.dead(t); len(dead) != 1 || dead[0].Subject != b.tasks(1, 100)[1].Subject(stream.Evaluate) {
+		t.Errorf("dead units = %+v, want that of the unfinished cell alone", dead)
+	}
+}
