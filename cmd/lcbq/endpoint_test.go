@@ -1,16 +1,21 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/lcbq/lcbq/worker/engine/openai"
 	"github.com/lcbq/lcbq/worker/lcb/result"
 )
 
@@ -69,6 +74,54 @@ func TestAttachedEndpoint(t *testing.T) {
 	r := s.Results[0]
 	if r.N != 30 || r.Passed != 0 || r.Tokens != 30*7 || r.UniquePrograms != 1 || s.Model != "tiny" || s.Engine != "openai" || s.Simulated {
 		t.Errorf("summary = %+v, want 30 samples of 7 tokens from model tiny", s)
+	}
+}
+
+// TestAttachedEndpointIsFilled wants a server that says that it has room given more
+// than a generator begins with. It answers nobody before that.
+func TestAttachedEndpointIsFilled(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Value
+	chat := chatServer(t, &asked)
+	var inFlight atomic.Int64
+	filled := make(chan struct{})
+	var once sync.Once
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, "vllm:num_requests_running{model_name=\"tiny\"} %d\nvllm:num_requests_waiting{model_name=\"tiny\"} 0\n", inFlight.Load())
+	})
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return // the client is gone
+		}
+		var q struct{ N int }
+		if json.Unmarshal(body, &q) == nil && q.N > 0 && bytes.Contains(body, []byte("### Question:")) {
+			defer inFlight.Add(-int64(q.N))
+			if inFlight.Add(int64(q.N)) > openai.DefaultInFlight {
+				once.Do(func() { close(filled) })
+			}
+			select {
+			case <-filled:
+			case <-time.After(30 * time.Second): // the test has failed, and says so below
+			case <-r.Context().Done():
+				return
+			}
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		chat.Config.Handler.ServeHTTP(w, r)
+	})
+	srv := httptest.NewServer(mux)
+	defer srv.Close()
+	cmd := command(t, "run", "--engine", "openai", "--endpoint", srv.URL+"/v1", "--end", "2", "--n", "200", "--unit-size", "10",
+		"--temperatures", "0.3", "-o", filepath.Join(t.TempDir(), "results"), "--listen", "127.0.0.1:0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("run: %v\n%s", err, out)
+	}
+	select {
+	case <-filled:
+	default:
+		t.Errorf("never more than %d samples in flight", openai.DefaultInFlight)
 	}
 }
 

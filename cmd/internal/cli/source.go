@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/lcbq/lcbq/config"
 	"github.com/lcbq/lcbq/stream/store"
@@ -104,6 +105,13 @@ func (s *source) covers(problems []*lcb.Problem, file, set string) error {
 	return nil
 }
 
+// How an attached server is kept full: how often its metrics are read, and the most
+// samples that one endpoint is asked for at once, twice the batch of a large server.
+const (
+	attendEvery  = time.Second
+	attachedMost = 1024
+)
+
 // inFlight returns how many units one generator works on at once. An attached
 // server batches more samples than a small unit holds; a unit beyond those in
 // flight is ready when one ends.
@@ -112,9 +120,25 @@ func (s *source) inFlight(asked, unitSize int) int {
 		return asked
 	}
 	if s.attached != nil {
-		return openai.DefaultInFlight/unitSize + 2
+		return s.attached.Endpoints()*attachedMost/unitSize + 2
 	}
 	return 2
+}
+
+// attend keeps attached servers full by their own metrics until ctx is done. Where
+// one has none, as hosted endpoints, all keep the number that they began with, and
+// are not asked again.
+func (s *source) attend(ctx context.Context, log *slog.Logger) {
+	if s.attached == nil {
+		return
+	}
+	if _, err := s.attached.Load(ctx); err != nil {
+		if ctx.Err() == nil {
+			log.Info("endpoint tells no metrics, its samples in flight stay as they are", "in_flight", s.attached.InFlight(), "err", err)
+		}
+		return
+	}
+	s.attached.Adapt(ctx, attendEvery, attachedMost)
 }
 
 var errNoRun = errors.New("no run on this server")

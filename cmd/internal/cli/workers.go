@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"sync"
 	"time"
 
 	"github.com/lcbq/lcbq/config"
@@ -122,6 +123,11 @@ func runGenerators(ctx context.Context, s *session, runs *worker.Runs, src *sour
 	errs := make(chan error, n)
 	started := 0
 	var failed error
+	// What is in flight when ctx ends is finished: the server is attended until then.
+	attending, enough := context.WithCancel(context.WithoutCancel(ctx))
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	defer enough()
 	for i := range n {
 		log, err := logs(fmt.Sprintf("gpu%d", i))
 		if err != nil {
@@ -135,6 +141,9 @@ func runGenerators(ctx context.Context, s *session, runs *worker.Runs, src *sour
 		}
 		w := &generate.Worker{
 			Queue: s.queue, Store: s.store, Runs: runs, Engine: e, Pulse: pulses[i], Slots: inFlight, Grace: generateGrace, Log: log,
+		}
+		if started == 0 {
+			beside.Go(func() { src.attend(attending, log) })
 		}
 		started++
 		go func() { errs <- withPulse(ctx, s.store, pulses[i], log, w.Run) }()

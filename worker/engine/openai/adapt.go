@@ -55,6 +55,9 @@ func (c *Client) InFlight() int {
 	return c.pool.most
 }
 
+// Endpoints returns how many servers there are.
+func (c *Client) Endpoints() int { return len(c.pool.ends) }
+
 // aimed returns how many samples to have in flight so that 1.5 to 2 times a batch are
 // with the server, from 1.5 times a batch to most. held is how many are in flight: as
 // many of them as are not complete yet are with the server, and so it will be with
