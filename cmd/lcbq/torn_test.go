@@ -18,7 +18,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sys/unix"
 
-	"github.com/lcbq/lcbq/stream/embed"
 	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/worker/lcb/result"
 )
@@ -216,47 +215,31 @@ func TestKilledWhileWriting(t *testing.T) {
 // have the file that its state describes.
 func checkDoneCells(t *testing.T, dir string) {
 	t.Helper()
-	srv, err := embed.Start(embed.Config{Dir: filepath.Join(dir, ".lcbq")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := srv.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
-	nc, err := srv.Connect()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := store.Open(t.Context(), js)
-	if err != nil {
-		t.Fatal(err)
-	}
-	runs, err := s.Runs(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, run := range runs {
-		cells, err := s.Cells(context.WithoutCancel(t.Context()), run.ID, -1)
+	withStore(t, filepath.Join(dir, ".lcbq"), func(js jetstream.JetStream) {
+		s, err := store.Open(t.Context(), js)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for c, st := range cells {
-			if st.N == 0 {
-				continue // only claimed
+		runs, err := s.Runs(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, run := range runs {
+			cells, err := s.Cells(context.WithoutCancel(t.Context()), run.ID, -1)
+			if err != nil {
+				t.Fatal(err)
 			}
-			path := filepath.Join(result.QuestionDir(dir, c.Question), st.File)
-			if got, err := cellDigest(path); err != nil || got != st.Digest {
-				t.Errorf("cell %s is done, its file is %.12s, %v, want %.12s", c.Key(), got, err, st.Digest)
+			for c, st := range cells {
+				if st.N == 0 {
+					continue // only claimed
+				}
+				path := filepath.Join(result.QuestionDir(dir, c.Question), st.File)
+				if got, err := cellDigest(path); err != nil || got != st.Digest {
+					t.Errorf("cell %s is done, its file is %.12s, %v, want %.12s", c.Key(), got, err, st.Digest)
+				}
 			}
 		}
-	}
+	})
 }
 
 func cellDigest(path string) (string, error) {
