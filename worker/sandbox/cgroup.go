@@ -21,10 +21,21 @@ type cgroups struct {
 	v2           bool
 }
 
-// cgroupName starts the name of every group we make; the process id after it
-// tells whose it is, so that the next Probe can sweep what a killed process
-// left. Slot ids are told apart only within a Host, hence the random end.
+// cgroupName starts the name of every group we make. The PID namespace and the
+// process id after it tell whose it is, so that the next Probe can sweep what a
+// killed process left. Slot ids are told apart only within a Host, hence the
+// random end.
 const cgroupName = "lcbq-"
+
+// ownGroups starts the names of the groups that were made in our PID namespace,
+// the only one in which we can tell the living from the dead.
+func ownGroups() (string, error) {
+	link, err := os.Readlink("/proc/self/ns/pid") // pid:[4026531836]
+	if err != nil {
+		return "", fmt.Errorf("find PID namespace: %w", err)
+	}
+	return cgroupName + strings.Trim(link, "pid:[]") + "-", nil
+}
 
 // findCgroups returns the parents for slots' groups, or why there is none.
 func findCgroups() (*cgroups, error) {
@@ -117,7 +128,11 @@ func (g *cgroups) try() error {
 
 // make makes the groups of a slot, of programs of so much memory.
 func (g *cgroups) make(slot string, memory int64) ([]string, error) {
-	name := cgroupName + strconv.Itoa(os.Getpid()) + "-" + slot + "-*"
+	prefix, err := ownGroups()
+	if err != nil {
+		return nil, err
+	}
+	name := prefix + strconv.Itoa(os.Getpid()) + "-" + slot + "-*"
 	var dirs []string
 	for _, parent := range slices.Compact([]string{g.memory, g.pids}) {
 		if parent == "" {
@@ -166,12 +181,17 @@ func (g *cgroups) remove(dirs []string) error {
 	return errors.Join(errs...)
 }
 
-// sweep removes the empty groups of processes that are gone.
+// sweep removes the empty groups of processes that are gone. Those of another PID
+// namespace stay: a living slot's group is empty until its fork server joins.
 func (g *cgroups) sweep() {
+	prefix, err := ownGroups()
+	if err != nil {
+		return
+	}
 	for _, parent := range []string{g.memory, g.pids} {
-		dirs, _ := filepath.Glob(filepath.Join(parent, cgroupName+"*"))
+		dirs, _ := filepath.Glob(filepath.Join(parent, prefix+"*"))
 		for _, dir := range dirs {
-			owner, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), cgroupName), "-")
+			owner, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), prefix), "-")
 			pid, err := strconv.Atoi(owner)
 			if err != nil || unix.Kill(pid, 0) == nil {
 				continue
