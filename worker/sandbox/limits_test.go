@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,6 +33,9 @@ func TestLimits(t *testing.T) {
 			if err != nil || r.Outcome != OutputLimit || r.PeakMemory > 64<<20 || after.Sys > before.Sys+64<<20 {
 				t.Errorf("Run = %+v, %v; our memory grew by %d", r, err, after.Sys-before.Sys)
 			}
+			if peak := peakOf(t, b.slot.servers[plain].process.Pid); peak <= 0 || peak > 64<<20 {
+				t.Errorf("the fork server held %d bytes at its peak, want 64 MiB at most", peak)
+			}
 		})
 		t.Run("sleeper", func(t *testing.T) { //nolint:paralleltest // one slot
 			start := time.Now()
@@ -47,6 +51,21 @@ func TestLimits(t *testing.T) {
 			}
 		})
 	})
+}
+
+// peakOf returns the most memory that a process was ever resident with.
+func peakOf(t *testing.T, pid int) int64 {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, line, _ := strings.Cut(string(text), "VmHWM:")
+	var kib int64
+	if _, err := fmt.Sscan(line, &kib); err != nil {
+		t.Fatalf("peak of process %d: %v in %q", pid, err, text)
+	}
+	return kib << 10
 }
 
 // TestClocks wants a starved program to be told from a sleeper.
