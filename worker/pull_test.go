@@ -49,6 +49,22 @@ func (r *recorder) count(run string) int {
 	return strings.Count(strings.Join(r.runs, " ")+" ", run+" ")
 }
 
+// before returns how many units of a run came before the last one of another.
+func (r *recorder) before(run, other string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n, found := 0, 0
+	for _, each := range r.runs {
+		switch each {
+		case run:
+			n++
+		case other:
+			found = n
+		}
+	}
+	return found
+}
+
 // startLoop runs the loop until the test ends.
 func startLoop(t *testing.T, loop *worker.Loop) {
 	t.Helper()
@@ -76,12 +92,10 @@ func TestRunsShareAWorker(t *testing.T) {
 	})
 	r := new(recorder)
 	startLoop(t, newLoop(env, r.handle))
-	streamtest.WaitFor(t, "the second run's units", func(context.Context) (bool, error) { return r.count("second") == 40, nil })
-	// One slot takes turns; what comes after the 40th is in flight when we look.
-	if n := r.count("first"); n < 38 || n > 60 {
+	env.WaitEmpty(t, stream.Generate)
+	if n := r.before("first", "second"); n < 38 || n > 60 {
 		t.Errorf("while the second run got 40 units the first got %d, want as many", n)
 	}
-	env.WaitEmpty(t, stream.Generate)
 	if n := r.count("first"); n != 120 {
 		t.Errorf("the first run got %d units in the end, want 120", n)
 	}
