@@ -56,9 +56,9 @@ func outlets(t *testing.T, env *streamtest.Env) string {
 }
 
 // take pulls what the consumer has, and returns its subjects.
-func take(t *testing.T, env *streamtest.Env, consumer string, most int) []string {
+func take(ctx context.Context, t *testing.T, env *streamtest.Env, consumer string, most int) []string {
 	t.Helper()
-	c, err := env.JS.Consumer(t.Context(), stream.Generate.Stream(), consumer)
+	c, err := env.JS.Consumer(ctx, stream.Generate.Stream(), consumer)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func take(t *testing.T, env *streamtest.Env, consumer string, most int) []string
 	var subjects []string
 	for msg := range batch.Messages() {
 		subjects = append(subjects, msg.Subject())
-		if err := msg.DoubleAck(t.Context()); err != nil {
+		if err := msg.DoubleAck(ctx); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -114,18 +114,18 @@ func TestLanesHoldEveryUnitOnce(t *testing.T) {
 	env := streamtest.New(t)
 	arrange(t, env, queue.Lane{Run: "a"})
 	publishUnits(t, env, "a", 5)
-	got := take(t, env, "generators", 2)
+	got := take(t.Context(), t, env, "generators", 2)
 	arrange(t, env, queue.Lane{Run: "a"}, queue.Lane{Run: "b"})
 	publishUnits(t, env, "b", 5)
-	got = append(got, take(t, env, "generators-b", 100)...)
+	got = append(got, take(t.Context(), t, env, "generators-b", 100)...)
 	if len(got) != 2+5 {
 		t.Errorf("the second run's lane gave %v, want its 5 units though the first run's wait", got)
 	}
-	got = append(got, take(t, env, "generators", 100)...)
+	got = append(got, take(t.Context(), t, env, "generators", 100)...)
 	arrange(t, env, queue.Lane{Run: "b"})
 	arrange(t, env) // both have ended
 	publishUnits(t, env, "c", 1)
-	got = append(got, take(t, env, "generators", 100)...)
+	got = append(got, take(t.Context(), t, env, "generators", 100)...)
 	slices.Sort(got)
 	if distinct := slices.Compact(slices.Clone(got)); len(got) != 11 || len(distinct) != 11 {
 		t.Errorf("handed out %d units, %d of them distinct, want 11: %v", len(got), len(distinct), got)
@@ -150,7 +150,7 @@ func TestPausedUnitsRest(t *testing.T) {
 	if msg, err := pull("generators"); !errors.Is(err, nats.ErrTimeout) {
 		t.Errorf("pull of a paused run = %v, %v, want a time-out", msg, err)
 	}
-	if got := take(t, env, "generators-b", 100); len(got) != 3 {
+	if got := take(t.Context(), t, env, "generators-b", 100); len(got) != 3 {
 		t.Errorf("the other run gave %v, want its 3 units", got)
 	}
 	// A restart of the server's owner keeps the pause.
@@ -246,11 +246,11 @@ func TestWidenedLaneLooksBack(t *testing.T) {
 	arrange(t, env, queue.Lane{Run: "a"}, queue.Lane{Run: "b"})
 	publishUnits(t, env, "ghost", 1)
 	publishUnits(t, env, "a", 2)
-	if got := take(t, env, "generators", 10); len(got) != 2 {
+	if got := take(t.Context(), t, env, "generators", 10); len(got) != 2 {
 		t.Fatalf("the first run's lane gave %v, want its 2 units", got)
 	}
 	arrange(t, env)
-	streamtest.WaitFor(t, "the unit of no run", func(context.Context) (bool, error) {
-		return len(take(t, env, "generators", 10)) == 1, nil
+	streamtest.WaitFor(t, "the unit of no run", func(ctx context.Context) (bool, error) {
+		return len(take(ctx, t, env, "generators", 10)) == 1, nil
 	})
 }
