@@ -189,7 +189,7 @@ func (q *Queue) arrangeMain(ctx context.Context, stage stream.Stage, main *jetst
 	cfg.PauseUntil = main.Config.PauseUntil
 	c, err := q.js.UpdateConsumer(ctx, stage.Stream(), cfg)
 	if err != nil {
-		return "", err
+		return "", q.giveWay(ctx, stage, cfg.Durable, err)
 	}
 	widened := present != ""
 	*main = *c.CachedInfo()
@@ -211,6 +211,21 @@ func (q *Queue) setPaused(ctx context.Context, stage stream.Stage, info *jetstre
 		_, err = q.js.PauseConsumer(ctx, stage.Stream(), info.Name, time.Now().Add(pausedFor))
 	} else {
 		_, err = q.js.ResumeConsumer(ctx, stage.Stream(), info.Name)
+	}
+	return q.giveWay(ctx, stage, info.Name, err)
+}
+
+// giveWay returns err, having deleted the consumer if it cannot be changed any more:
+// where two processes made it at the same time, nats-server 2.15 lets the one that came
+// second remove the files of the first, and the consumer that is left refuses every
+// change. The next try makes it anew; units in flight are handed out again.
+func (q *Queue) giveWay(ctx context.Context, stage stream.Stage, name string, err error) error {
+	var api *jetstream.APIError
+	if !errors.As(err, &api) || api.ErrorCode != codeMakingFailed {
+		return err
+	}
+	if gone := q.js.DeleteConsumer(ctx, stage.Stream(), name); gone != nil && !errors.Is(gone, jetstream.ErrConsumerNotFound) {
+		return errors.Join(err, gone)
 	}
 	return err
 }

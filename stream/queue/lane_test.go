@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -134,6 +136,38 @@ func TestLanesHoldEveryUnitOnce(t *testing.T) {
 
 // TestPausedUnitsRest: a paused run's units are not handed out, come to no
 // delivery, and those of another run are.
+// TestLaneWithoutFiles makes what two processes leave that made the same lane at the
+// same time: a consumer whose files are gone. It can be paused all the same, and the
+// units that it had handed out come again.
+func TestLaneWithoutFiles(t *testing.T) {
+	t.Parallel()
+	env := streamtest.New(t)
+	arrange(t, env, queue.Lane{Run: "a"}, queue.Lane{Run: "b"})
+	publishUnits(t, env, "b", 2)
+	c, err := env.JS.Consumer(t.Context(), stream.Generate.Stream(), "generators-b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Next(); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(env.Dir, "jetstream", "*", "streams", "GENERATE", "obs", "generators-b"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("files of the consumer: %v, %v, want one folder", files, err)
+	}
+	if err := os.RemoveAll(files[0]); err != nil {
+		t.Fatal(err)
+	}
+	arrange(t, env, queue.Lane{Run: "a"}, queue.Lane{Run: "b", Paused: true})
+	if got, want := outlets(t, env), " generators=a generators-b=b|"; got != want {
+		t.Errorf("lanes are%s, want%s", got, want)
+	}
+	arrange(t, env, queue.Lane{Run: "a"}, queue.Lane{Run: "b"})
+	if got := take(t.Context(), t, env, "generators-b", 10); len(got) != 2 {
+		t.Errorf("the lane gave %v, want both units, the one in flight too", got)
+	}
+}
+
 func TestPausedUnitsRest(t *testing.T) {
 	t.Parallel()
 	env := streamtest.New(t)

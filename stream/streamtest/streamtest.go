@@ -19,6 +19,7 @@ import (
 
 // An Env is a server with lcbq's streams and buckets declared.
 type Env struct {
+	Dir    string // the server's store
 	Server *embed.Server
 	Conn   *nats.Conn
 	JS     jetstream.JetStream
@@ -29,7 +30,8 @@ type Env struct {
 // New starts a server of the test's own.
 func New(tb testing.TB) *Env {
 	tb.Helper()
-	srv, err := embed.Start(embed.Config{Dir: tb.TempDir()})
+	dir := tb.TempDir()
+	srv, err := embed.Start(embed.Config{Dir: dir})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -47,7 +49,7 @@ func New(tb testing.TB) *Env {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	env := &Env{Server: srv, Conn: nc, JS: js, Queue: queue.New(js)}
+	env := &Env{Dir: dir, Server: srv, Conn: nc, JS: js, Queue: queue.New(js)}
 	if err := env.Queue.Declare(tb.Context(), 1); err != nil {
 		tb.Fatal(err)
 	}
