@@ -57,9 +57,9 @@ type Loop struct {
 
 // Run pulls and handles until ctx is done, then stops pulling, waits up to Grace, or
 // until the Hurry that ctx carries is called, for the handlers, cancels those still
-// running, and waits for them. It returns
-// nil after such a shutdown, and an error if the connection was closed for good
-// or a handler returned ErrUnfit. No goroutine outlives it.
+// running, and waits for them. It returns nil after such a shutdown, and an error if
+// the connection was closed for good or a handler returned ErrUnfit. No goroutine
+// outlives it.
 func (l *Loop) Run(ctx context.Context) error {
 	hurried := Hurried(ctx)
 	ctx, l.stop = context.WithCancelCause(ctx)

@@ -240,7 +240,7 @@ func (p *pipeline) report(ctx context.Context, run string, how error) error {
 	if err != nil {
 		return err
 	}
-	summary, err := summary.Of(m, cells)
+	amounts, err := summary.Of(m, cells)
 	if err != nil {
 		return err
 	}
@@ -248,17 +248,17 @@ func (p *pipeline) report(ctx context.Context, run string, how error) error {
 	p.log.Info("judged", "programs_run", ran, "samples_from_cache", cached, "rejudged_near_the_limit", p.grader.Rejudged())
 	if how == nil {
 		if p.fleet != nil { // the combiner wrote it while the last readings of the GPUs were on their way
-			if err := result.WriteJSONAtomic(result.RunSummaryPath(p.cfg.OutputDir), summary); err != nil {
+			if err := result.WriteJSONAtomic(result.RunSummaryPath(p.cfg.OutputDir), amounts); err != nil {
 				return err
 			}
 		}
-		return showSummary(p.app, summary, p.cfg.OutputDir)
+		return showSummary(p.app, amounts, p.cfg.OutputDir)
 	}
 	if errors.Is(how, errUnscored) {
-		return p.explainDead(ctx, summary)
+		return p.explainDead(ctx, amounts)
 	}
 	if errors.Is(how, errInterrupted) {
-		fmt.Fprintf(p.app.err, "%d of %d samples are in %s; the same command resumes\n", summary.Samples, m.Samples(), p.cfg.OutputDir)
+		fmt.Fprintf(p.app.err, "%d of %d samples are in %s; the same command resumes\n", amounts.Samples, m.Samples(), p.cfg.OutputDir)
 	}
 	return nil // how is the caller's to return
 }
