@@ -9,6 +9,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"strconv"
 )
 
 // A Sweep says what a run measures and where its results go.
@@ -78,8 +79,9 @@ type Judge struct {
 
 // Workers says how many of them a machine runs.
 type Workers struct {
-	Evaluators string `toml:"evaluators" aliases:"num-evaluators" default:"auto" placeholder:"N|auto" help:"programs judged at once; auto is one per core"`
-	Generators int    `toml:"generators" default:"1" help:"simulated or attached generators; --engine vllm has one on each GPU, or as many as this with --gpus none"`
+	Evaluators  string `toml:"evaluators" aliases:"num-evaluators" default:"auto" placeholder:"N|auto" help:"programs judged at once; auto is one on each processor that no engine needs"`
+	ReserveCPUs string `toml:"reserve-cpus" name:"reserve-cpus" default:"auto" placeholder:"N|auto" help:"processors of this machine on which no program is judged, left to the engines beside; auto is 4 for each GPU that generates here, at most half of them"`
+	Generators  int    `toml:"generators" default:"1" help:"simulated or attached generators; --engine vllm has one on each GPU, or as many as this with --gpus none"`
 }
 
 // A Server says where the queue is.
@@ -164,6 +166,8 @@ func (w Workers) Check() error {
 	var c checker
 	n, err := w.Slots(1)
 	c.check(err == nil && n >= 1 && n <= 1024, "evaluators", w.Evaluators, "auto, or 1 to 1024")
+	n, _, err = w.Reserve(0)
+	c.check(err == nil && n >= 0 && n <= 8192, "reserve-cpus", w.ReserveCPUs, "auto, or 0 to 8192")
 	c.check(w.Generators >= 1 && w.Generators <= 64, "generators", w.Generators, "1 to 64")
 	return errors.Join(c.errs...)
 }
@@ -181,14 +185,26 @@ func (c Config) Check() error {
 	return errors.Join(c.Sweep.Check(), c.Model.Check(), c.VLLM.Check(), c.Judge.Check(), c.Workers.Check(), c.Server.Check())
 }
 
-// Slots returns the number of evaluators on a machine with the given cores.
-func (w Workers) Slots(cores int) (int, error) {
-	if w.Evaluators == "auto" {
-		return max(cores, 1), nil
+// Slots returns the number of programs judged at once, free where the setting is auto.
+func (w Workers) Slots(free int) (int, error) {
+	return number("evaluators", w.Evaluators, max(free, 1))
+}
+
+// Reserve returns how many processors are left to engines, and whether somebody said so; auto
+// where nobody did.
+func (w Workers) Reserve(auto int) (n int, said bool, err error) {
+	n, err = number("reserve-cpus", w.ReserveCPUs, auto)
+	return n, w.ReserveCPUs != "auto", err
+}
+
+// number returns the value of a setting that is a number, or auto.
+func number(name, text string, auto int) (int, error) {
+	if text == "auto" {
+		return auto, nil
 	}
-	var n int
-	if _, err := fmt.Sscanf(w.Evaluators, "%d", &n); err != nil || fmt.Sprint(n) != w.Evaluators {
-		return 0, fmt.Errorf("evaluators %q: want auto or a number", w.Evaluators)
+	n, err := strconv.Atoi(text)
+	if err != nil || strconv.Itoa(n) != text {
+		return 0, fmt.Errorf("%s %q: want auto or a number", name, text)
 	}
 	return n, nil
 }

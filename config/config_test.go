@@ -94,10 +94,28 @@ func TestBytes(t *testing.T) {
 
 func TestSlots(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]int{"auto": 8, "3": 3, "x": -1, "3x": -1, "": -1} {
+	for text, want := range map[string]int{"auto": 8, "3": 3, "x": -1, "3x": -1, "": -1, "+3": -1} {
 		n, err := config.Workers{Evaluators: text}.Slots(8)
 		if (err != nil) != (want < 0) || err == nil && n != want {
 			t.Errorf("Slots with %q = %d, %v, want %d", text, n, err, want)
+		}
+	}
+	if n, err := (config.Workers{Evaluators: "auto"}).Slots(0); err != nil || n != 1 {
+		t.Errorf("Slots of a machine that is full = %d, %v, want 1", n, err)
+	}
+}
+
+func TestReserve(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]int{"auto": 8, "0": 0, "3": 3, "x": -1, "": -1} {
+		n, said, err := config.Workers{ReserveCPUs: text}.Reserve(8)
+		if (err != nil) != (want < 0) || err == nil && (n != want || said != (text != "auto")) {
+			t.Errorf("Reserve with %q = %d, %t, %v, want %d", text, n, said, err, want)
+		}
+	}
+	for text, ok := range map[string]bool{"auto": true, "0": true, "8192": true, "8193": false, "-1": false, "x": false} {
+		if err := (config.Workers{Evaluators: "auto", ReserveCPUs: text, Generators: 1}).Check(); (err == nil) != ok {
+			t.Errorf("Check with reserve-cpus %q = %v, want ok %t", text, err, ok)
 		}
 	}
 }

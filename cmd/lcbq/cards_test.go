@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lcbq/lcbq/worker/cores"
 	"github.com/lcbq/lcbq/worker/engine/vllm/vllmtest"
 	"github.com/lcbq/lcbq/worker/gpu"
 )
@@ -157,6 +158,14 @@ func TestCards(t *testing.T) {
 	if g.Name != "Simulated H100" || g.UUID != cardPrefix+"1" || g.Driver != "580.simulated" || g.Memory != cardTotal<<20 ||
 		g.Peak != (cardIdle+engineUses)<<20 || g.Seconds <= 0 || g.Utilization != 100 || g.Power != 200.5 {
 		t.Errorf("GPU = %+v, want what the simulated driver says", g)
+	}
+	m, err := cores.Here()
+	if err != nil {
+		t.Fatal(err)
+	}
+	said, err := os.ReadFile(filepath.Join(dir, "logs", "benchmark.log"))
+	if want := fmt.Sprintf(`"cpus_left_to_engines":%d`, min(4, m.Quota/2)); err != nil || !strings.Contains(string(said), want) {
+		t.Errorf("benchmark.log = %q, %v, want %s", said, err, want)
 	}
 	log, err := os.ReadFile(filepath.Join(dir, "logs", "gpu1.log"))
 	if err != nil || !strings.Contains(string(log), "INFO serving") {

@@ -101,6 +101,9 @@ type Config struct {
 	// Recycle is the number of programs after which a fork server is replaced.
 	// Default 2000.
 	Recycle int
+	// CPUs are the processors that fork servers and programs run on, by the kernel's
+	// numbers; nil is all that this process may use.
+	CPUs []int
 	// Log receives what an operator should know. Default: nothing is logged.
 	Log *slog.Logger
 

@@ -47,7 +47,7 @@ func (c *gradeCmd) Run(a *app) error {
 	if err := c.Judge.Check(); err != nil {
 		return usageError{err}
 	}
-	slots, err := slotsOf(c.Workers)
+	share, err := shareOf(c.Workers, 0)
 	if err != nil {
 		return err
 	}
@@ -60,11 +60,11 @@ func (c *gradeCmd) Run(a *app) error {
 	}
 	grader, err := newGrader(a.ctx, c.Judge, store.Judge{
 		Mode: c.Judge.Judge, TimeLimit: c.TimeLimit, MemoryLimit: int64(c.MemoryLimit), OutputLimit: int64(c.OutputLimit),
-	}, slots, a.log)
+	}, share, a.log)
 	if err != nil {
 		return err
 	}
-	g := &grading{set: set, grader: grader, slots: slots, extract: lcb.Extraction(c.Extract), questions: make(map[string]*evaluate.Question)}
+	g := &grading{set: set, grader: grader, slots: share.Slots, extract: lcb.Extraction(c.Extract), questions: make(map[string]*evaluate.Question)}
 	err = g.run(a.ctx, c.Completions, c.Output)
 	ran, cached := grader.Counts()
 	a.log.Info("graded", "rows", g.rows, "passed", g.passed, "kept_from_before", g.kept, "programs_run", ran, "answered_from_cache", cached, "rejudged_near_the_limit", grader.Rejudged(),

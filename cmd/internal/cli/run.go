@@ -15,6 +15,7 @@ import (
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/worker"
 	"github.com/lcbq/lcbq/worker/combine/summary"
+	"github.com/lcbq/lcbq/worker/cores"
 	"github.com/lcbq/lcbq/worker/evaluate"
 	"github.com/lcbq/lcbq/worker/lcb/result"
 )
@@ -41,7 +42,7 @@ type pipeline struct {
 	def    *definition
 	fleet  *fleet.Fleet // with engine vllm
 	grader *evaluate.Grader
-	slots  int
+	share  cores.Share // of this machine, for programs
 	host   *host
 	runs   *worker.Runs
 	logs   *logFolder
@@ -73,8 +74,8 @@ func (p *pipeline) prepare(ctx context.Context) error {
 	if p.def, err = define(ctx, p.cfg, p.app.log); err != nil {
 		return err
 	}
-	if p.slots, err = slotsOf(p.cfg.Workers); err != nil {
-		return err
+	if err := p.cfg.Workers.Check(); err != nil {
+		return usageError{err}
 	}
 	if err := checkFolder(p.cfg.OutputDir, p.def.manifest.ID); err != nil {
 		return err
@@ -87,7 +88,10 @@ func (p *pipeline) prepare(ctx context.Context) error {
 			return err
 		}
 	}
-	if p.grader, err = newGrader(ctx, p.cfg.Judge, p.def.manifest.Judge, p.slots, p.app.log); err != nil {
+	if p.share, err = shareOf(p.cfg.Workers, p.cards(ctx)); err != nil {
+		return err
+	}
+	if p.grader, err = newGrader(ctx, p.cfg.Judge, p.def.manifest.Judge, p.share, p.app.log); err != nil {
 		return err
 	}
 	// The server first: where it is refused, no folder is made.
@@ -113,6 +117,18 @@ func (p *pipeline) prepare(ctx context.Context) error {
 	return writeConfig(p.cfg, p.def.manifest.ID)
 }
 
+// cards returns how many GPUs of this machine generate for the run.
+func (p *pipeline) cards(ctx context.Context) int {
+	switch {
+	case p.fleet != nil:
+		return cardsOf(p.fleet)
+	case p.def.manifest.Model.Engine == "openai" && served(p.cfg.Endpoint):
+		return cardsBeside(ctx, "openai")
+	default:
+		return 0
+	}
+}
+
 // operate submits the run and works on it. The crews stop in the order of the
 // stages, so that what one has finished the next still takes.
 func (p *pipeline) operate(ctx context.Context) error {
@@ -122,7 +138,7 @@ func (p *pipeline) operate(ctx context.Context) error {
 	}
 	m := sub.Manifest
 	p.log.Info("run submitted", "run", m.ID, "new", sub.New, "units", m.Units(), "samples", m.Samples(), "url", p.host.url,
-		"sandbox_level", p.grader.Host().Level().String(), "judge", m.Judge.Mode, "slots", p.slots)
+		"sandbox_level", p.grader.Host().Level().String(), "judge", m.Judge.Mode, "slots", p.share.Slots, "cpus_left_to_engines", p.share.Left)
 	if m.Paused != 0 {
 		p.log.Warn("the run is paused: nothing is handed out until 'lcbq resume'", "run", m.ID, "nats", p.host.url)
 	}
@@ -132,7 +148,7 @@ func (p *pipeline) operate(ctx context.Context) error {
 		return err
 	}
 	p.runs = &worker.Runs{Store: p.host.store}
-	p.pulses.evaluate = newPulses(stream.Evaluate, "eval", 1, p.slots)[0]
+	p.pulses.evaluate = newPulses(stream.Evaluate, "eval", 1, p.share.Slots)[0]
 	p.pulses.combine = newPulses(stream.Combine, "combine", 1, 1)[0]
 	evalLog, err := p.logs.open("eval0")
 	if err != nil {
@@ -154,7 +170,7 @@ func (p *pipeline) operate(ctx context.Context) error {
 		}),
 		launch(ctx, failed, p.generators(m.UnitSize)),
 		launch(ctx, failed, func(ctx context.Context) error {
-			return runEvaluator(ctx, p.host.session, p.runs, p.grader, p.slots, p.pulses.evaluate, evalLog)
+			return runEvaluator(ctx, p.host.session, p.runs, p.grader, p.share.Slots, p.pulses.evaluate, evalLog)
 		}),
 		launch(ctx, failed, func(ctx context.Context) error {
 			return runCombiner(ctx, p.host.session, p.runs, folderOf{m.ID, p.cfg.OutputDir}, p.cfg.Compress == "zstd", p.pulses.combine, p.log)

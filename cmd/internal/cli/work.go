@@ -130,18 +130,21 @@ type evaluateCmd struct {
 
 // Run judges until interrupted. Mode and limits are the run's.
 func (c *evaluateCmd) Run(a *app) error {
-	slots, err := slotsOf(c.Workers)
-	if err != nil {
-		return err
+	if err := c.Workers.Check(); err != nil {
+		return usageError{err}
 	}
 	return c.attach(a, "evaluate", func(s *session, m *store.Manifest) error {
-		g, err := newGrader(a.ctx, c.Judge, m.Judge, slots, a.log)
+		share, err := shareOf(c.Workers, cardsBeside(a.ctx, m.Model.Engine))
 		if err != nil {
 			return err
 		}
-		a.log.Info("judging", "run", m.ID, "judge", m.Judge.Mode, "slots", slots, "sandbox_level", g.Host().Level().String(), "server", s.url)
-		pulse := newPulses(stream.Evaluate, "eval", 1, slots)[0]
-		err = runEvaluator(a.ctx, s, &worker.Runs{Store: s.store}, g, slots, pulse, a.log)
+		g, err := newGrader(a.ctx, c.Judge, m.Judge, share, a.log)
+		if err != nil {
+			return err
+		}
+		a.log.Info("judging", "run", m.ID, "judge", m.Judge.Mode, "slots", share.Slots, "cpus_left_to_engines", share.Left, "sandbox_level", g.Host().Level().String(), "server", s.url)
+		pulse := newPulses(stream.Evaluate, "eval", 1, share.Slots)[0]
+		err = runEvaluator(a.ctx, s, &worker.Runs{Store: s.store}, g, share.Slots, pulse, a.log)
 		return errors.Join(interrupted(a, err), g.Close())
 	})
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime"
 	"sync"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 	"github.com/lcbq/lcbq/stream/sweep"
 	"github.com/lcbq/lcbq/worker"
 	"github.com/lcbq/lcbq/worker/combine"
+	"github.com/lcbq/lcbq/worker/cores"
 	"github.com/lcbq/lcbq/worker/evaluate"
 	"github.com/lcbq/lcbq/worker/generate"
 	"github.com/lcbq/lcbq/worker/sandbox"
@@ -47,12 +47,13 @@ func sandboxConfig(cfg config.Judge, j store.Judge, log *slog.Logger) (sandbox.C
 }
 
 // newGrader starts the sandbox slots of this machine.
-func newGrader(ctx context.Context, cfg config.Judge, j store.Judge, slots int, log *slog.Logger) (*evaluate.Grader, error) {
+func newGrader(ctx context.Context, cfg config.Judge, j store.Judge, share cores.Share, log *slog.Logger) (*evaluate.Grader, error) {
 	sc, err := sandboxConfig(cfg, j, log)
 	if err != nil {
 		return nil, err
 	}
-	g, err := evaluate.NewGrader(ctx, evaluate.Config{Sandbox: sc, Slots: slots, Log: log})
+	sc.CPUs = share.CPUs
+	g, err := evaluate.NewGrader(ctx, evaluate.Config{Sandbox: sc, Slots: share.Slots, Log: log})
 	if err != nil {
 		return nil, err
 	}
@@ -60,14 +61,6 @@ func newGrader(ctx context.Context, cfg config.Judge, j store.Judge, slots int, 
 		log.Warn("numpy is not importable: programs that import it fail here, and pass with the official judge; install it, or choose another --python", "python", env.Interpreter)
 	}
 	return g, nil
-}
-
-// slotsOf returns how many programs this machine judges at once.
-func slotsOf(cfg config.Workers) (int, error) {
-	if err := cfg.Check(); err != nil {
-		return 0, usageError{err}
-	}
-	return cfg.Slots(runtime.NumCPU())
 }
 
 // A crew is the workers of one stage in this process.
