@@ -167,7 +167,8 @@ func TestSupervisedEngines(t *testing.T) {
 	t.Parallel()
 	f := newFarm(t)
 	dir := filepath.Join(f.dir, "results")
-	out, err := f.lcbq(t, []string{vllmtest.Behaviours + "=" + vllmtest.Forks}, append(f.args, "--gpus", "none", "--generators", "2", "--end", "2", "--n", "300",
+	// With a pace, or the first engine is done before the second has started.
+	out, err := f.lcbq(t, []string{vllmtest.Behaviours + "=" + vllmtest.Forks, vllmtest.Pace + "=4"}, append(f.args, "--gpus", "none", "--generators", "2", "--end", "2", "--n", "300",
 		"--unit-size", "10", "--temperatures", "0.2,0.8", "-o", dir, "--vllm-arg=--enforce-eager")...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("run: %v\n%s", err, out)
