@@ -19,7 +19,7 @@ import (
 	"github.com/lcbq/lcbq/worker"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, streamtest.Leaks()) }
 
 var unit = stream.Unit{Cell: stream.Cell{Run: "r1", Question: 1, Temperature: 700}}
 

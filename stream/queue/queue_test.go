@@ -17,7 +17,7 @@ import (
 	"github.com/lcbq/lcbq/stream/streamtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, streamtest.Leaks()) }
 
 func unit(q, i int) stream.Unit {
 	return stream.Unit{Cell: stream.Cell{Run: "r1", Question: q, Temperature: 700}, Index: i}

@@ -13,7 +13,7 @@ import (
 	"github.com/lcbq/lcbq/stream/streamtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, streamtest.Leaks()) }
 
 func TestTasksKeepTheirIdentityWhenARunGrows(t *testing.T) {
 	t.Parallel()

@@ -13,7 +13,7 @@ import (
 	"github.com/lcbq/lcbq/stream/streamtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, streamtest.Leaks()) }
 
 // TestProxySpoilsConnections sends through a proxy in each of its states.
 func TestProxySpoilsConnections(t *testing.T) {

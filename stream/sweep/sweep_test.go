@@ -14,7 +14,7 @@ import (
 	"github.com/lcbq/lcbq/stream/sweep"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, streamtest.Leaks()) }
 
 func rows(q int) []byte { return fmt.Appendf(nil, `{"question_id":"q%d"}`, q) }
 

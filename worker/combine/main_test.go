@@ -19,7 +19,7 @@ import (
 	"github.com/lcbq/lcbq/worker/lcb/result"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, streamtest.Leaks()) }
 
 // A bench is a server, a results folder and a run whose units the tests publish
 // as if they had been judged.

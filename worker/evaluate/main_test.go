@@ -14,11 +14,13 @@ import (
 	"github.com/lcbq/lcbq/worker/lcb"
 	"github.com/lcbq/lcbq/worker/lcb/sample"
 	"github.com/lcbq/lcbq/worker/sandbox"
+
+	"github.com/lcbq/lcbq/stream/streamtest"
 )
 
 func TestMain(m *testing.M) {
 	sandbox.Main()
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, streamtest.Leaks())
 }
 
 // python returns the interpreter to judge with: LCBQ_PYTHON, Debian's, or the one

@@ -25,7 +25,7 @@ import (
 	"github.com/lcbq/lcbq/worker/lcb/sample"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, streamtest.Leaks()) }
 
 // A fake is an engine that remembers what it was asked and answers as it is told.
 type fake struct {

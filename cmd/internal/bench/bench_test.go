@@ -15,7 +15,7 @@ import (
 	"github.com/lcbq/lcbq/worker"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, streamtest.Leaks()) }
 
 // TestQueue wants every sample of a run in the files, the generators no faster than
 // their pace, and nothing left on the disk.
