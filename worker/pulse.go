@@ -73,6 +73,11 @@ func (p *Pulse) Name() string { return p.worker.Name }
 // Units returns the number of units the worker has settled.
 func (p *Pulse) Units() int64 { return p.units.Load() }
 
+// Announce writes one heartbeat now. Beat must not run yet.
+func (p *Pulse) Announce(ctx context.Context, s *store.Store) error {
+	return s.PutWorker(ctx, p.snapshot(ctx))
+}
+
 // Beat writes heartbeats until ctx is done, then takes the last one away. It
 // never fails: a worker whose heartbeat is lost still works.
 func (p *Pulse) Beat(ctx context.Context, s *store.Store, log *slog.Logger) {

@@ -336,7 +336,7 @@ func TestStopSeparateProcesses(t *testing.T) {
 	}
 	until(t, "all three work", func() bool {
 		out, err := f.lcbq(t, nil, "--json", "status", "--nats", url).Output()
-		return err == nil && strings.Count(string(out), `"pid"`) >= 3 && strings.Contains(string(out), `"phase": "serving"`)
+		return err == nil && strings.Count(string(out), `"pid"`) >= 3 && strings.Contains(string(out), `"phase": "serving"`) && !strings.Contains(string(out), "starting_")
 	}, log)
 	done := make(chan string, 1)
 	go func() {

@@ -91,14 +91,17 @@ func (c *generateCmd) Run(a *app) error {
 		if m.Model.Engine == "replay" && c.Completions == "" {
 			return usageError{fmt.Errorf("run %s replays recorded completions: name their file with --completions", m.ID)}
 		}
+		here := arrive(a.ctx, s, stream.Generate, a.log)
+		defer here.leave()
 		if m.Model.Engine == "vllm" {
-			return c.onGPUs(a, s, m)
+			return c.onGPUs(a, s, m, here)
 		}
 		src, err := newSource(a.ctx, c.Model, m.Model, a.log)
 		if err != nil {
-			return err
+			return whileStarting(a, err)
 		}
 		pulses := newPulses(stream.Generate, "gpu", c.Generators, 1)
+		here.works(pulses...)
 		a.log.Info("generating", "run", m.ID, "engine", m.Model.Engine, "model", src.modelName, "server", s.url)
 		logs := func(name string) (*slog.Logger, error) { return a.log.With("worker", name), nil }
 		err = runGenerators(a.ctx, s, &worker.Runs{Store: s.store}, src, c.Generators, src.inFlight(c.Requests, m.UnitSize), logs, pulses)
@@ -107,10 +110,10 @@ func (c *generateCmd) Run(a *app) error {
 }
 
 // onGPUs generates with vLLM on this machine's GPUs until interrupted.
-func (c *generateCmd) onGPUs(a *app, s *session, m *store.Manifest) error {
+func (c *generateCmd) onGPUs(a *app, s *session, m *store.Manifest, here *arrival) error {
 	f, err := openFleet(a.ctx, c.VLLM, c.Hub, c.Generators, m.Model, a.log)
 	if err != nil {
-		return err
+		return whileStarting(a, err)
 	}
 	if err := f.Prepare(a.ctx, a.log, engineLogs(c.Logs, m.OutputDir)); err != nil {
 		return errors.Join(err, f.Close())
@@ -118,7 +121,9 @@ func (c *generateCmd) onGPUs(a *app, s *session, m *store.Manifest) error {
 	g := &garage{session: s, run: m, runs: &worker.Runs{Store: s.store}, log: a.log, slots: fleetSlots(c.Requests, c.MaxNumSeqs, m.UnitSize)}
 	g.logs = func(name string) (*slog.Logger, error) { return a.log.With("worker", name), nil }
 	a.log.Info("generating", "run", m.ID, "engine", m.Model.Engine, "model", m.Model.Name, "engines", len(f.Members()), "server", s.url)
-	return errors.Join(interrupted(a, g.work(a.ctx, f, fleetPulses(f, g.slots))), f.Close())
+	pulses := fleetPulses(f, g.slots)
+	here.works(pulses...)
+	return errors.Join(interrupted(a, g.work(a.ctx, f, pulses)), f.Close())
 }
 
 // evaluateCmd is an evaluator process.
@@ -134,16 +139,19 @@ func (c *evaluateCmd) Run(a *app) error {
 		return usageError{err}
 	}
 	return c.attach(a, "evaluate", func(s *session, m *store.Manifest) error {
+		here := arrive(a.ctx, s, stream.Evaluate, a.log)
+		defer here.leave()
 		share, err := shareOf(c.Workers, cardsBeside(a.ctx, m.Model.Engine))
 		if err != nil {
 			return err
 		}
 		g, err := newGrader(a.ctx, c.Judge, m.Judge, share, a.log)
 		if err != nil {
-			return err
+			return whileStarting(a, err)
 		}
 		a.log.Info("judging", "run", m.ID, "judge", m.Judge.Mode, "slots", share.Slots, "cpus_left_to_engines", share.Left, "sandbox_level", g.Host().Level().String(), "server", s.url)
 		pulse := newPulses(stream.Evaluate, "eval", 1, share.Slots)[0]
+		here.works(pulse)
 		err = runEvaluator(a.ctx, s, &worker.Runs{Store: s.store}, g, share.Slots, pulse, a.log)
 		return errors.Join(interrupted(a, err), g.Close())
 	})
@@ -159,6 +167,8 @@ type combineCmd struct {
 // Run writes result files until interrupted.
 func (c *combineCmd) Run(a *app) error {
 	return attach(a, c.Server, "combine", func(s *session) error {
+		here := arrive(a.ctx, s, stream.Combine, a.log)
+		defer here.leave()
 		var dir folderOf
 		if c.OutputDir != "" {
 			m, err := pickRun(a.ctx, s, c.RunID)
@@ -172,6 +182,7 @@ func (c *combineCmd) Run(a *app) error {
 		}
 		a.log.Info("combining", "server", s.url)
 		pulse := newPulses(stream.Combine, "combine", 1, 1)[0]
+		here.works(pulse)
 		return interrupted(a, runCombiner(a.ctx, s, &worker.Runs{Store: s.store}, dir, c.Compress == "zstd", pulse, a.log))
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"regexp"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -73,6 +74,9 @@ func (in *Install) ask(ctx context.Context, environ []string, args ...string) (s
 	cmd := exec.CommandContext(ctx, in.Program[0], append(in.Program[1:len(in.Program):len(in.Program)], args...)...) //nolint:gosec // the program is the operator's
 	cmd.Env = environ
 	cmd.WaitDelay = time.Second
+	// vllm may be a script around the program: who interrupts us ends both, and so does our own end.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	var out, said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &said
 	if err := cmd.Run(); err != nil {

@@ -31,9 +31,12 @@ const (
 // Variables of the fake's environment.
 const (
 	Behaviours = "FAKE"      // the behaviours; FAKE_<device> has those of one device alone
-	OldHelp    = "FAKE_HELP" // old: help as of a version that knows no --help=all and no sockets
+	OldHelp    = "FAKE_HELP" // old: help as of a version that knows no --help=all and no sockets; SlowHelp
 	Pace       = "FAKE_PACE" // milliseconds that one token of a sequence takes; default 0
 )
+
+// SlowHelp is the OldHelp of a vllm that imports for ever: its help has a child and never comes.
+const SlowHelp = "slow"
 
 const helpText = `usage: vllm serve [model_tag] [options]
   --dtype {auto,half} --max-model-len N --gpu-memory-utilization F --max-num-seqs N
@@ -63,6 +66,10 @@ func serve(args []string) int {
 		return 2
 	}
 	if slices.ContainsFunc(args, func(s string) bool { return strings.HasPrefix(s, "--help") }) {
+		if help == SlowHelp {
+			spawn(false, "child", "importer")
+			forever()
+		}
 		_, _ = fmt.Fprintln(os.Stdout, helpText)
 		if help == "" {
 			_, _ = fmt.Fprintln(os.Stdout, "  --uds UDS --shutdown_timeout S")
