@@ -24,6 +24,7 @@ type puller struct {
 	beat   time.Duration // interval of progress signals for the message that came last
 	idle   bool
 	pause  time.Duration
+	warned bool // of a server that does not answer, since it last did
 }
 
 // Pauses between attempts to pull while the server does not answer. The client
@@ -31,6 +32,9 @@ type puller struct {
 const (
 	firstPause = 100 * time.Millisecond
 	mostPause  = 5 * time.Second
+	// movePause is how long the pause grows before a lane that is gone is a fault: when a run
+	// begins or ends, lanes are removed and made anew, and pulls end meanwhile.
+	movePause = 500 * time.Millisecond
 )
 
 const (
@@ -66,7 +70,11 @@ func (p *puller) next(ctx context.Context) (jetstream.Msg, error) {
 		}
 		// The server restarts, or its owner made the consumers anew.
 		p.known, p.open, p.looked = nil, nil, time.Time{}
-		if p.pause == 0 {
+		switch moving := laneGone(err) && p.pause < movePause; {
+		case moving && p.pause == 0:
+			p.loop.Log.Debug("lane is gone, looking for the others", "stage", p.loop.Stage, "err", err)
+		case !moving && !p.warned:
+			p.warned = true
 			p.loop.Log.Warn("server does not answer, waiting for it", "stage", p.loop.Stage, "err", err)
 		}
 		p.pause = min(max(firstPause, 2*p.pause), mostPause)
@@ -78,10 +86,10 @@ func (p *puller) next(ctx context.Context) (jetstream.Msg, error) {
 
 // answered ends a time in which the server did not answer.
 func (p *puller) answered() {
-	if p.pause > 0 {
+	if p.warned {
 		p.loop.Log.Info("pulling again", "stage", p.loop.Stage)
-		p.pause = 0
 	}
+	p.pause, p.warned = 0, false
 }
 
 // try asks the lanes in turn, each for one unit, so that every run gets the same
@@ -183,4 +191,10 @@ func wait(ctx context.Context, d time.Duration) error {
 // nothingYet reports whether err only says that no message came in time.
 func nothingYet(err error) bool {
 	return errors.Is(err, errNothing) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, jetstream.ErrNoMessages)
+}
+
+// laneGone reports whether err says that the consumer is not there, be it removed while a
+// pull waited or before: then nobody hears the request.
+func laneGone(err error) bool {
+	return errors.Is(err, jetstream.ErrConsumerDeleted) || errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, nats.ErrNoResponders)
 }

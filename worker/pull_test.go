@@ -157,6 +157,38 @@ func TestEveryRunPaused(t *testing.T) {
 	}
 }
 
+// TestMovedLane: a consumer that was made anew is no fault of the server's; one that stays away is.
+func TestMovedLane(t *testing.T) {
+	t.Parallel()
+	env := streamtest.New(t)
+	r := new(recorder)
+	loop := newLoop(env, r.handle)
+	var said lines
+	loop.Log = slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	startLoop(t, loop)
+	submitRun(t, env, "first", 3)
+	env.WaitEmpty(t, stream.Generate)
+	for moves := range 3 { // each while a pull waits
+		if err := env.Queue.Restart(t.Context(), queue.Lane{Run: "first"}); err != nil {
+			t.Fatal(err)
+		}
+		streamtest.WaitFor(t, "the worker to look for the lane", func(context.Context) (bool, error) { return said.count("lane is gone") == moves+1, nil })
+		publish(t, env, stream.Unit{Cell: stream.Cell{Run: "first", Question: 1, Temperature: 700}, Index: 3 + moves})
+		env.WaitEmpty(t, stream.Generate)
+	}
+	if r.count("first") != 6 || said.count("does not answer") != 0 {
+		t.Errorf("handled %d units, want 6, and no word of the server; log:\n%s", r.count("first"), said.String())
+	}
+	if err := env.JS.DeleteConsumer(t.Context(), stream.Generate.Stream(), "generators"); err != nil {
+		t.Fatal(err)
+	}
+	streamtest.WaitFor(t, "the worker to say that nobody answers", func(context.Context) (bool, error) { return said.count("server does not answer") == 1, nil })
+	if err := env.Queue.Restart(t.Context(), queue.Lane{Run: "first"}); err != nil {
+		t.Fatal(err)
+	}
+	streamtest.WaitFor(t, "the worker to pull again", func(context.Context) (bool, error) { return said.count("pulling again") >= 1, nil })
+}
+
 // lines is a log that several goroutines write.
 type lines struct {
 	mu   sync.Mutex
