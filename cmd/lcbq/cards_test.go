@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -170,6 +171,63 @@ func TestCards(t *testing.T) {
 	log, err := os.ReadFile(filepath.Join(dir, "logs", "gpu1.log"))
 	if err != nil || !strings.Contains(string(log), "INFO serving") {
 		t.Errorf("gpu1.log = %q, %v", log, err)
+	}
+}
+
+// TestCardsOfEachRun wants the card in the provenance of both runs that one generator works for, with
+// what was measured in the time of each.
+func TestCardsOfEachRun(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t)
+	env := append(f.cards(t, 1), vllmtest.Pace+"=4")
+	server := f.lcbq(t, nil, "server", "--listen", "127.0.0.1:0", "--store-dir", filepath.Join(f.dir, "store"))
+	log := f.start(t, server)
+	log.await(t, `"msg":"serving"`)
+	url := urlOf(log)
+	for _, run := range []string{"one", "two"} {
+		submit := append([]string{"submit", "--nats", url, "--run", run}, f.sweep(filepath.Join(f.dir, run), 60)[3:]...)
+		if out, err := f.lcbq(t, nil, submit...).CombinedOutput(); err != nil {
+			t.Fatalf("submit: %v\n%s", err, out)
+		}
+	}
+	workers := []*exec.Cmd{
+		f.lcbq(t, nil, "evaluate", "--nats", url, "--run", "one", "--evaluators", "1"), f.lcbq(t, nil, "combine", "--nats", url),
+		f.lcbq(t, env, "generate", "--nats", url, "--run", "one", "--vllm", f.args[6], "--max-num-seqs", "20", "--logs", filepath.Join(f.dir, "logs")),
+	}
+	for _, w := range workers {
+		f.start(t, w)
+	}
+	for _, run := range []string{"one", "two"} {
+		var s struct {
+			Run struct {
+				Finished   int64 `json:"finished_ms"`
+				Provenance struct {
+					EngineArgs []string `json:"engine_args"`
+					GPUs       []struct {
+						UUID    string
+						Seconds float64 `json:"measured_s"`
+					}
+				}
+			}
+		}
+		until(t, run+" is finished and its card measured", func() bool {
+			out, err := f.lcbq(t, nil, "--json", "status", "--nats", url, "--run", run).Output()
+			if err != nil || json.Unmarshal(out, &s) != nil {
+				return false
+			}
+			p := s.Run.Provenance
+			return s.Run.Finished != 0 && len(p.GPUs) == 1 && p.GPUs[0].Seconds > 0
+		}, log)
+		if p := s.Run.Provenance; p.GPUs[0].UUID != cardPrefix+"0" || !slices.Contains(p.EngineArgs, "--generation-config") {
+			t.Errorf("provenance of %s = %+v, want the card and the engine's arguments", run, p)
+		}
+	}
+	out, err := f.lcbq(t, nil, "stop", "--nats", url, "--store-dir", filepath.Join(f.dir, "store")).CombinedOutput()
+	if err != nil {
+		t.Errorf("stop: %v\n%s", err, out)
+	}
+	for _, w := range append(workers, server) {
+		_ = wait(t, w) // how they end is another test's
 	}
 }
 

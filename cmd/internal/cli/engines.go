@@ -54,14 +54,19 @@ func tell(ctx context.Context, m *fleet.Member, pulse *worker.Pulse) {
 	}
 }
 
-// A ledger writes what is known of a fleet's engines and cards into a run's provenance.
+// A ledger writes what is known of a fleet's engines and cards into the provenance of each run that
+// they generate for.
 type ledger struct {
 	store    *store.Store
-	run      string
 	fleet    *fleet.Fleet
+	accounts map[string]*account // by run: that which the engines were started for, and those that came
+}
+
+// An account is what a ledger has written of one run.
+type account struct {
 	before   []store.GPU // what earlier engines wrote of the cards
-	restarts int         // written so far
-	written  []store.GPU
+	written  []store.GPU // nil before the first time
+	restarts int         // of the engines, so far
 }
 
 // recordEvery is the interval at which a ledger writes what has changed.
@@ -92,30 +97,61 @@ func (l *ledger) record(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, apiWait)
 	defer cancel()
 	restarts := 0
-	var cards []store.GPU
+	cards := map[string][]store.GPU{}
 	for _, m := range l.fleet.Members() {
 		restarts += m.Restarts()
-		for _, c := range m.Measured() {
-			cards = append(cards, store.GPU{
-				Name: c.Now.Name, UUID: c.Now.UUID, MemoryBytes: int64(min(c.Now.Total, 1<<62)), Driver: l.fleet.Driver(), //nolint:gosec // bounded
-				Seconds: c.Usage.Seconds, Utilization: c.Usage.Utilization, IdleShare: c.Usage.Idle, Power: c.Usage.Power, PeakMemory: c.Usage.PeakMemory,
-			})
+		byRun := m.MeasuredByRun()
+		for run := range l.accounts {
+			if byRun[run] != nil {
+				continue
+			}
+			for _, c := range m.Measured() { // before its first unit: the card is known, and nothing of it
+				byRun[run] = append(byRun[run], fleet.Metered{Now: c.Now})
+			}
+		}
+		for run, all := range byRun {
+			for _, c := range all {
+				cards[run] = append(cards[run], l.card(c))
+			}
 		}
 	}
-	if l.written != nil && slices.Equal(cards, l.written) && restarts == l.restarts {
+	for run := range cards {
+		if l.accounts[run] == nil {
+			l.accounts[run] = &account{restarts: restarts} // those before were not its own
+		}
+	}
+	var errs []error
+	for run, a := range l.accounts {
+		errs = append(errs, l.write(ctx, run, a, cards[run], restarts))
+	}
+	return errors.Join(errs...)
+}
+
+// card returns what a run's provenance says of a card.
+func (l *ledger) card(c fleet.Metered) store.GPU {
+	return store.GPU{
+		Name: c.Now.Name, UUID: c.Now.UUID, MemoryBytes: int64(min(c.Now.Total, 1<<62)), Driver: l.fleet.Driver(), //nolint:gosec // bounded
+		Seconds: c.Usage.Seconds, Utilization: c.Usage.Utilization, IdleShare: c.Usage.Idle, Power: c.Usage.Power, PeakMemory: c.Usage.PeakMemory,
+	}
+}
+
+// write writes cards and restarts into a run's provenance where they differ from what stands there.
+func (l *ledger) write(ctx context.Context, run string, a *account, cards []store.GPU, restarts int) error {
+	if a.written != nil && slices.Equal(cards, a.written) && restarts == a.restarts {
 		return nil
 	}
-	added := restarts - l.restarts
-	_, err := l.store.UpdateRun(ctx, l.run, func(m *store.Manifest) bool {
-		if l.written == nil {
-			l.before = slices.Clone(m.Provenance.GPUs)
+	_, err := l.store.UpdateRun(ctx, run, func(m *store.Manifest) bool {
+		if a.written == nil {
+			a.before = slices.Clone(m.Provenance.GPUs)
+		} else if !m.Open() && slices.Equal(cards, a.written) {
+			return false // the engines were started again for others
 		}
 		m.Provenance.EngineArgs = l.fleet.Members()[0].Arguments()
-		m.Provenance.EngineRestarts += added
+		m.Provenance.EngineRestarts += restarts - a.restarts
 		for _, card := range cards {
 			same := func(g store.GPU) bool { return g.UUID == card.UUID }
-			if i := slices.IndexFunc(l.before, same); i >= 0 {
-				card.Merge(l.before[i])
+			if i := slices.IndexFunc(a.before, same); i >= 0 {
+				card.Merge(a.before[i])
 			}
 			if i := slices.IndexFunc(m.Provenance.GPUs, same); i >= 0 {
 				m.Provenance.GPUs[i] = card
@@ -130,7 +166,7 @@ func (l *ledger) record(ctx context.Context) error {
 		return nil // the run was removed
 	}
 	if err == nil {
-		l.written, l.restarts = append([]store.GPU{}, cards...), restarts
+		a.written, a.restarts = append([]store.GPU{}, cards...), restarts
 	}
 	return err
 }

@@ -114,7 +114,7 @@ func (g *garage) work(ctx context.Context, f *fleet.Fleet, pulses []*worker.Puls
 	kept := make(chan struct{})
 	go func() {
 		defer close(kept)
-		l := &ledger{store: g.session.store, run: g.run.ID, fleet: f}
+		l := &ledger{store: g.session.store, fleet: f, accounts: map[string]*account{g.run.ID: {}}}
 		l.keep(engines, g.log)
 	}()
 	ctx, cancel := context.WithCancel(ctx)

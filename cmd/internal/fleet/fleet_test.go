@@ -118,15 +118,20 @@ func TestMeter(t *testing.T) {
 	}
 	read(0) // it loads
 	read(0)
-	m.begin()
+	m.begin("one")
 	read(100)
 	read(100)
 	read(0)
-	m.end()
-	m.begin()
+	m.end("one")
+	m.begin("two")
 	read(100)
-	m.end()
-	read(0) // nothing is left to do
+	m.end("two")
+	m.begin("one") // it fails, and another is not begun
+	read(0)        // nothing is left to do
+	runs := m.readRuns()
+	if one, two := runs["one"][0].Usage, runs["two"][0].Usage; len(runs) != 2 || one.Seconds != 2 || one.Idle != 0.5 || two.Seconds != 0 || two.PeakMemory != 9 {
+		t.Errorf("measured by run %+v, want 2 s of the first, half of it idle, and one reading of the second", runs)
+	}
 	got := m.read()[0]
 	if u := got.Usage; u.Seconds != 3 || u.Idle < 0.33 || u.Idle > 0.34 || u.Power != 100 || u.PeakMemory != 9 || got.Now.Utilization != 0 {
 		t.Errorf("measured %+v, want 3 s, a third of it idle, 100 W", got)

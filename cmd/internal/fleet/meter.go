@@ -17,7 +17,7 @@ const (
 )
 
 // A meter measures the cards of one member while it generates: from the start of its first
-// unit to the end of its last one so far.
+// unit to the end of its last one so far, of each run and of all.
 type meter struct {
 	mu     sync.Mutex
 	active bool        // a unit was started
@@ -25,9 +25,15 @@ type meter struct {
 }
 
 type cardMeter struct {
-	now     gpu.Reading // the last one
-	running gpu.Usage   // since the first unit
-	settled gpu.Usage   // up to the end of the last unit
+	now  gpu.Reading // the last one
+	all  span
+	runs map[string]*span // of the runs that a unit was started of
+}
+
+// A span is what was measured from the start of a first unit on.
+type span struct {
+	running gpu.Usage // until now
+	settled gpu.Usage // up to the end of the last unit
 }
 
 // A Metered is what was measured of one card.
@@ -48,23 +54,39 @@ func (m *meter) add(all []gpu.Reading, at time.Time) {
 		}
 		c.now = *r
 		if m.active {
-			c.running.Add(*r, at)
+			c.all.running.Add(*r, at)
+		}
+		for _, s := range c.runs {
+			s.running.Add(*r, at)
 		}
 	}
 }
 
-// begin notes the start of a unit, end its end.
-func (m *meter) begin() {
+// begin notes the start of a unit of a run, end its end.
+func (m *meter) begin(run string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.active = true
+	for i := range m.cards {
+		c := &m.cards[i]
+		if c.runs == nil {
+			c.runs = map[string]*span{}
+		}
+		if c.runs[run] == nil {
+			c.runs[run] = new(span)
+		}
+	}
 }
 
-func (m *meter) end() {
+func (m *meter) end(run string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for i := range m.cards {
-		m.cards[i].settled = m.cards[i].running
+		c := &m.cards[i]
+		c.all.settled = c.all.running
+		if s := c.runs[run]; s != nil {
+			s.settled = s.running
+		}
 	}
 }
 
@@ -74,9 +96,22 @@ func (m *meter) read() []Metered {
 	defer m.mu.Unlock()
 	all := make([]Metered, len(m.cards))
 	for i, c := range m.cards {
-		all[i] = Metered{c.now, c.settled}
+		all[i] = Metered{c.now, c.all.settled}
 	}
 	return all
+}
+
+// readRuns returns the same of each run.
+func (m *meter) readRuns() map[string][]Metered {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	runs := map[string][]Metered{}
+	for _, c := range m.cards {
+		for run, s := range c.runs {
+			runs[run] = append(runs[run], Metered{c.now, s.settled})
+		}
+	}
+	return runs
 }
 
 // Generate implements engine.Engine. The cards are measured meanwhile.
@@ -84,16 +119,21 @@ func (m *Member) Generate(ctx context.Context, r engine.Request) ([]engine.Compl
 	if err := m.Await(ctx); err != nil { // loading is no generating
 		return nil, err
 	}
-	m.meter.begin()
+	m.meter.begin(r.Run)
 	got, err := m.Engine.Generate(ctx, r)
 	if err == nil {
-		m.meter.end()
+		m.meter.end(r.Run)
 	}
 	return got, err
 }
 
-// Measured returns what was measured of the member's cards; nothing without GPUs.
+// Measured returns what was measured of the member's cards, whatever they generated for; nothing
+// without GPUs.
 func (m *Member) Measured() []Metered { return m.meter.read() }
+
+// MeasuredByRun returns what was measured of the member's cards by the run that they generated
+// for, between that run's first unit here and its last.
+func (m *Member) MeasuredByRun() map[string][]Metered { return m.meter.readRuns() }
 
 // measure reads the cards until ctx is done.
 func (f *Fleet) measure(ctx context.Context) {
