@@ -1,30 +1,39 @@
 package sandbox
 
 import (
-	"os"
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
 )
 
+// affinity returns the processors of the thread that it happens to run on.
+func affinity(t *testing.T) unix.CPUSet {
+	t.Helper()
+	var set unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &set); err != nil {
+		t.Error(err)
+	}
+	return set
+}
+
 // TestPinned wants a program, also one of a fork server that was replaced, on the
-// processors of the configuration, and this process on all of its own.
+// processors of the configuration, and every thread of this process on all of its own.
 func TestPinned(t *testing.T) {
 	t.Parallel()
 	if runtime.NumCPU() < 2 {
 		t.Skip("this machine has one processor: no program can be kept from another")
 	}
-	var before unix.CPUSet
-	if err := unix.SchedGetaffinity(os.Getpid(), &before); err != nil {
-		t.Fatal(err)
-	}
-	last := 0
+	before := affinity(t)
+	last, absent := 0, 0
 	for cpu := range 1024 {
 		if before.IsSet(cpu) {
 			last = cpu
+		} else {
+			absent = cpu
 		}
 	}
 	forEachLevel(t, Config{CPUs: []int{last}, Recycle: 1}, func(t *testing.T, h *Host) {
@@ -41,21 +50,31 @@ func TestPinned(t *testing.T) {
 				t.Errorf("Run = %+v, %v on processors %q, want %d", r, err, got, last)
 			}
 		}
-		var now unix.CPUSet
-		if err := unix.SchedGetaffinity(os.Getpid(), &now); err != nil || now != before {
-			t.Errorf("this process may use %v (%v), want %v as before", now, err, before)
+		s.spawn <- func() {
+			if now := affinity(t); now != before {
+				t.Errorf("the thread that starts fork servers is left on %v, want %v", now, before)
+			}
 		}
+		var all, held sync.WaitGroup
+		held.Add(32) // so many threads at once that idle ones are among them
+		for range 32 {
+			all.Go(func() {
+				runtime.LockOSThread()
+				defer runtime.UnlockOSThread()
+				held.Done()
+				held.Wait()
+				if now := affinity(t); now != before {
+					t.Errorf("a thread of this process is left on %v, want %v", now, before)
+				}
+			})
+		}
+		all.Wait()
 	})
 	t.Run("none", func(t *testing.T) {
 		t.Parallel()
-		h := probeAt(t, C, Config{CPUs: []int{1023}})
-		s, err := h.NewSlot(0)
-		if err == nil {
-			_ = s.Close()
-			t.Skip("this machine has a processor 1023")
-		}
-		if !strings.Contains(err.Error(), "run programs on processors [1023]: ") {
-			t.Errorf("NewSlot = %v, want the processors named", err)
+		_, err := Probe(t.Context(), Config{Python: testPython, CPUs: []int{absent}})
+		if want := "run programs on processors [" + strconv.Itoa(absent) + "]: "; err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Probe = %v, want %q", err, want)
 		}
 	})
 }

@@ -46,9 +46,9 @@ type server struct {
 	programs  int // started so far
 }
 
-// startServer starts a fork server by spawn, which must run f on a thread that
-// outlives the server: the kernel kills it when that thread ends.
-func startServer(p *plan, attr *syscall.SysProcAttr, spawn func(f func())) (*server, error) {
+// startServer starts a fork server on the processors by spawn, which must run f on a
+// thread that outlives the server: the kernel kills it when that thread ends.
+func startServer(p *plan, attr *syscall.SysProcAttr, cpus []int, spawn func(f func())) (*server, error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("start fork server: open control socket: %w", err)
@@ -71,7 +71,7 @@ func startServer(p *plan, attr *syscall.SysProcAttr, spawn func(f func())) (*ser
 		// The pipe of stderr ends with the fork server: programs have none.
 		WaitDelay: time.Second,
 	}
-	spawn(func() { err = cmd.Start() })
+	spawn(func() { err = pinned(cpus, cmd.Start) })
 	if err != nil {
 		_ = unix.Close(s.control)
 		return nil, fmt.Errorf("start fork server: %w", err)
@@ -90,6 +90,31 @@ func startServer(p *plan, attr *syscall.SysProcAttr, spawn func(f func())) (*ser
 		return nil, err
 	}
 	return s, nil
+}
+
+// pinned starts a process on the processors, nil for all, as one that inherits them from the
+// calling thread, which must be locked. Programs cannot change them: the system call is not
+// among theirs.
+func pinned(cpus []int, start func() error) error {
+	if cpus == nil {
+		return start()
+	}
+	var before, set unix.CPUSet
+	for _, cpu := range cpus {
+		set.Set(cpu)
+	}
+	err := unix.SchedGetaffinity(0, &before)
+	if err == nil {
+		err = unix.SchedSetaffinity(0, &set)
+	}
+	if err != nil {
+		return fmt.Errorf("run programs on processors %v: %w", cpus, err)
+	}
+	err = start()
+	// It had these a moment ago. Should the kernel refuse them now, only a thread that starts
+	// fork servers has fewer.
+	_ = unix.SchedSetaffinity(0, &before)
+	return err
 }
 
 // greet sends the plan and the sources and waits until the server is ready.

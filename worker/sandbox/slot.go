@@ -52,21 +52,15 @@ func (h *Host) NewSlot(id int) (*Slot, error) {
 		spawn:   make(chan func()),
 		spawned: make(chan struct{}),
 	}
-	pinned := make(chan error, 1)
 	go func() {
 		defer close(s.spawned)
-		// Never unlocked: the thread ends with this goroutine, so that none of the
-		// process's other work is held to the programs' processors.
 		runtime.LockOSThread()
-		pinned <- pin(h.config.CPUs)
+		defer runtime.UnlockOSThread()
 		for f := range s.spawn {
 			f()
 		}
 	}()
-	err := <-pinned
-	if err == nil {
-		err = s.makeGroups()
-	}
+	err := s.makeGroups()
 	if err == nil {
 		_, err = s.server(plain)
 	}
@@ -75,23 +69,6 @@ func (h *Host) NewSlot(id int) (*Slot, error) {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
-}
-
-// pin holds the calling thread, and every process that it starts from now on, to
-// the processors; nil leaves them as they are. Programs cannot change it: the
-// system call is not among theirs.
-func pin(cpus []int) error {
-	if cpus == nil {
-		return nil
-	}
-	var set unix.CPUSet
-	for _, cpu := range cpus {
-		set.Set(cpu)
-	}
-	if err := unix.SchedSetaffinity(0, &set); err != nil {
-		return fmt.Errorf("run programs on processors %v: %w", cpus, err)
-	}
-	return nil
 }
 
 // maxSlots bounds slot ids, so that their users do not run into others.
@@ -150,7 +127,7 @@ func (s *Slot) server(f flavour) (*server, error) {
 		s.discard(f)
 	}
 	p, attr := s.host.planFor(s, f)
-	srv, err := startServer(p, attr, func(start func()) {
+	srv, err := startServer(p, attr, s.host.config.CPUs, func(start func()) {
 		done := make(chan struct{})
 		s.spawn <- func() { start(); close(done) }
 		<-done

@@ -122,7 +122,7 @@ func (p *pipeline) cards(ctx context.Context) int {
 	switch {
 	case p.fleet != nil:
 		return cardsOf(p.fleet)
-	case p.def.manifest.Model.Engine == "openai" && served(p.cfg.Endpoint):
+	case p.def.manifest.Model.Engine == "openai" && anyLocal(p.cfg.Endpoint):
 		return cardsBeside(ctx, "openai")
 	default:
 		return 0

@@ -67,8 +67,8 @@ func cardsOf(f *fleet.Fleet) int {
 	return n
 }
 
-// served reports whether one of the endpoints is this machine's, by its address.
-func served(endpoints []string) bool {
+// anyLocal reports whether one of the endpoints is this machine's, by its address.
+func anyLocal(endpoints []string) bool {
 	for _, e := range endpoints {
 		u, err := url.Parse(e)
 		if err != nil {

@@ -126,7 +126,7 @@ func TestMeter(t *testing.T) {
 	m.begin("two")
 	read(100)
 	m.end("two")
-	m.begin("one") // it fails, and another is not begun
+	m.begin("one") // a unit that fails has no end
 	read(0)        // nothing is left to do
 	runs := m.readRuns()
 	if one, two := runs["one"][0].Usage, runs["two"][0].Usage; len(runs) != 2 || one.Seconds != 2 || one.Idle != 0.5 || two.Seconds != 0 || two.PeakMemory != 9 {

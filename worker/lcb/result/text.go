@@ -15,8 +15,8 @@ const hexDigits = "0123456789abcdef"
 // HTML escapes, so that a person can read programs in the file.
 //
 // A model's text need not be good Unicode. A lone surrogate, which Go holds as
-// its three bytes of generalised UTF-8 (WTF-8), is written as the escape \udXXX
-// that Python writes, and ParseText gives the same three bytes back. Any other
+// its three bytes of generalised UTF-8 (WTF-8), is written as the escape that
+// Python writes, \ud800 to \udfff, and ParseText gives the same three bytes back. Any other
 // byte that is not UTF-8 becomes U+FFFD: engines send JSON, where such bytes
 // cannot be said at all.
 func AppendText(dst []byte, s string) []byte {
