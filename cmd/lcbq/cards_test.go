@@ -165,7 +165,7 @@ func TestCards(t *testing.T) {
 		t.Fatal(err)
 	}
 	said, err := os.ReadFile(filepath.Join(dir, "logs", "benchmark.log"))
-	if want := fmt.Sprintf(`"cpus_left_to_engines":%d`, min(4, m.Quota/2)); err != nil || !strings.Contains(string(said), want) {
+	if want := fmt.Sprintf(`"cpus_left_to_engines":%d`, min(8, m.Quota/2)); err != nil || !strings.Contains(string(said), want) {
 		t.Errorf("benchmark.log = %q, %v, want %s", said, err, want)
 	}
 	log, err := os.ReadFile(filepath.Join(dir, "logs", "gpu1.log"))
@@ -175,7 +175,7 @@ func TestCards(t *testing.T) {
 }
 
 // TestCardsOfEachRun wants the card in the provenance of both runs that one generator works for, with
-// what was measured in the time of each.
+// what was measured in the time of each, and an evaluator beside that leaves the card its processors.
 func TestCardsOfEachRun(t *testing.T) {
 	t.Parallel()
 	f := newFarm(t)
@@ -191,11 +191,27 @@ func TestCardsOfEachRun(t *testing.T) {
 		}
 	}
 	workers := []*exec.Cmd{
-		f.lcbq(t, nil, "evaluate", "--nats", url, "--run", "one", "--evaluators", "1"), f.lcbq(t, nil, "combine", "--nats", url),
+		f.lcbq(t, env, "evaluate", "--nats", url, "--run", "one"), f.lcbq(t, nil, "combine", "--nats", url),
 		f.lcbq(t, env, "generate", "--nats", url, "--run", "one", "--vllm", f.args[6], "--max-num-seqs", "20", "--logs", filepath.Join(f.dir, "logs")),
 	}
-	for _, w := range workers {
+	judging := f.start(t, workers[0])
+	for _, w := range workers[1:] {
 		f.start(t, w)
+	}
+	if m, err := cores.Here(); err == nil && m.Quota > 1 {
+		beside := m.Leave(8, m.Quota/2)
+		judging.await(t, fmt.Sprintf(`"msg":"programs judged at once","slots":%d,"cpus_left_to_engines":%d`, max(1, m.Quota/4), beside.Left))
+		type worker struct {
+			Name  string
+			Slots int
+		}
+		until(t, "status shows how many programs are judged at once", func() bool {
+			var s struct{ Workers []worker }
+			out, err := f.lcbq(t, nil, "--json", "status", "--nats", url, "--run", "one").Output()
+			return err == nil && json.Unmarshal(out, &s) == nil && slices.ContainsFunc(s.Workers, func(w worker) bool {
+				return strings.HasPrefix(w.Name, "eval") && w.Slots == max(1, m.Quota/4)
+			})
+		}, judging)
 	}
 	for _, run := range []string{"one", "two"} {
 		var s struct {

@@ -64,6 +64,13 @@ func (g *Grader) Close() error { return g.pool.close() }
 // Host returns the sandbox the grader judges in.
 func (g *Grader) Host() *sandbox.Host { return g.host }
 
+// Limit makes the grader run at most n programs at once from now on, and those that start from now
+// on on the processors, nil for all. There is no limit but Config.Slots at first.
+func (g *Grader) Limit(n int, cpus []int) {
+	g.host.Pin(cpus)
+	g.pool.limit(n)
+}
+
 // Counts returns how many programs were run, and how many samples were answered
 // from memory.
 func (g *Grader) Counts() (ran, cached int64) { return g.ran.Load(), g.cached.Load() }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -25,7 +26,12 @@ type Host struct {
 	groups      *cgroups // nil where there are none
 	memory      memoryWatch
 	supply      supply
+	cpus        *atomic.Pointer[[]int] // Config.CPUs, or what Pin said since
 }
+
+// Pin makes the programs that start from now on run on the processors, by the kernel's numbers; nil
+// is all that this process may use. A slot whose fork server has others replaces it first.
+func (h *Host) Pin(cpus []int) { h.cpus.Store(&cpus) }
 
 // Level returns how much a program is isolated here.
 func (h *Host) Level() Level { return h.level }
@@ -48,7 +54,8 @@ func Probe(ctx context.Context, config Config) (*Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("probe sandbox: %w", err)
 	}
-	h := &Host{config: config, interpreter: in}
+	h := &Host{config: config, interpreter: in, cpus: new(atomic.Pointer[[]int])}
+	h.Pin(config.CPUs)
 	_, h.numpy = in.Packages["numpy"]
 	h.memory = newMemoryWatch()
 	k := askKernel()

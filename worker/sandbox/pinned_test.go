@@ -50,6 +50,15 @@ func TestPinned(t *testing.T) {
 				t.Errorf("Run = %+v, %v on processors %q, want %d", r, err, got, last)
 			}
 		}
+		h.Pin(nil)
+		got := ""
+		r, err := s.Run(t.Context(), q, "import os\nprint(len(os.sched_getaffinity(0)))", func(_ int, o Output) bool {
+			got = strings.TrimSpace(string(o.Text))
+			return true
+		})
+		if err != nil || r.Outcome != Accepted || got != strconv.Itoa(before.Count()) {
+			t.Errorf("Run = %+v, %v on %q processors after Pin(nil), want all %d", r, err, got, before.Count())
+		}
 		s.spawn <- func() {
 			if now := affinity(t); now != before {
 				t.Errorf("the thread that starts fork servers is left on %v, want %v", now, before)

@@ -102,7 +102,7 @@ type Config struct {
 	// Default 2000.
 	Recycle int
 	// CPUs are the processors that fork servers and programs run on, by the kernel's
-	// numbers; nil is all that this process may use.
+	// numbers; nil is all that this process may use. Host.Pin changes them later.
 	CPUs []int
 	// Log receives what an operator should know. Default: nothing is logged.
 	Log *slog.Logger

@@ -43,7 +43,8 @@ type server struct {
 
 	questions map[string]uint32 // by ID, the index the server knows it by
 	next      uint32
-	programs  int // started so far
+	programs  int   // started so far
+	cpus      []int // that it and its programs run on, nil for all
 }
 
 // startServer starts a fork server on the processors by spawn, which must run f on a
@@ -55,7 +56,7 @@ func startServer(p *plan, attr *syscall.SysProcAttr, cpus []int, spawn func(f fu
 	}
 	theirs := os.NewFile(uintptr(pair[1]), "control")
 	defer func() { _ = theirs.Close() }()
-	s := &server{control: pair[0], reaped: make(chan struct{}), stderr: new(tail), questions: map[string]uint32{}}
+	s := &server{control: pair[0], reaped: make(chan struct{}), stderr: new(tail), questions: map[string]uint32{}, cpus: cpus}
 	if err := setTimeouts(s.control, controlTimeout); err != nil {
 		_ = unix.Close(s.control)
 		return nil, fmt.Errorf("start fork server: %w", err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -120,14 +121,15 @@ func (s *Slot) outOfMemory() bool {
 
 // server returns the fork server of flavour f, started if need be.
 func (s *Slot) server(f flavour) (*server, error) {
+	cpus := *s.host.cpus.Load()
 	if srv := s.servers[f]; srv != nil {
-		if srv.programs < s.host.config.Recycle {
+		if srv.programs < s.host.config.Recycle && slices.Equal(srv.cpus, cpus) {
 			return srv, nil
 		}
 		s.discard(f)
 	}
 	p, attr := s.host.planFor(s, f)
-	srv, err := startServer(p, attr, s.host.config.CPUs, func(start func()) {
+	srv, err := startServer(p, attr, cpus, func(start func()) {
 		done := make(chan struct{})
 		s.spawn <- func() { start(); close(done) }
 		<-done

@@ -15,7 +15,6 @@ import (
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/worker"
 	"github.com/lcbq/lcbq/worker/combine/summary"
-	"github.com/lcbq/lcbq/worker/cores"
 	"github.com/lcbq/lcbq/worker/evaluate"
 	"github.com/lcbq/lcbq/worker/lcb/result"
 )
@@ -42,7 +41,7 @@ type pipeline struct {
 	def    *definition
 	fleet  *fleet.Fleet // with engine vllm
 	grader *evaluate.Grader
-	share  cores.Share // of this machine, for programs
+	share  share // of this machine, for programs
 	host   *host
 	runs   *worker.Runs
 	logs   *logFolder
@@ -123,7 +122,7 @@ func (p *pipeline) cards(ctx context.Context) int {
 	case p.fleet != nil:
 		return cardsOf(p.fleet)
 	case p.def.manifest.Model.Engine == "openai" && anyLocal(p.cfg.Endpoint):
-		return cardsBeside(ctx, "openai")
+		return cardsHere(ctx)
 	default:
 		return 0
 	}
@@ -138,7 +137,7 @@ func (p *pipeline) operate(ctx context.Context) error {
 	}
 	m := sub.Manifest
 	p.log.Info("run submitted", "run", m.ID, "new", sub.New, "units", m.Units(), "samples", m.Samples(), "url", p.host.url,
-		"sandbox_level", p.grader.Host().Level().String(), "judge", m.Judge.Mode, "slots", p.share.Slots, "cpus_left_to_engines", p.share.Left)
+		"sandbox_level", p.grader.Host().Level().String(), "judge", m.Judge.Mode, "slots", p.share.Slots, "cpus_left_to_engines", p.share.left)
 	if m.Paused != 0 {
 		p.log.Warn("the run is paused: nothing is handed out until 'lcbq resume'", "run", m.ID, "nats", p.host.url)
 	}
@@ -170,7 +169,7 @@ func (p *pipeline) operate(ctx context.Context) error {
 		}),
 		launch(ctx, failed, p.generators(m.UnitSize)),
 		launch(ctx, failed, func(ctx context.Context) error {
-			return runEvaluator(ctx, p.host.session, p.runs, p.grader, p.share.Slots, p.pulses.evaluate, evalLog)
+			return runEvaluator(ctx, p.host.session, p.runs, p.grader, p.share, p.pulses.evaluate, evalLog)
 		}),
 		launch(ctx, failed, func(ctx context.Context) error {
 			return runCombiner(ctx, p.host.session, p.runs, folderOf{m.ID, p.cfg.OutputDir}, p.cfg.Compress == "zstd", p.pulses.combine, p.log)

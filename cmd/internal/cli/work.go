@@ -141,7 +141,7 @@ func (c *evaluateCmd) Run(a *app) error {
 	return c.attach(a, "evaluate", func(s *session, m *store.Manifest) error {
 		here := arrive(a.ctx, s, stream.Evaluate, a.log)
 		defer here.leave()
-		share, err := shareOf(c.Workers, cardsBeside(a.ctx, m.Model.Engine))
+		share, err := shareOf(c.Workers, cardsHere(a.ctx))
 		if err != nil {
 			return err
 		}
@@ -149,10 +149,10 @@ func (c *evaluateCmd) Run(a *app) error {
 		if err != nil {
 			return whileStarting(a, err)
 		}
-		a.log.Info("judging", "run", m.ID, "judge", m.Judge.Mode, "slots", share.Slots, "cpus_left_to_engines", share.Left, "sandbox_level", g.Host().Level().String(), "server", s.url)
+		a.log.Info("judging", "run", m.ID, "judge", m.Judge.Mode, "slots", share.Slots, "cpus_left_to_engines", share.left, "sandbox_level", g.Host().Level().String(), "server", s.url)
 		pulse := newPulses(stream.Evaluate, "eval", 1, share.Slots)[0]
 		here.works(pulse)
-		err = runEvaluator(a.ctx, s, &worker.Runs{Store: s.store}, g, share.Slots, pulse, a.log)
+		err = runEvaluator(a.ctx, s, &worker.Runs{Store: s.store}, g, share, pulse, a.log)
 		return errors.Join(interrupted(a, err), g.Close())
 	})
 }

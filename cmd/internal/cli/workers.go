@@ -14,9 +14,9 @@ import (
 	"github.com/lcbq/lcbq/stream/sweep"
 	"github.com/lcbq/lcbq/worker"
 	"github.com/lcbq/lcbq/worker/combine"
-	"github.com/lcbq/lcbq/worker/cores"
 	"github.com/lcbq/lcbq/worker/evaluate"
 	"github.com/lcbq/lcbq/worker/generate"
+	"github.com/lcbq/lcbq/worker/gpu"
 	"github.com/lcbq/lcbq/worker/sandbox"
 )
 
@@ -47,13 +47,13 @@ func sandboxConfig(cfg config.Judge, j store.Judge, log *slog.Logger) (sandbox.C
 }
 
 // newGrader starts the sandbox slots of this machine.
-func newGrader(ctx context.Context, cfg config.Judge, j store.Judge, share cores.Share, log *slog.Logger) (*evaluate.Grader, error) {
+func newGrader(ctx context.Context, cfg config.Judge, j store.Judge, sh share, log *slog.Logger) (*evaluate.Grader, error) {
 	sc, err := sandboxConfig(cfg, j, log)
 	if err != nil {
 		return nil, err
 	}
-	sc.CPUs = share.CPUs
-	g, err := evaluate.NewGrader(ctx, evaluate.Config{Sandbox: sc, Slots: share.Slots, Log: log})
+	sc.CPUs = sh.CPUs
+	g, err := evaluate.NewGrader(ctx, evaluate.Config{Sandbox: sc, Slots: sh.Slots, Log: log})
 	if err != nil {
 		return nil, err
 	}
@@ -162,11 +162,31 @@ func newPulses(stage stream.Stage, label string, n, slots int) []*worker.Pulse {
 	return ps
 }
 
-func runEvaluator(ctx context.Context, s *session, runs *worker.Runs, g *evaluate.Grader, slots int, pulse *worker.Pulse, log *slog.Logger) error {
+func runEvaluator(ctx context.Context, s *session, runs *worker.Runs, g *evaluate.Grader, sh share, pulse *worker.Pulse, log *slog.Logger) error {
 	w := &evaluate.Worker{
-		Queue: s.queue, Store: s.store, Runs: runs, Grader: g, Pulse: pulse, Slots: slots, Grace: evaluateGrace, Log: log,
+		Queue: s.queue, Store: s.store, Runs: runs, Grader: g, Pulse: pulse, Slots: sh.Slots, Grace: evaluateGrace, Log: log,
 	}
-	return withPulse(ctx, s.store, pulse, log, w.Run)
+	if sh.governor == nil {
+		return withPulse(ctx, s.store, pulse, log, w.Run)
+	}
+	pulse.Look = func(_ context.Context, w *store.Worker) { w.Slots = sh.governor.Now().Slots }
+	cards, err := gpu.Open(ctx, gpu.Config{})
+	if err != nil { // vLLM for the processor
+		now := sh.governor.Look(unread, time.Now())
+		g.Limit(now.Slots, now.CPUs)
+		return withPulse(ctx, s.store, pulse, log, w.Run)
+	}
+	every := governEvery
+	if cards.Slow() {
+		every = slowGovernEvery
+	}
+	governed, enough := context.WithCancel(context.WithoutCancel(ctx)) // what is in hand at the end too
+	var beside sync.WaitGroup
+	beside.Go(func() { govern(governed, sh.governor, cards, every, g, log) })
+	err = withPulse(ctx, s.store, pulse, log, w.Run)
+	enough()
+	beside.Wait()
+	return errors.Join(err, cards.Close())
 }
 
 // A folderOf is where a run's results go, if not where its manifest says. Another
