@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -64,4 +65,24 @@ func (d *smallDisk) empty() error {
 		return nil
 	}
 	return err
+}
+
+// TestServerOnFullDisk wants a server that is started on a full disk to say so and what to do, with
+// nothing left running.
+func TestServerOnFullDisk(t *testing.T) {
+	t.Parallel()
+	f := newFarm(t)
+	d, err := mountDisk(t, filepath.Join(f.dir, "disk"), 16<<20)
+	if err != nil {
+		t.Skip(err)
+	}
+	if err := d.fill(); err != nil {
+		t.Fatal(err)
+	}
+	out, err := f.lcbq(t, nil, "server", "--listen", "127.0.0.1:0", "--store-dir", filepath.Join(d.dir, "store")).CombinedOutput()
+	for _, want := range []string{"no space left on device", "make room there"} {
+		if err == nil || !strings.Contains(string(out), want) {
+			t.Errorf("server on a full disk: %v, want %q in\n%s", err, want, out)
+		}
+	}
 }

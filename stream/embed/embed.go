@@ -70,8 +70,9 @@ type Server struct {
 }
 
 // Start runs a server and returns when it accepts connections, which is after
-// JetStream has recovered its files. Its error wraps ErrPortInUse or
-// ErrStoreInUse when that is the cause; nothing is left running then.
+// JetStream has recovered its files. Its error wraps ErrPortInUse,
+// ErrStoreInUse, or the system's where Dir takes no few MiB, when that is the
+// cause; nothing is left running then, and what Dir held is as it was.
 func Start(cfg Config) (*Server, error) {
 	if cfg.Dir == "" {
 		return nil, errors.New("start server: no store directory given")
@@ -91,6 +92,10 @@ func Start(cfg Config) (*Server, error) {
 	lock, err := lockDir(cfg.Dir)
 	if err != nil {
 		return nil, err
+	}
+	// On a full disk nats-server's recovery ends in a panic, or in streams that take nothing.
+	if err := probe(cfg.Dir); err != nil {
+		return nil, errors.Join(fmt.Errorf("write in store directory: %w", err), lock.Close())
 	}
 	ns, err := start(cfg)
 	if err != nil {

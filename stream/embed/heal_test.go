@@ -121,3 +121,60 @@ func TestFullDisk(t *testing.T) {
 		}
 	}
 }
+
+// TestStartOnFullDisk wants a start on a full disk refused with the system's word for it, and a later
+// one, with room again, to find what was acknowledged.
+func TestStartOnFullDisk(t *testing.T) {
+	t.Parallel()
+	dir := smallDisk(t, 32<<20)
+	cfg := embed.Config{Dir: filepath.Join(dir, "store")}
+	srv := start(t, cfg)
+	nc, err := srv.Connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	js, err := jetstream.New(nc)
+	if err == nil {
+		_, err = js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"s.>"}})
+	}
+	if err == nil {
+		_, err = js.Publish(t.Context(), "s.1", make([]byte, 64<<10))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc.Close()
+	stop(t, srv)
+	filler := filepath.Join(dir, "filler")
+	fill(t, filler)
+	for range 2 { // the first has left nothing behind
+		if srv, err = embed.Start(cfg); !errors.Is(err, unix.ENOSPC) {
+			if err == nil {
+				stop(t, srv)
+			}
+			t.Fatalf("Start on a full disk = %v, want no space left", err)
+		}
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	srv = start(t, cfg)
+	defer stop(t, srv)
+	if nc, err = srv.Connect(); err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	if js, err = jetstream.New(nc); err != nil {
+		t.Fatal(err)
+	}
+	s, err := js.Stream(t.Context(), "S")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, err := s.GetLastMsgForSubject(t.Context(), "s.1"); err != nil || len(m.Data) != 64<<10 {
+		t.Errorf("acknowledged message: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(cfg.Dir, "lcbq.probe")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the probe's file is left: %v", err)
+	}
+}

@@ -14,11 +14,9 @@ import (
 type pool struct {
 	free chan struct{} // one token an idle slot
 
-	mu       sync.Mutex
-	idle     []*pooled
-	all      []*pooled
-	withheld int // tokens that were taken away
-	surplus  int // tokens that are still to be, when their slots come back
+	mu   sync.Mutex
+	idle []*pooled
+	all  []*pooled
 }
 
 type pooled struct {
@@ -66,38 +64,9 @@ func (p *pool) acquire(ctx context.Context, question string) (*pooled, error) {
 // another question's inputs is taken before it.
 func (p *pool) release(s *pooled) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.idle = append(p.idle, s)
-	if p.surplus > 0 {
-		p.surplus--
-		p.withheld++
-		return
-	}
-	p.free <- struct{}{} // there is room for a token of each slot
-}
-
-// limit makes at most n slots be handed out at once from now on, at least one and at most all.
-// Those that are out come back when they are done.
-func (p *pool) limit(n int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	away := len(p.all) - min(max(n, 1), len(p.all))
-	for p.withheld+p.surplus > away {
-		if p.surplus > 0 {
-			p.surplus--
-			continue
-		}
-		p.withheld--
-		p.free <- struct{}{}
-	}
-	for p.withheld+p.surplus < away {
-		select {
-		case <-p.free:
-			p.withheld++
-		default:
-			p.surplus++
-		}
-	}
+	p.mu.Unlock()
+	p.free <- struct{}{}
 }
 
 // close stops all slots; none may be in use.

@@ -256,6 +256,8 @@ func withServerRemedy(err error) error {
 		return fmt.Errorf("start server: %w\nanother lcbq runs on this folder: look at it with 'lcbq status', or choose another --output-dir or --store-dir", err)
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EROFS):
 		return fmt.Errorf("start server: %w\nchoose an --output-dir or a --store-dir that you may write to", err)
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return fmt.Errorf("start server: %w\nmake room there, or move the folder to a disk that has some and name it with --output-dir or --store-dir; what it holds is kept", err)
 	default:
 		return err
 	}
