@@ -48,6 +48,7 @@ type Loop struct {
 	Handle Handler
 	Serves func(ctx context.Context, run string) (bool, error) // whether this worker can do the run's units; nil for all
 	Slots  int                                                 // units in flight; at least 1
+	Gate   *Gate                                               // for units in flight, where their number changes; nil for Slots at all times
 	Grace  time.Duration                                       // how long handlers may go on once Run's ctx is done
 	Pulse  *Pulse
 	Log    *slog.Logger
@@ -93,12 +94,13 @@ func (l *Loop) Run(ctx context.Context) error {
 
 // pull hands messages to handlers until ctx is done or the connection is closed.
 func (l *Loop) pull(ctx, work context.Context, flight *sync.WaitGroup) error {
-	slots := make(chan struct{}, l.Slots)
+	gate := l.Gate
+	if gate == nil {
+		gate = NewGate(l.Slots)
+	}
 	pull := puller{loop: l}
 	for {
-		select {
-		case slots <- struct{}{}:
-		case <-ctx.Done():
+		if !gate.Enter(ctx) {
 			return nil
 		}
 		// A slot first, a message second: a message pulled ahead of its slot
@@ -115,7 +117,7 @@ func (l *Loop) pull(ctx, work context.Context, flight *sync.WaitGroup) error {
 		}
 		beat := pull.beat
 		flight.Go(func() {
-			defer func() { <-slots }()
+			defer gate.Leave()
 			l.handle(work, msg, beat)
 		})
 	}

@@ -68,7 +68,7 @@ func (g *Grader) Host() *sandbox.Host { return g.host }
 // on on the processors, nil for all. There is no limit but Config.Slots at first.
 func (g *Grader) Limit(n int, cpus []int) {
 	g.host.Pin(cpus)
-	g.pool.limit(n)
+	g.pool.gate.Limit(n)
 }
 
 // Counts returns how many programs were run, and how many samples were answered

@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/lcbq/lcbq/worker"
 	"github.com/lcbq/lcbq/worker/sandbox"
 )
 
 // A pool hands out sandbox slots, preferring one that has the question's inputs
 // loaded: loading megabytes of tests costs more than running a small program.
 type pool struct {
-	free chan struct{} // one token an idle slot
+	gate *worker.Gate // for as many as may be out at once
 
 	mu   sync.Mutex
 	idle []*pooled
@@ -25,7 +26,7 @@ type pooled struct {
 }
 
 func newPool(host *sandbox.Host, n int) (*pool, error) {
-	p := &pool{free: make(chan struct{}, n)}
+	p := &pool{gate: worker.NewGate(n)}
 	for i := range n {
 		slot, err := host.NewSlot(i)
 		if err != nil {
@@ -33,16 +34,13 @@ func newPool(host *sandbox.Host, n int) (*pool, error) {
 		}
 		s := &pooled{Slot: slot}
 		p.all, p.idle = append(p.all, s), append(p.idle, s)
-		p.free <- struct{}{}
 	}
 	return p, nil
 }
 
 // acquire returns an idle slot, waiting for one until ctx is done.
 func (p *pool) acquire(ctx context.Context, question string) (*pooled, error) {
-	select {
-	case <-p.free:
-	case <-ctx.Done():
+	if !p.gate.Enter(ctx) {
 		return nil, ctx.Err()
 	}
 	p.mu.Lock()
@@ -66,7 +64,7 @@ func (p *pool) release(s *pooled) {
 	p.mu.Lock()
 	p.idle = append(p.idle, s)
 	p.mu.Unlock()
-	p.free <- struct{}{}
+	p.gate.Leave()
 }
 
 // close stops all slots; none may be in use.

@@ -26,6 +26,7 @@ type Worker struct {
 	Grader *Grader
 	Pulse  *worker.Pulse
 	Slots  int           // programs judged at once, the grader's
+	Units  *worker.Gate  // for units in hand; nil for one more than Slots
 	Grace  time.Duration // for units in flight when told to stop
 	Log    *slog.Logger
 
@@ -38,11 +39,23 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.questions.store = w.Store
 	loop := worker.Loop{
 		Stage: stream.Evaluate, Queue: w.Queue, Handle: w.handle, Serves: w.serves,
-		// One unit more than slots: while one waits for its last program, the next
-		// keeps the slots busy.
-		Slots: w.Slots + 1, Grace: w.Grace, Pulse: w.Pulse, Log: w.Log,
+		Slots: unitsFor(w.Slots), Gate: w.Units, Grace: w.Grace, Pulse: w.Pulse, Log: w.Log,
 	}
 	return loop.Run(ctx)
+}
+
+// unitsFor returns how many units keep the slots busy: while one waits for its last program, the next
+// has begun.
+func unitsFor(slots int) int { return slots + 1 }
+
+// NewUnits returns the gate of a worker whose number of programs changes.
+func NewUnits(slots int) *worker.Gate { return worker.NewGate(unitsFor(slots)) }
+
+// Limit makes a worker that has Units judge at most n programs at once from now on, on the processors, nil
+// for all, and take no more units than that needs: others may be free for them.
+func (w *Worker) Limit(n int, cpus []int) {
+	w.Grader.Limit(n, cpus)
+	w.Units.Limit(unitsFor(n))
 }
 
 // serves reports whether this host judges as the run wants to be judged.

@@ -55,7 +55,7 @@ func shareOf(cfg config.Workers, cards int) (share, error) {
 	return share{Share: s, left: s.Left}, err
 }
 
-// A limiter is what a governor governs: an evaluate.Grader.
+// A limiter is what a governor governs: an evaluate.Worker.
 type limiter interface{ Limit(n int, cpus []int) }
 
 // governEvery is the interval of readings, and slowGovernEvery that of readings that start a program

@@ -169,11 +169,12 @@ func runEvaluator(ctx context.Context, s *session, runs *worker.Runs, g *evaluat
 	if sh.governor == nil {
 		return withPulse(ctx, s.store, pulse, log, w.Run)
 	}
+	w.Units = evaluate.NewUnits(sh.Slots)
 	pulse.Look = func(_ context.Context, w *store.Worker) { w.Slots = sh.governor.Now().Slots }
 	cards, err := gpu.Open(ctx, gpu.Config{})
 	if err != nil { // vLLM for the processor
 		now := sh.governor.Look(unread, time.Now())
-		g.Limit(now.Slots, now.CPUs)
+		w.Limit(now.Slots, now.CPUs)
 		return withPulse(ctx, s.store, pulse, log, w.Run)
 	}
 	every := governEvery
@@ -182,7 +183,7 @@ func runEvaluator(ctx context.Context, s *session, runs *worker.Runs, g *evaluat
 	}
 	governed, enough := context.WithCancel(context.WithoutCancel(ctx)) // what is in hand at the end too
 	var beside sync.WaitGroup
-	beside.Go(func() { govern(governed, sh.governor, cards, every, g, log) })
+	beside.Go(func() { govern(governed, sh.governor, cards, every, w, log) })
 	err = withPulse(ctx, s.store, pulse, log, w.Run)
 	enough()
 	beside.Wait()
