@@ -87,6 +87,46 @@ func TestLoopSettles(t *testing.T) {
 	}
 }
 
+// TestLoopGate wants as many units in flight as the gate has room for, also when that changes.
+func TestLoopGate(t *testing.T) {
+	t.Parallel()
+	env := streamtest.New(t)
+	for i := range 4 {
+		u := unit
+		u.Index = i
+		publish(t, env, u)
+	}
+	began, end := make(chan struct{}, 4), make(chan struct{})
+	loop := newLoop(env, func(context.Context, worker.Message) error {
+		began <- struct{}{}
+		<-end
+		return nil
+	})
+	loop.Slots = 4 // which the gate stands in for
+	loop.Gate = worker.NewGate(3)
+	loop.Gate.Limit(1)
+	ctx, cancel := context.WithCancel(t.Context())
+	ran := make(chan error, 1)
+	go func() { ran <- loop.Run(ctx) }()
+	for i, limit := range []int{1, 3} {
+		loop.Gate.Limit(limit)
+		for range []int{1, 2}[i] {
+			<-began
+		}
+		select {
+		case <-began:
+			t.Errorf("more than %d units are in flight", limit)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	close(end)
+	env.WaitEmpty(t, stream.Generate)
+	cancel()
+	if err := <-ran; err != nil {
+		t.Errorf("Run = %v, want nil", err)
+	}
+}
+
 // TestLoopBuriesStrangers: a message that no unit could have sent is moved out of
 // the way with its body, and the units behind it are served.
 func TestLoopBuriesStrangers(t *testing.T) {

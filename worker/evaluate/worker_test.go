@@ -172,6 +172,30 @@ func (b *bench) questionID(index int) string {
 	return q.ID
 }
 
+// TestUnitsWait wants a worker to take no unit while its gate has no room for one.
+func TestUnitsWait(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	task := b.m.Tasks(b.m.Questions[0], 700)[0]
+	b.publish(t, task.Unit, batchOf(task, task.N, ""))
+	w := b.worker(newGrader(t, 2))
+	w.Units = worker.NewGate(1)
+	w.Units.Enter(t.Context())
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	if err := w.Run(ctx); err != nil {
+		t.Errorf("Run = %v, want nil after its time", err)
+	}
+	if there, err := b.Queue.Has(t.Context(), stream.Combine, task.Unit); there || err != nil {
+		t.Errorf("unit is judged: %t, %v, want it to wait", there, err)
+	}
+	w.Units.Leave()
+	b.drain(t, w)
+	if there, err := b.Queue.Has(t.Context(), stream.Combine, task.Unit); !there || err != nil {
+		t.Errorf("unit is judged: %t, %v, want it to be", there, err)
+	}
+}
+
 // TestUnitsThatNeedNoJudging: judged already, their cell done, or poison.
 func TestUnitsThatNeedNoJudging(t *testing.T) {
 	t.Parallel()
