@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/worker"
 	"github.com/lcbq/lcbq/worker/cores"
 	"github.com/lcbq/lcbq/worker/sandbox"
 )
@@ -30,7 +32,7 @@ func TestLimit(t *testing.T) {
 		t.Fatal(err)
 	}
 	last := m.CPUs[len(m.CPUs)-1]
-	w := &Worker{Grader: g, Slots: 2, Units: NewUnits(2)}
+	w := &Worker{Grader: g, Slots: 2, Units: NewUnits(2), Pulse: worker.NewPulse(stream.Evaluate, "eval0", 2)}
 	w.Limit(1, []int{last})
 	slot, err := g.pool.acquire(t.Context(), "q")
 	if err != nil {

@@ -56,6 +56,7 @@ func NewUnits(slots int) *worker.Gate { return worker.NewGate(unitsFor(slots)) }
 func (w *Worker) Limit(n int, cpus []int) {
 	w.Grader.Limit(n, cpus)
 	w.Units.Limit(unitsFor(n))
+	w.Pulse.Tell()
 }
 
 // serves reports whether this host judges as the run wants to be judged.

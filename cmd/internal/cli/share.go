@@ -14,9 +14,9 @@ import (
 	"github.com/lcbq/lcbq/worker/gpu"
 )
 
-// cpusPerCard is how many processors are left for each GPU that generates. vLLM keeps two busy, its
-// helpers and lcbq's own client less than a third; the others are there because a core slows down
-// while its hyperthread or its neighbours run programs. By the measurements in the README.
+// cpusPerCard is how many processors are left for each GPU that generates. vLLM's loop keeps one
+// busy, its API server and lcbq's client most of another; the others are there because a core slows
+// down while its hyperthread or its neighbours run programs. By the measurements in the README.
 const cpusPerCard = 8
 
 // A share is what programs get of this machine, and who decides on it.

@@ -61,7 +61,11 @@ func (c *statusCmd) print(a *app, p *sweep.Progress) error {
 		fmt.Fprintf(a.out, "%-9s %9d %10d %12d %9d %12d\n", stage.Stream(), l.Waiting, l.InFlight, l.Redelivered, l.Stored, l.Bytes)
 	}
 	for _, w := range p.Workers {
-		fmt.Fprintf(a.out, "%-9s %s  %d units, %d samples, %d from cache, %d handed back\n", w.Stage, w.Name, w.Units, w.Samples, w.Cached, w.Faults)
+		fmt.Fprintf(a.out, "%-9s %s  %d units, %d samples, %d from cache, %d handed back", w.Stage, w.Name, w.Units, w.Samples, w.Cached, w.Faults)
+		if w.Stage == stream.Evaluate {
+			fmt.Fprintf(a.out, ", %d programs at once", w.Slots)
+		}
+		fmt.Fprintln(a.out)
 		if w.Engine != nil {
 			showEngine(a.out, w.Engine)
 			fmt.Fprintf(a.out, "%9s %d units ready, %.1f MiB on their way to the queue, waited %.1f s for it\n", "", w.Ready, float64(w.Publishing)/(1<<20), w.Blocked)
