@@ -149,20 +149,24 @@ func (w *Worker) finish(ctx context.Context, m *store.Manifest, q store.Question
 		return err
 	}
 	w.forget(c)
-	return insist(ctx, log, func() error { return w.sumUp(ctx, m.ID, q.Index) })
+	return insist(ctx, log, func() error {
+		return w.sumUp(ctx, m.ID, func(m *store.Manifest) error {
+			now, ok := m.Question(q.Index)
+			if !ok {
+				return fmt.Errorf("run %s has no question %d: %w", m.ID, q.Index, stream.ErrPoison)
+			}
+			return w.summarise(ctx, m, now)
+		})
+	})
 }
 
-// sumUp writes the summaries that a cell's question is ready for, as the present
-// manifest wants them. Another combiner may write them too: if the run was raised
-// while this one wrote, it may have replaced the other's, and writes again.
-func (w *Worker) sumUp(ctx context.Context, run string, question int) error {
+// sumUp has summaries written as the present manifest wants them. Another combiner
+// may write them too: if the run was raised while this one wrote, it may have replaced
+// the other's, and writes again.
+func (w *Worker) sumUp(ctx context.Context, run string, write func(m *store.Manifest) error) error {
 	m, _, err := w.Store.Run(ctx, run)
 	for err == nil {
-		q, ok := m.Question(question)
-		if !ok {
-			return fmt.Errorf("run %s has no question %d: %w", run, question, stream.ErrPoison)
-		}
-		if err = w.summarise(ctx, m, q); err != nil {
+		if err = write(m); err != nil {
 			break
 		}
 		var now *store.Manifest
@@ -289,6 +293,9 @@ func (w *Worker) recover(ctx context.Context) error {
 				return err
 			}
 		}
+		if err := w.recoverSummaries(ctx, m); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -330,9 +337,16 @@ func (w *Worker) recoverQuestion(ctx context.Context, m *store.Manifest, q store
 			}
 		}
 	}
+	return nil
+}
+
+// recoverSummaries writes the summaries that a run is ready for.
+func (w *Worker) recoverSummaries(ctx context.Context, m *store.Manifest) error {
 	w.cell.Lock()
 	defer w.cell.Unlock()
-	return insist(ctx, w.Log.With("folder", w.dir(m)), func() error { return w.sumUp(ctx, m.ID, q.Index) })
+	return insist(ctx, w.Log.With("folder", w.dir(m)), func() error {
+		return w.sumUp(ctx, m.ID, func(m *store.Manifest) error { return w.summariseAll(ctx, m) })
+	})
 }
 
 // giveUp puts the last unit of a cell that cannot be written among the dead, as

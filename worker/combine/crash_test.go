@@ -1,11 +1,15 @@
 package combine
 
 import (
+	"context"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
 	"testing"
 
 	"github.com/lcbq/lcbq/stream/store"
+	"github.com/lcbq/lcbq/stream/streamtest"
 	"github.com/lcbq/lcbq/worker/lcb/result"
 )
 
@@ -191,4 +195,53 @@ func TestRaisedAfterACrash(t *testing.T) {
 	stop()
 	readCell(t, result.CellPath(b.dir, 0, 0.1), 60)
 	b.prove(t, 60)
+}
+
+// TestClosedWithEverySummary wants the summary of every question on the disk when the run is said to
+// be finished: nobody looks at it again then.
+func TestClosedWithEverySummary(t *testing.T) {
+	t.Parallel()
+	all := func(b *bench) (there []bool) {
+		for q := range b.m.Questions {
+			there = append(there, exists(t, result.SummaryPath(b.dir, q)))
+		}
+		return there
+	}
+	t.Run("none was written before a crash", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t, 3, 30, 100)
+		finished(t, b)
+		reopen(t, b)
+		remove(t, result.SummaryPath(b.dir, 0), result.SummaryPath(b.dir, 1), result.SummaryPath(b.dir, 2), result.RunSummaryPath(b.dir))
+		w := b.worker()
+		var mu sync.Mutex
+		var closed [][]bool
+		w.Closed = func(context.Context, string) {
+			mu.Lock()
+			defer mu.Unlock()
+			closed = append(closed, all(b))
+		}
+		stop := b.start(t, w)
+		b.waitFinished(t)
+		stop()
+		if len(closed) != 1 || slices.Contains(closed[0], false) {
+			t.Errorf("summaries when the run was closed: %v, want all, once", closed)
+		}
+		b.prove(t, 30)
+	})
+	t.Run("another combiner died before it wrote one", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t, 2, 30, 100)
+		stop := b.start(t, b.worker())
+		b.publish(t, b.tasks(0, 100)...)
+		streamtest.WaitFor(t, "the first question's summary", func(context.Context) (bool, error) { return exists(t, result.SummaryPath(b.dir, 0)), nil })
+		remove(t, result.SummaryPath(b.dir, 0))
+		b.publish(t, b.tasks(1, 100)...)
+		b.waitFinished(t)
+		stop()
+		if there := all(b); slices.Contains(there, false) {
+			t.Errorf("summaries: %v, want all", there)
+		}
+		b.prove(t, 30)
+	})
 }

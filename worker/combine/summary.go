@@ -10,41 +10,58 @@ import (
 	"github.com/lcbq/lcbq/worker/lcb/result"
 )
 
-// summarise writes the question's summary if its last cell is done, and the run's
-// if that was the last question. w.cell is held. Both are rewritten as they are
-// when called again.
+// summarise writes the question's summary if its last cell is done, and closes the
+// run if that was the last question. w.cell is held. All is rewritten as it is when
+// called again.
 func (w *Worker) summarise(ctx context.Context, m *store.Manifest, q store.Question) error {
 	cells, err := w.Store.Cells(ctx, m.ID, q.Index)
-	if err != nil {
+	if err != nil || !complete(cells, m, q) {
 		return err
 	}
-	if !complete(cells, m, q) {
-		return nil
-	}
-	question, err := summary.Question(cells, m, q)
-	if err != nil {
-		return err
-	}
-	if err := result.WriteSummary(w.dir(m), question); err != nil {
+	if err := w.writeSummary(cells, m, q); err != nil {
 		return err
 	}
 	all, err := w.Store.Cells(ctx, m.ID, -1)
-	if err != nil {
+	if err != nil || !complete(all, m, m.Questions...) {
 		return err
-	}
-	for _, q := range m.Questions {
-		if !complete(all, m, q) {
-			return nil
-		}
 	}
 	return w.closeRun(ctx, m, all)
 }
 
-// complete reports whether every cell of the question holds the samples wanted.
-func complete(cells map[stream.Cell]store.CellState, m *store.Manifest, q store.Question) bool {
-	for _, t := range m.Temperatures {
-		if cells[stream.Cell{Run: m.ID, Question: q.Index, Temperature: t}].N < q.N() {
-			return false
+// summariseAll does the same for every question of the run.
+func (w *Worker) summariseAll(ctx context.Context, m *store.Manifest) error {
+	all, err := w.Store.Cells(ctx, m.ID, -1)
+	if err != nil {
+		return err
+	}
+	if complete(all, m, m.Questions...) {
+		return w.closeRun(ctx, m, all)
+	}
+	for _, q := range m.Questions {
+		if complete(all, m, q) {
+			if err := w.writeSummary(all, m, q); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (w *Worker) writeSummary(cells map[stream.Cell]store.CellState, m *store.Manifest, q store.Question) error {
+	s, err := summary.Question(cells, m, q)
+	if err != nil {
+		return err
+	}
+	return result.WriteSummary(w.dir(m), s)
+}
+
+// complete reports whether every cell of the questions holds the samples wanted.
+func complete(cells map[stream.Cell]store.CellState, m *store.Manifest, questions ...store.Question) bool {
+	for _, q := range questions {
+		for _, t := range m.Temperatures {
+			if cells[stream.Cell{Run: m.ID, Question: q.Index, Temperature: t}].N < q.N() {
+				return false
+			}
 		}
 	}
 	return true
@@ -53,7 +70,9 @@ func complete(cells map[stream.Cell]store.CellState, m *store.Manifest, q store.
 // anyTime is after every time that a file can have, by whichever clock.
 var anyTime = time.Unix(1<<40, 0)
 
-// closeRun writes run_summary.json and marks the run finished. The time of the
+// closeRun writes the summaries of all questions and run_summary.json, and marks the
+// run finished: nobody looks at it again then, and who marked the last cell of another
+// question may have died before that question's summary. The time of the
 // last cell, not the clock, ends the run: written twice, the file is the same.
 func (w *Worker) closeRun(ctx context.Context, m *store.Manifest, cells map[stream.Cell]store.CellState) error {
 	// What is remembered may be older than the last word on the engines.
@@ -64,6 +83,11 @@ func (w *Worker) closeRun(ctx context.Context, m *store.Manifest, cells map[stre
 	run, err := summary.Of(m, cells)
 	if err != nil {
 		return err
+	}
+	for _, q := range m.Questions {
+		if err := w.writeSummary(cells, m, q); err != nil {
+			return err
+		}
 	}
 	if err := result.WriteJSONAtomic(result.RunSummaryPath(w.dir(m)), run); err != nil {
 		return err
