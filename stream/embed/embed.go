@@ -11,7 +11,9 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -130,14 +132,40 @@ func start(cfg Config) (*server.Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start server in %s: %w", cfg.Dir, err)
 	}
-	ns.SetLoggerV2(natsLog{cfg.Log}, false, false, false)
+	fatal := make(chan string, 1)
+	ns.SetLoggerV2(natsLog{cfg.Log, fatal}, false, false, false)
 	ns.Start()
-	if !ns.ReadyForConnections(readyWait) || !ns.JetStreamEnabled() {
+	if err := awaitReady(ns, fatal); err != nil {
 		ns.Shutdown()
 		ns.WaitForShutdown()
-		return nil, fmt.Errorf("start server in %s: %w", cfg.Dir, ErrNotReady)
+		return nil, fmt.Errorf("start server in %s: %w", cfg.Dir, err)
 	}
 	return ns, nil
+}
+
+// readyLook is the interval at which a server that starts is asked whether it has given up: it says
+// so in its log and would be waited for all the same.
+const readyLook = 100 * time.Millisecond
+
+// awaitReady waits until the server accepts connections, or says what keeps it from that.
+func awaitReady(ns *server.Server, fatal <-chan string) error {
+	for end := time.Now().Add(readyWait); time.Now().Before(end); {
+		select {
+		case line := <-fatal:
+			if strings.Contains(line, syscall.EADDRINUSE.Error()) { // taken since CheckPort looked
+				return fmt.Errorf("%w: %s", ErrPortInUse, line)
+			}
+			return fmt.Errorf("%w: %s", ErrNotReady, line)
+		default:
+		}
+		if ns.ReadyForConnections(readyLook) {
+			if !ns.JetStreamEnabled() {
+				return ErrNotReady
+			}
+			return nil
+		}
+	}
+	return ErrNotReady
 }
 
 // CheckPort returns ErrPortInUse if nothing can listen there now. Start calls it,

@@ -128,6 +128,27 @@ func TestStartRefuses(t *testing.T) {
 	}
 }
 
+// TestPortTakenMeanwhile wants a start refused at once when the port was taken after the look at it:
+// the server itself would be waited for for half an hour.
+func TestPortTakenMeanwhile(t *testing.T) {
+	t.Parallel()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }() // it was only in the way
+	addr, ok := l.Addr().(*net.TCPAddr)
+	if !ok {
+		t.Fatalf("listening on %v", l.Addr())
+	}
+	cfg := embed.Config{Dir: t.TempDir(), Port: addr.Port}
+	if err := embed.StartUnlooked(cfg); !errors.Is(err, embed.ErrPortInUse) {
+		t.Errorf("start = %v, want a port in use", err)
+	}
+	cfg.Port = 0
+	stop(t, start(t, cfg)) // nothing of the first is in the way
+}
+
 // TestOwner wants to know who runs on a store directory, as long as somebody does.
 func TestOwner(t *testing.T) {
 	t.Parallel()

@@ -10,7 +10,10 @@ import (
 // natsLog hands the server's log lines to slog. The server formats them itself,
 // so they arrive as one attribute under a constant message. Its notices are
 // routine (ports, recovery times): debug to an operator of lcbq.
-type natsLog struct{ log *slog.Logger }
+type natsLog struct {
+	log   *slog.Logger
+	fatal chan<- string // takes the first line about what the server cannot go on with
+}
 
 func (l natsLog) line(level slog.Level, format string, v []any) {
 	l.log.Log(context.Background(), level, "nats server", "line", fmt.Sprintf(format, v...))
@@ -18,9 +21,17 @@ func (l natsLog) line(level slog.Level, format string, v []any) {
 
 func (l natsLog) Noticef(format string, v ...any) { l.line(slog.LevelDebug, format, v) }
 func (l natsLog) Errorf(format string, v ...any)  { l.line(slog.LevelError, format, v) }
-func (l natsLog) Fatalf(format string, v ...any)  { l.line(slog.LevelError, format, v) }
 func (l natsLog) Debugf(format string, v ...any)  { l.line(slog.LevelDebug, format, v) }
 func (l natsLog) Tracef(format string, v ...any)  { l.line(slog.LevelDebug, format, v) }
+
+// Fatalf is the server's only word on why it does not listen. It goes on without.
+func (l natsLog) Fatalf(format string, v ...any) {
+	l.line(slog.LevelError, format, v)
+	select {
+	case l.fatal <- fmt.Sprintf(format, v...):
+	default: // one is enough
+	}
+}
 
 // staleState ends the server's warning that a consumer's state, written because
 // of a purge, was overtaken by an acknowledgement's. The newer one is kept, so
