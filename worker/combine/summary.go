@@ -18,14 +18,14 @@ func (w *Worker) summarise(ctx context.Context, m *store.Manifest, q store.Quest
 	if err != nil || !complete(cells, m, q) {
 		return err
 	}
-	if err := w.writeSummary(cells, m, q); err != nil {
-		return err
-	}
 	all, err := w.Store.Cells(ctx, m.ID, -1)
-	if err != nil || !complete(all, m, m.Questions...) {
+	if err != nil {
 		return err
 	}
-	return w.closeRun(ctx, m, all)
+	if complete(all, m, m.Questions...) {
+		return w.closeRun(ctx, m, all)
+	}
+	return w.writeSummary(cells, m, q)
 }
 
 // summariseAll does the same for every question of the run.

@@ -137,7 +137,7 @@ func (p *pipeline) operate(ctx context.Context) error {
 	}
 	m := sub.Manifest
 	p.log.Info("run submitted", "run", m.ID, "new", sub.New, "units", m.Units(), "samples", m.Samples(), "url", p.host.url,
-		"sandbox_level", p.grader.Host().Level().String(), "judge", m.Judge.Mode, "slots", p.share.Slots, "cpus_left_to_engines", p.share.left)
+		"sandbox_level", p.grader.Host().Level().String(), "judge", m.Judge.Mode, "slots", p.share.Slots, "cpus_left_to_engines", p.share.reserved())
 	if m.Paused != 0 {
 		p.log.Warn("the run is paused: nothing is handed out until 'lcbq resume'", "run", m.ID, "nats", p.host.url)
 	}

@@ -23,7 +23,14 @@ const cpusPerCard = 8
 type share struct {
 	cores.Share                 // at the start
 	governor    *cores.Governor // nil where it stays so
-	left        int             // processors that no program has while a card generates
+}
+
+// reserved returns how many processors no program has while a card generates.
+func (s share) reserved() int {
+	if s.governor != nil {
+		return s.governor.Beside.Left
+	}
+	return s.Left
 }
 
 // shareOf divides the processors of this machine between the cards that generate on it and programs.
@@ -49,10 +56,10 @@ func shareOf(cfg config.Workers, cards int) (share, error) {
 	s := m.Leave(n, most)
 	if !said && cfg.Auto() && s.Left > 0 {
 		g := cores.NewGovernor(m.All(), s)
-		return share{Share: g.Now(), governor: g, left: s.Left}, nil
+		return share{Share: g.Now(), governor: g}, nil
 	}
 	s.Slots, err = cfg.Slots(s.Slots)
-	return share{Share: s, left: s.Left}, err
+	return share{Share: s}, err
 }
 
 // A limiter is what a governor governs: an evaluate.Worker.

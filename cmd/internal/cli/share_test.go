@@ -39,7 +39,7 @@ func TestShareOf(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			s, err := shareOf(config.Workers{Evaluators: c.evaluators, ReserveCPUs: c.reserve, Generators: 1}, c.cards)
-			if err != nil || s.Slots != c.slots || s.left != c.left || (s.CPUs == nil) != (c.left == 0 || c.governed) || (s.governor != nil) != c.governed {
+			if err != nil || s.Slots != c.slots || s.reserved() != c.left || (s.CPUs == nil) != (c.left == 0 || c.governed) || (s.governor != nil) != c.governed {
 				t.Errorf("shareOf = %+v, %v, want %d slots and %d left, governed %t", s, err, c.slots, c.left, c.governed)
 			}
 		})

@@ -149,7 +149,7 @@ func (c *evaluateCmd) Run(a *app) error {
 		if err != nil {
 			return whileStarting(a, err)
 		}
-		a.log.Info("judging", "run", m.ID, "judge", m.Judge.Mode, "slots", share.Slots, "cpus_left_to_engines", share.left, "sandbox_level", g.Host().Level().String(), "server", s.url)
+		a.log.Info("judging", "run", m.ID, "judge", m.Judge.Mode, "slots", share.Slots, "cpus_left_to_engines", share.reserved(), "sandbox_level", g.Host().Level().String(), "server", s.url)
 		pulse := newPulses(stream.Evaluate, "eval", 1, share.Slots)[0]
 		here.works(pulse)
 		err = runEvaluator(a.ctx, s, &worker.Runs{Store: s.store}, g, share, pulse, a.log)
