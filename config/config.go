@@ -79,7 +79,7 @@ type Judge struct {
 
 // Workers says how many of them a machine runs.
 type Workers struct {
-	Evaluators  string `toml:"evaluators" aliases:"num-evaluators" default:"auto" placeholder:"N|auto" help:"programs judged at once; auto is one on each processor, beside GPUs that work at least a quarter of that, and more where these do not wait for processors"`
+	Evaluators  string `toml:"evaluators" aliases:"num-evaluators" default:"auto" placeholder:"N|auto" help:"programs judged at once; auto is one on each processor, beside GPUs that work at least an eighth of that, and more where these do not wait for processors"`
 	ReserveCPUs string `toml:"reserve-cpus" name:"reserve-cpus" default:"auto" placeholder:"N|auto" help:"processors of this machine on which no program is judged, left to the engines beside; auto is 8 for each GPU that generates here, at most half of them"`
 	Generators  int    `toml:"generators" default:"1" help:"simulated or attached generators; --engine vllm has one on each GPU, or as many as this with --gpus none"`
 }

@@ -35,10 +35,10 @@ type Governor struct {
 	busy   float64   // percent x seconds since then
 }
 
-// NewGovernor returns a governor that leaves programs at least a quarter of the machine's
-// processors: beside a loop that needs two of sixteen, four programs cost it little.
+// NewGovernor returns a governor that leaves programs at least an eighth of the machine's
+// processors: beside a loop that needs two of sixteen, two programs cost it little.
 func NewGovernor(alone, beside Share) *Governor {
-	return &Governor{Alone: alone, Beside: beside, Floor: max(1, min(alone.Slots/4, beside.Slots))}
+	return &Governor{Alone: alone, Beside: beside, Floor: max(1, min(alone.Slots/8, beside.Slots))}
 }
 
 // Now returns what programs have.
