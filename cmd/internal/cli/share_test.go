@@ -142,7 +142,7 @@ func TestGovern(t *testing.T) {
 	for _, c := range []struct {
 		use  []int
 		want string
-	}{{[]int{0, 0}, ""}, {[]int{0, 80}, "4 [8 9]"}, {nil, "8 [8 9]"}, {nil, "8 [8 9]"}} {
+	}{{[]int{0, 0}, ""}, {[]int{0, 80}, "2 [8 9]"}, {nil, "8 [8 9]"}, {nil, "8 [8 9]"}} {
 		if d.use.Store(&c.use); c.use == nil {
 			d.use.Store(nil)
 		}
@@ -161,7 +161,7 @@ func TestGovern(t *testing.T) {
 	if strings.Contains(log.String(), "slots=8") {
 		t.Errorf("log = %q: more programs beside the same engines are no event", log.String())
 	}
-	for _, want := range []string{"slots=4 cpus_left_to_engines=8", "the driver is wedged"} {
+	for _, want := range []string{"slots=2 cpus_left_to_engines=8", "the driver is wedged"} {
 		if strings.Count(log.String(), want) != 1 {
 			t.Errorf("log = %q, want %q once", log.String(), want)
 		}
