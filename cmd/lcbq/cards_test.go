@@ -200,11 +200,11 @@ func TestCardsOfEachRun(t *testing.T) {
 		f.start(t, w)
 	}
 	if m, err := cores.Here(); err == nil && m.Quota > 1 {
-		beside := m.Leave(8, m.Quota/2)
-		judging.await(t, fmt.Sprintf(`"msg":"programs judged at once","slots":%d,"cpus_left_to_engines":%d`, max(1, m.Quota/4), beside.Left))
+		g := cores.NewGovernor(m.All(), m.Leave(8, m.Quota/2))
+		judging.await(t, fmt.Sprintf(`"msg":"programs judged at once","slots":%d,"cpus_left_to_engines":%d`, g.Floor, g.Beside.Left))
 		until(t, "status shows how many programs are judged at once", func() bool {
 			out, err := f.lcbq(t, nil, "status", "--nats", url, "--run", "one").Output()
-			return err == nil && strings.Contains(string(out), fmt.Sprintf(", %d programs at once\n", max(1, m.Quota/4)))
+			return err == nil && strings.Contains(string(out), fmt.Sprintf(", %d programs at once\n", g.Floor))
 		}, judging)
 	}
 	for _, run := range []string{"one", "two"} {
