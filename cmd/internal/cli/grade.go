@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/lcbq/lcbq/config"
 	"github.com/lcbq/lcbq/stream"
@@ -64,7 +66,7 @@ func (c *gradeCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	g := &grading{set: set, grader: grader, slots: share.Slots, extract: lcb.Extraction(c.Extract), questions: make(map[string]*evaluate.Question)}
+	g := &grading{set: set, grader: grader, slots: share.Slots, extract: lcb.Extraction(c.Extract), questions: make(map[string]*evaluate.Question), log: a.log, every: plainEvery}
 	err = g.run(a.ctx, c.Completions, c.Output)
 	ran, cached := grader.Counts()
 	a.log.Info("graded", "rows", g.rows, "passed", g.passed, "kept_from_before", g.kept, "programs_run", ran, "answered_from_cache", cached, "rejudged_near_the_limit", grader.Rejudged(),
@@ -92,6 +94,8 @@ type grading struct {
 	grader  *evaluate.Grader
 	slots   int
 	extract lcb.Extraction
+	log     *slog.Logger
+	every   time.Duration // at most, between two lines on how far it is
 
 	mu        sync.Mutex
 	questions map[string]*evaluate.Question // decoded, by id; the mutex guards it
@@ -175,6 +179,7 @@ func (g *grading) stream(ctx context.Context, rows func(yield func(replay.Row, e
 func (g *grading) write(queue <-chan *pending, out io.Writer) error {
 	enc := json.NewEncoder(out)
 	enc.SetEscapeHTML(false)
+	written, said := g.kept, time.Now()
 	for p := range queue {
 		<-p.done
 		if errors.Is(p.err, evaluate.ErrFault) {
@@ -193,6 +198,11 @@ func (g *grading) write(queue <-chan *pending, out io.Writer) error {
 		})
 		if err != nil {
 			return fmt.Errorf("write verdicts: %w", err)
+		}
+		written++
+		if time.Since(said) >= g.every {
+			said = time.Now()
+			g.log.Info("grading", "rows_written", written, "passed", g.passed)
 		}
 	}
 	return nil
