@@ -69,10 +69,13 @@ func (c *gradeCmd) Run(a *app) error {
 	g := &grading{set: set, grader: grader, slots: share.Slots, extract: lcb.Extraction(c.Extract), questions: make(map[string]*evaluate.Question), log: a.log, every: plainEvery}
 	err = g.run(a.ctx, c.Completions, c.Output)
 	ran, cached := grader.Counts()
-	a.log.Info("graded", "rows", g.rows, "passed", g.passed, "kept_from_before", g.kept, "programs_run", ran, "answered_from_cache", cached, "rejudged_near_the_limit", grader.Rejudged(),
+	a.log.Info("graded", "rows", g.written, "passed", g.passed, "kept_from_before", g.kept, "programs_run", ran, "answered_from_cache", cached, "rejudged_near_the_limit", grader.Rejudged(),
 		"sandbox_level", grader.Host().Level().String(), "judge", c.Judge.Judge)
+	if errors.Is(err, context.Canceled) && a.ctx.Err() != nil {
+		err = fmt.Errorf("%w: %d rows are written, the same command goes on", errInterrupted, g.written)
+	}
 	if err == nil && g.faults > 0 {
-		err = fmt.Errorf("%d of %d completions: %w", g.faults, g.rows, errUnscored)
+		err = fmt.Errorf("%d of %d completions: %w", g.faults, g.written, errUnscored)
 	}
 	return errors.Join(err, grader.Close())
 }
@@ -100,7 +103,8 @@ type grading struct {
 	mu        sync.Mutex
 	questions map[string]*evaluate.Question // decoded, by id; the mutex guards it
 
-	rows, kept, passed, faults int
+	rows, kept              int // read from the input, and found in the output
+	written, passed, faults int // in the output, those found there among them
 }
 
 // A pending is a row on its way through the grader.
@@ -116,7 +120,10 @@ func (g *grading) run(ctx context.Context, input, output string) error {
 	if err != nil {
 		return err
 	}
-	g.kept = len(kept)
+	g.kept, g.written = len(kept), len(kept)
+	for _, k := range kept {
+		g.count(k.Verdict)
+	}
 	in, err := os.Open(input)
 	if err != nil {
 		return errors.Join(fmt.Errorf("read completions: %w", err), out.Close())
@@ -179,18 +186,14 @@ func (g *grading) stream(ctx context.Context, rows func(yield func(replay.Row, e
 func (g *grading) write(queue <-chan *pending, out io.Writer) error {
 	enc := json.NewEncoder(out)
 	enc.SetEscapeHTML(false)
-	written, said := g.kept, time.Now()
+	said := time.Now()
 	for p := range queue {
 		<-p.done
 		if errors.Is(p.err, evaluate.ErrFault) {
 			p.j, p.err = stream.Judgement{Verdict: stream.JudgeFault, Detail: p.err.Error()}, nil
-			g.faults++
 		}
 		if p.err != nil {
 			return p.err
-		}
-		if p.j.Verdict == stream.Passed {
-			g.passed++
 		}
 		err := enc.Encode(graded{
 			QuestionID: p.row.QuestionID, CompletionID: p.row.CompletionID, Index: p.row.Index,
@@ -199,13 +202,24 @@ func (g *grading) write(queue <-chan *pending, out io.Writer) error {
 		if err != nil {
 			return fmt.Errorf("write verdicts: %w", err)
 		}
-		written++
+		g.written++
+		g.count(p.j.Verdict)
 		if time.Since(said) >= g.every {
 			said = time.Now()
-			g.log.Info("grading", "rows_written", written, "passed", g.passed)
+			g.log.Info("grading", "rows", g.written, "passed", g.passed)
 		}
 	}
 	return nil
+}
+
+// count takes in the verdict of a row of the output.
+func (g *grading) count(v stream.Verdict) {
+	if v == stream.Passed {
+		g.passed++
+	}
+	if v == stream.JudgeFault {
+		g.faults++
+	}
 }
 
 func (g *grading) judge(ctx context.Context, row replay.Row) (stream.Judgement, error) {
@@ -277,7 +291,7 @@ func completeRows(r io.Reader) (rows []graded, size int64, err error) {
 		if err := json.Unmarshal(line, &g); err != nil {
 			return nil, 0, fmt.Errorf("line %d is not a row of verdicts: %w", len(rows)+1, err)
 		}
-		rows = append(rows, graded{QuestionID: g.QuestionID, CompletionID: g.CompletionID, Index: g.Index})
+		rows = append(rows, graded{QuestionID: g.QuestionID, CompletionID: g.CompletionID, Index: g.Index, Verdict: g.Verdict})
 		size += int64(len(line))
 	}
 }
