@@ -3,6 +3,7 @@ package config_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -95,12 +96,12 @@ func TestBytes(t *testing.T) {
 func TestSlots(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]int{"auto": 8, "3": 3, "x": -1, "3x": -1, "": -1, "+3": -1} {
-		n, err := config.Workers{Evaluators: text}.Slots(8)
+		n, err := config.Programs{Evaluators: text}.Slots(8)
 		if (err != nil) != (want < 0) || err == nil && n != want {
 			t.Errorf("Slots with %q = %d, %v, want %d", text, n, err, want)
 		}
 	}
-	if n, err := (config.Workers{Evaluators: "auto"}).Slots(0); err != nil || n != 1 {
+	if n, err := (config.Programs{Evaluators: "auto"}).Slots(0); err != nil || n != 1 {
 		t.Errorf("Slots of a machine that is full = %d, %v, want 1", n, err)
 	}
 }
@@ -108,14 +109,26 @@ func TestSlots(t *testing.T) {
 func TestReserve(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]int{"auto": 8, "0": 0, "3": 3, "x": -1, "": -1} {
-		n, said, err := config.Workers{ReserveCPUs: text}.Reserve(8)
+		n, said, err := config.Programs{ReserveCPUs: text}.Reserve(8)
 		if (err != nil) != (want < 0) || err == nil && (n != want || said != (text != "auto")) {
 			t.Errorf("Reserve with %q = %d, %t, %v, want %d", text, n, said, err, want)
 		}
 	}
 	for text, ok := range map[string]bool{"auto": true, "0": true, "8192": true, "8193": false, "-1": false, "x": false} {
-		if err := (config.Workers{Evaluators: "auto", ReserveCPUs: text, Generators: 1}).Check(); (err == nil) != ok {
+		if err := (config.Programs{Evaluators: "auto", ReserveCPUs: text}).Check(); (err == nil) != ok {
 			t.Errorf("Check with reserve-cpus %q = %v, want ok %t", text, err, ok)
 		}
+	}
+}
+
+// TestBetween: of two files only settings that define a run are compared, and each is named once.
+func TestBetween(t *testing.T) {
+	t.Parallel()
+	a := map[string]any{"max-tokens": int64(160), "stop": []any{"###"}, "n": int64(10), "evaluators": "4", "top-p": 1.0}
+	b := map[string]any{"max-tokens": int64(500), "stop": []any{}, "n": int64(20), "evaluators": "8", "top-p": 1.0}
+	got, err := config.Between(a, b)
+	want := []config.Difference{{"max-tokens", "160", "500"}, {"stop", `["###"]`, `""`}}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("Between = %v, %v, want %v", got, err, want)
 	}
 }

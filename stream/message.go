@@ -2,9 +2,12 @@ package stream
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"unicode/utf8"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -28,27 +31,34 @@ type Sample struct {
 	Code         string `json:"code"`
 	Tokens       int    `json:"tokens"` // completion tokens
 	FinishReason string `json:"finish_reason"`
+	LeftOut      string `json:"left_out,omitempty"` // fields of sampling that the server does not take, space-separated: its own defaults drew
+	Redrawn      string `json:"redrawn,omitempty"`  // why completions before this one were broken off or refused, one word or two for each, comma-separated
+
+	// Completion and Code again, where they hold half of a surrogate pair, which Python
+	// judges and JSON's encoder replaces: the bytes as they are (WTF-8), in base64.
+	// Encode sets them, and Decode clears them.
+	RawCompletion string `json:"completion_wtf8,omitempty"`
+	RawCode       string `json:"code_wtf8,omitempty"`
 }
 
 // A Batch is what EVALUATE carries: all samples of one unit, from one attempt.
 type Batch struct {
 	Unit
 	Samples   []Sample `json:"samples"`
-	Generator string   `json:"generator"`           // the worker that generated them
-	Engine    string   `json:"engine"`              // vllm, openai, replay or sim
-	Simulated bool     `json:"simulated,omitempty"` // no model was asked
-	Started   int64    `json:"started_ms"`          // Unix milliseconds: when generating began
-	Ended     int64    `json:"ended_ms"`            // and ended
-	Attempts  int      `json:"attempts,omitempty"`  // deliveries that it took; 0 if unknown
+	Generator string   `json:"generator"`          // the worker that generated them
+	Started   int64    `json:"started_ms"`         // Unix milliseconds: when generating began
+	Ended     int64    `json:"ended_ms"`           // and ended
+	Attempts  int      `json:"attempts,omitempty"` // deliveries that it took; 0 if unknown
 }
 
 // A Judgement is the judge's decision on one sample and what a person needs to
 // understand it.
 type Judgement struct {
 	Verdict   Verdict `json:"verdict"`
-	ErrorCode *int    `json:"error_code"` // LiveCodeBench's: null, -2, -3, -4 or -5
-	Test      *int    `json:"test"`       // first failing test; null for none, -1 for before the first
-	CPU       float64 `json:"cpu_s"`      // CPU seconds the program spent
+	ErrorCode *int    `json:"error_code"`       // LiveCodeBench's: null, -2, -3, -4 or -5
+	Test      *int    `json:"test"`             // first failing test; null for none, -1 for before the first
+	CPU       float64 `json:"cpu_s"`            // CPU seconds the program spent, in the run that this is from
+	Cached    bool    `json:"cached,omitempty"` // the program was run for another sample with the same text, not for this one
 	Detail    string  `json:"detail,omitempty"`
 }
 
@@ -88,6 +98,45 @@ const (
 	Terminated Reason = "terminated" // taken off its queue by another program
 )
 
+// withRaw returns the samples with the texts that JSON would change as bytes beside them.
+func withRaw(samples []Sample) []Sample {
+	owned := false
+	for i := range samples {
+		code, completion := utf8.ValidString(samples[i].Code), utf8.ValidString(samples[i].Completion)
+		if code && completion {
+			continue
+		}
+		if !owned {
+			samples, owned = slices.Clone(samples), true
+		}
+		if !code {
+			samples[i].RawCode = base64.StdEncoding.EncodeToString([]byte(samples[i].Code))
+		}
+		if !completion {
+			samples[i].RawCompletion = base64.StdEncoding.EncodeToString([]byte(samples[i].Completion))
+		}
+	}
+	return samples
+}
+
+// takeRaw undoes withRaw.
+func takeRaw(samples []Sample) error {
+	for i := range samples {
+		s := &samples[i]
+		for _, text := range []struct{ raw, to *string }{{&s.RawCode, &s.Code}, {&s.RawCompletion, &s.Completion}} {
+			if *text.raw == "" {
+				continue
+			}
+			b, err := base64.StdEncoding.DecodeString(*text.raw)
+			if err != nil {
+				return fmt.Errorf("decode sample %d: %w: %w", s.Index, ErrPoison, err)
+			}
+			*text.to, *text.raw = string(b), ""
+		}
+	}
+	return nil
+}
+
 // compressFrom is the size from which a message is compressed. Below it zstd's
 // frame costs more than it saves; a batch of a hundred programs shrinks fivefold.
 const compressFrom = 4 << 10
@@ -114,6 +163,22 @@ var zstdMagic = []byte{0x28, 0xb5, 0x2f, 0xfd}
 
 // Encode returns v as a message body: JSON, compressed with zstd when that pays.
 func Encode(v any) ([]byte, error) {
+	switch unit := v.(type) {
+	case Batch:
+		unit.Samples = withRaw(unit.Samples)
+		v = unit
+	case Scored:
+		unit.Samples = withRaw(unit.Samples)
+		v = unit
+	case *Batch:
+		own := *unit
+		own.Samples = withRaw(own.Samples)
+		v = own
+	case *Scored:
+		own := *unit
+		own.Samples = withRaw(own.Samples)
+		v = own
+	}
 	b, err := json.Marshal(v)
 	if err != nil {
 		return nil, fmt.Errorf("encode %T: %w", v, err)
@@ -136,6 +201,12 @@ func Decode(body []byte, v any) error {
 	}
 	if err := json.Unmarshal(body, v); err != nil {
 		return fmt.Errorf("decode %T: %w: %w", v, ErrPoison, err)
+	}
+	switch unit := v.(type) {
+	case *Batch:
+		return takeRaw(unit.Samples)
+	case *Scored:
+		return takeRaw(unit.Samples)
 	}
 	return nil
 }

@@ -93,7 +93,7 @@ func TestVerdictsAreTheContract(t *testing.T) {
 			t.Errorf("%v.Scored() = %v", v, v.Scored())
 		}
 	}
-	want := "passed wrong_answer time_limit memory_limit output_limit runtime_error compile_error no_code truncated judge_fault"
+	want := "passed wrong_answer time_limit memory_limit output_limit runtime_error compile_error no_code truncated refused judge_fault"
 	if got := strings.Join(names, " "); got != want {
 		t.Errorf("Verdicts() = %s, want %s", got, want)
 	}

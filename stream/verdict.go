@@ -17,13 +17,14 @@ const (
 	CompileError         // the program does not parse or compile
 	NoCode               // the completion holds no program
 	Truncated            // no closed code block, and the engine stopped for length
+	Refused              // the server or a filter refused the text that the model wrote: there is no completion
 	JudgeFault           // our failure, never the model's: retried, never counted
 )
 
 var verdictNames = [...]string{
 	Passed: "passed", WrongAnswer: "wrong_answer", TimeLimit: "time_limit", MemoryLimit: "memory_limit",
 	OutputLimit: "output_limit", RuntimeError: "runtime_error", CompileError: "compile_error",
-	NoCode: "no_code", Truncated: "truncated", JudgeFault: "judge_fault",
+	NoCode: "no_code", Truncated: "truncated", Refused: "refused", JudgeFault: "judge_fault",
 }
 
 // Verdicts returns all verdicts, in the order in which reports list them.
@@ -35,13 +36,16 @@ func Verdicts() []Verdict {
 	return all
 }
 
+// Known reports whether v is one of the verdicts.
+func (v Verdict) Known() bool { return v != 0 && int(v) < len(verdictNames) }
+
 // Scored reports whether v counts towards pass@k. A JudgeFault does not: it says
 // something about us, nothing about the model.
 func (v Verdict) Scored() bool { return v >= Passed && v < JudgeFault }
 
 // String returns the verdict's name in files and on subjects, "wrong_answer".
 func (v Verdict) String() string {
-	if v == 0 || int(v) >= len(verdictNames) {
+	if !v.Known() {
 		return fmt.Sprintf("Verdict(%d)", uint8(v))
 	}
 	return verdictNames[v]
@@ -50,7 +54,7 @@ func (v Verdict) String() string {
 // MarshalText writes the verdict's name; the zero value is an error, because a
 // sample without a verdict must not be written as if it had one.
 func (v Verdict) MarshalText() ([]byte, error) {
-	if v == 0 || int(v) >= len(verdictNames) {
+	if !v.Known() {
 		return nil, fmt.Errorf("marshal verdict %d: not a verdict", uint8(v))
 	}
 	return []byte(verdictNames[v]), nil

@@ -5,18 +5,18 @@ import (
 	"sync"
 )
 
-// A Gate lets a number of things in at once that may change at any time. It is safe
-// for concurrent use.
+// A Gate limits how many things are in at once. The limit may change at any time. A Gate
+// is safe for concurrent use.
 type Gate struct {
 	most int
 	free chan struct{} // a token for each that may come in
 
 	mu       sync.Mutex
-	withheld int // tokens that were taken away
-	surplus  int // tokens that are still to be, when they come back
+	withheld int // tokens taken out of use by a lower limit
+	surplus  int // tokens to be taken out of use when they come back
 }
 
-// NewGate returns a gate that lets n in, which is also the most it ever does.
+// NewGate returns a gate with the limit n. No later limit may be higher.
 func NewGate(n int) *Gate {
 	g := &Gate{most: n, free: make(chan struct{}, n)}
 	for range n {
@@ -44,10 +44,10 @@ func (g *Gate) Leave() {
 		g.withheld++
 		return
 	}
-	g.free <- struct{}{} // it has room for all there are
+	g.free <- struct{}{} // the channel has room for every token
 }
 
-// Limit lets n in at once from now on, at least one. Those that are in stay until they leave.
+// Limit sets the limit to n, at least 1. What is in stays until it leaves.
 func (g *Gate) Limit(n int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

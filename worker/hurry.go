@@ -1,41 +1,39 @@
 package worker
 
-import (
-	"context"
-	"sync/atomic"
-)
+import "sync/atomic"
 
-// A Hurry lets a person cut waiting short: the grace of units in flight and that of an
-// engine. It changes no order: what is to end first still ends first.
+// A Hurry lets a person cut waiting short: the grace of units in flight and the grace of an
+// engine. The order in which things end stays the same. A nil Hurry is never called.
 type Hurry struct {
-	now    chan struct{}
-	heeded atomic.Bool
+	now     chan struct{}
+	awaited atomic.Bool
+	called  atomic.Bool
 }
 
-// NewHurry returns one that nobody has called yet.
+// NewHurry returns a Hurry that has not been called.
 func NewHurry() *Hurry { return &Hurry{now: make(chan struct{})} }
 
-// Call cuts all waiting short, now and later. It is called once at most, and reports
-// whether anybody waits for it: if not, nothing comes of it.
-func (h *Hurry) Call() (heeded bool) {
-	close(h.now)
-	return h.heeded.Load()
+// Call cuts all waiting short, now and later. A second call does nothing.
+func (h *Hurry) Call() {
+	if !h.called.Swap(true) {
+		close(h.now)
+	}
 }
 
-type hurryKey struct{}
+// Called reports whether Call was called.
+func (h *Hurry) Called() bool { return h != nil && h.called.Load() }
 
-// With returns a context that carries h to everything that drains under it.
-func (h *Hurry) With(ctx context.Context) context.Context {
-	return context.WithValue(ctx, hurryKey{}, h)
-}
-
-// Hurried returns what is closed when the caller is to wait no longer; nil, which never is,
-// where ctx carries no Hurry. Asking says that the call is heeded.
-func Hurried(ctx context.Context) <-chan struct{} {
-	h, ok := ctx.Value(hurryKey{}).(*Hurry)
-	if !ok {
+// Wait returns a channel that Call closes. It also records that somebody drains.
+func (h *Hurry) Wait() <-chan struct{} {
+	if h == nil {
 		return nil
 	}
-	h.heeded.Store(true)
+	h.awaited.Store(true)
 	return h.now
 }
+
+// Watch returns the same channel and records nothing.
+func (h *Hurry) Watch() <-chan struct{} { return h.now }
+
+// Awaited reports whether somebody has called Wait. If nobody has, Call has no effect.
+func (h *Hurry) Awaited() bool { return h.awaited.Load() }

@@ -4,6 +4,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,16 +18,21 @@ import (
 	"github.com/lcbq/lcbq/stream/queue"
 )
 
-// ErrDrained is the cancellation cause that a handler sees when the grace period
-// ended before it did. Its unit goes back at once, to a worker that stays; so does one
-// whose handler returns it, because it had not begun when the end came.
+// ErrDrained is the cancellation cause that a handler sees when the grace period ends
+// before the handler does. Its unit goes back to the queue at once. So does the unit of a
+// handler that returns ErrDrained because it had not begun when the drain did.
 var ErrDrained = errors.New("shutdown grace period over")
 
 // ErrUnfit marks a worker that must not serve the unit it was given, nor any
 // other: its environment is not the run's. The unit goes back at once, and Run
-// ends with the error, so that the unit is not handed to the same worker again
+// ends with the error. Otherwise the same worker would get the unit again and again
 // until it counts as dead.
 var ErrUnfit = errors.New("worker is unfit for the run")
+
+// ErrHalt marks work that cannot go on until a person acts: the server that it needs
+// refuses everything, or answers nothing. The unit and all others in hand go back at
+// once, and Run ends with the error.
+var ErrHalt = errors.New("work cannot go on")
 
 // A Message is one delivery of a unit.
 type Message struct {
@@ -46,23 +52,36 @@ type Loop struct {
 	Stage  stream.Stage
 	Queue  *queue.Queue
 	Handle Handler
-	Serves func(ctx context.Context, run string) (bool, error) // whether this worker can do the run's units; nil for all
-	Slots  int                                                 // units in flight; at least 1
-	Gate   *Gate                                               // for units in flight, where their number changes; nil for Slots at all times
-	Grace  time.Duration                                       // how long handlers may go on once Run's ctx is done
+	// Serves returns nil if this worker can do the run's units, and otherwise an error that
+	// wraps ErrUnfit: the run is left to other workers. A nil Serves serves every run.
+	Serves func(ctx context.Context, run string) error
+	Slots  int           // units in flight; at least 1
+	Gate   *Gate         // limits the units in flight instead of Slots, where that number changes; may be nil
+	Grace  time.Duration // how long handlers may go on once Run's ctx is done
+	Hurry  *Hurry        // cuts Grace short; may be nil
 	Pulse  *Pulse
 	Log    *slog.Logger
 
-	stop context.CancelCauseFunc // set by Run before any handler starts
+	// Samples returns how many samples a unit holds, for the log; nil if nobody knows.
+	Samples func(u stream.Unit) int
+	// Again says in the log what happens again to units that are given back: "generated"
+	// or "judged".
+	Again string
+
+	stop  context.CancelCauseFunc // set by Run before any handler starts
+	tally tally
 }
 
-// Run pulls and handles until ctx is done, then stops pulling, waits up to Grace, or
-// until the Hurry that ctx carries is called, for the handlers, cancels those still
-// running, and waits for them. It returns nil after such a shutdown, and an error if
-// the connection was closed for good or a handler returned ErrUnfit. No goroutine
-// outlives it.
+// newsAfter is how long a drain may take before its log says what is waited for.
+const newsAfter = 500 * time.Millisecond
+
+// Run pulls and handles units until ctx is done. Then it stops pulling and waits for the
+// handlers, up to Grace or until Hurry is called. It cancels those still running and waits
+// for them. It returns nil after such a shutdown. It returns an error if the connection was
+// closed and will not come back, if a handler returned ErrUnfit or ErrHalt, or if Serves
+// refuses every run that is there at the start. No goroutine outlives it.
 func (l *Loop) Run(ctx context.Context) error {
-	hurried := Hurried(ctx)
+	hurried := l.Hurry.Wait()
 	ctx, l.stop = context.WithCancelCause(ctx)
 	defer l.stop(nil)
 	// Two contexts: ctx ends the pulling, work ends the handling. One context for
@@ -70,6 +89,7 @@ func (l *Loop) Run(ctx context.Context) error {
 	work, kill := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer kill(nil)
 
+	l.tally.samples = l.Samples
 	var flight sync.WaitGroup
 	err := l.pull(ctx, work, &flight)
 	drained := make(chan struct{})
@@ -79,17 +99,39 @@ func (l *Loop) Run(ctx context.Context) error {
 	}()
 	t := time.NewTimer(l.Grace)
 	defer t.Stop()
-	select {
-	case <-drained:
-	case <-t.C:
-	case <-hurried:
+	// A run's natural end leaves little in hand for a moment, and is no news.
+	say := time.NewTimer(newsAfter)
+	defer say.Stop()
+	for draining := true; draining; {
+		select {
+		case <-say.C:
+			hand := l.tally.inHand()
+			l.Log.Info("stopping: what is in hand is finished within the grace, or given back", "stage", l.Stage, "units", hand.units, "samples", hand.samples, "grace", l.Grace.String())
+			continue
+		case <-drained:
+		case <-t.C:
+		case <-hurried:
+		case <-halted(ctx):
+		}
+		draining = false
 	}
 	kill(ErrDrained)
 	<-drained
-	if cause := context.Cause(ctx); err == nil && errors.Is(cause, ErrUnfit) {
+	if back := l.tally.givenBack(); back.units > 0 {
+		l.Log.Info("units given back", "stage", l.Stage, "units", back.units, "samples", back.samples, "will_be", cmp.Or(l.Again, "done")+" again")
+	}
+	if cause := context.Cause(ctx); err == nil && (errors.Is(cause, ErrUnfit) || errors.Is(cause, ErrHalt)) {
 		return cause
 	}
 	return err
+}
+
+// halted returns a channel that is closed if ctx ended with ErrHalt, and nil if not.
+func halted(ctx context.Context) <-chan struct{} {
+	if errors.Is(context.Cause(ctx), ErrHalt) {
+		return ctx.Done()
+	}
+	return nil
 }
 
 // pull hands messages to handlers until ctx is done or the connection is closed.
@@ -115,22 +157,25 @@ func (l *Loop) pull(ctx, work context.Context, flight *sync.WaitGroup) error {
 		if err != nil {
 			return err
 		}
-		beat := pull.beat
+		l.Pulse.took()
 		flight.Go(func() {
 			defer gate.Leave()
-			l.handle(work, msg, beat)
+			defer l.Pulse.gave()
+			l.handle(work, msg)
 		})
 	}
 }
 
 // handle works on one message and settles it. Settling uses no context of the
 // work's: work that is done must be acked however late it is.
-func (l *Loop) handle(ctx context.Context, msg jetstream.Msg, interval time.Duration) {
+func (l *Loop) handle(ctx context.Context, msg *delivery) {
 	log := l.Log.With("subject", msg.Subject())
-	beat := time.NewTicker(interval)
+	beat := time.NewTicker(msg.beat)
 	defer beat.Stop()
 	done := make(chan error, 1)
 	m, err := read(msg)
+	l.tally.take(m.Unit)
+	defer l.tally.drop(m.Unit)
 	if m.Deliveries > 1 {
 		log.Debug("unit was handed out before", "deliveries", m.Deliveries)
 	}
@@ -169,31 +214,33 @@ func read(msg jetstream.Msg) (Message, error) {
 // settleWait bounds what settling may wait for: burying a unit is one publish.
 const settleWait = 30 * time.Second
 
-// settle tells the server what became of msg. A failure to tell it is logged and
-// no more: the unit comes again, and its output is found.
-func (l *Loop) settle(ctx context.Context, log *slog.Logger, msg jetstream.Msg, m Message, err error) {
+// settle acknowledges msg or gives it back. A failure is only logged: the unit comes
+// again, and its output is found.
+func (l *Loop) settle(ctx context.Context, log *slog.Logger, msg *delivery, m Message, err error) {
 	var serr error
 	switch {
 	case err == nil:
-		l.Pulse.units.Add(1)
+		l.Pulse.settled(m.Unit.Run)
 		serr = msg.Ack()
 	case errors.Is(err, ErrCancelled):
 		log.Debug("unit dropped", "err", err)
 		serr = msg.Ack()
-	case errors.Is(err, ErrUnfit):
+	case errors.Is(err, ErrUnfit), errors.Is(err, ErrHalt):
+		l.tally.giveBack(m.Unit)
 		serr = msg.Nak()
 		l.stop(err)
 	case ctx.Err() != nil, errors.Is(err, ErrDrained):
-		log.Info("unit given back", "err", err)
-		serr = msg.Nak() // at once: others are waiting for work
-	case errors.Is(err, stream.ErrPoison), errors.Is(err, queue.ErrTooLarge), m.Deliveries >= queue.MaxDeliver:
+		log.Debug("unit goes back", "err", err)
+		l.tally.giveBack(m.Unit)
+		serr = msg.Nak() // at once: other workers wait for units
+	case errors.Is(err, stream.ErrPoison), errors.Is(err, queue.ErrTooLarge), m.Deliveries >= uint64(msg.most): //nolint:gosec // at least 1
 		l.Pulse.faults.Add(1)
 		log.Error("unit given up", "err", err, "deliveries", m.Deliveries)
 		serr = l.bury(ctx, msg, m, err)
 	default:
 		l.Pulse.faults.Add(1)
 		pause := retryPause(m.Deliveries)
-		log.Warn("unit failed, it will be tried again", "err", err, "deliveries", m.Deliveries, "retry_in", pause)
+		log.Warn("unit failed, it will be tried again", "err", err, "deliveries", m.Deliveries, "retry_in", pause.String())
 		serr = msg.NakWithDelay(pause)
 	}
 	if serr != nil {
@@ -201,8 +248,8 @@ func (l *Loop) settle(ctx context.Context, log *slog.Logger, msg jetstream.Msg, 
 	}
 }
 
-// bury moves the unit to the dead ones. The dead letter is stored before the unit
-// leaves its queue; a crash between the two buries it twice, which is once.
+// bury moves the unit to DEAD. The dead letter is stored before the unit leaves its
+// queue. A crash between the two buries the unit twice under one name, which stores it once.
 func (l *Loop) bury(ctx context.Context, msg jetstream.Msg, m Message, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleWait)
 	defer cancel()
@@ -219,13 +266,13 @@ func (l *Loop) bury(ctx context.Context, msg jetstream.Msg, m Message, cause err
 	if err := l.Queue.Bury(ctx, d); err != nil {
 		return err
 	}
-	// Acked, not terminated: an advisory of a termination is then always about
-	// another program's.
+	// Acknowledged, not terminated: so an advisory of a termination always comes from
+	// another program.
 	return msg.Ack()
 }
 
-// retryPause grows from one second to a minute: a fault that a second cures costs
-// a second, one that needs a person is not asked about a thousand times.
+// retryPause grows from one second to a minute. A short fault costs a second, and a
+// lasting one does not flood the log.
 func retryPause(deliveries uint64) time.Duration {
 	return min(time.Second<<min(deliveries-1, 6), time.Minute)
 }

@@ -30,6 +30,14 @@ func newLoop(env *streamtest.Env, h worker.Handler) *worker.Loop {
 	}
 }
 
+// newEnv starts a server that serves the run r1.
+func newEnv(t *testing.T) *streamtest.Env {
+	t.Helper()
+	env := streamtest.New(t)
+	env.Serve(t, "r1")
+	return env
+}
+
 func publish(t *testing.T, env *streamtest.Env, u stream.Unit) {
 	t.Helper()
 	if _, err := env.Queue.Publish(t.Context(), stream.Generate, u, stream.Task{Unit: u, N: 1}); err != nil {
@@ -53,7 +61,7 @@ func TestLoopSettles(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			env := streamtest.New(t)
+			env := newEnv(t)
 			publish(t, env, unit)
 			ctx, cancel := context.WithCancel(t.Context())
 			calls := make(chan worker.Message, 8)
@@ -90,7 +98,7 @@ func TestLoopSettles(t *testing.T) {
 // TestLoopGate wants as many units in flight as the gate has room for, also when that changes.
 func TestLoopGate(t *testing.T) {
 	t.Parallel()
-	env := streamtest.New(t)
+	env := newEnv(t)
 	for i := range 4 {
 		u := unit
 		u.Index = i
@@ -131,8 +139,8 @@ func TestLoopGate(t *testing.T) {
 // the way with its body, and the units behind it are served.
 func TestLoopBuriesStrangers(t *testing.T) {
 	t.Parallel()
-	env := streamtest.New(t)
-	if _, err := env.JS.Publish(t.Context(), "generate.not.a.unit", []byte("hello")); err != nil {
+	env := newEnv(t)
+	if _, err := env.JS.Publish(t.Context(), "generate.r1.not.a.unit", []byte("hello")); err != nil {
 		t.Fatal(err)
 	}
 	publish(t, env, unit)
@@ -153,7 +161,7 @@ func TestLoopBuriesStrangers(t *testing.T) {
 		t.Errorf("%d messages reached the handler, want the unit alone", handled.Load())
 	}
 	dead, err := env.Queue.DeadUnits(t.Context(), "")
-	if err != nil || len(dead) != 1 || dead[0].Subject != "generate.not.a.unit" || string(dead[0].Body) != "hello" {
+	if err != nil || len(dead) != 1 || dead[0].Subject != "generate.r1.not.a.unit" || string(dead[0].Body) != "hello" {
 		t.Errorf("dead units = %+v, %v, want the stranger", dead, err)
 	}
 }
@@ -161,10 +169,10 @@ func TestLoopBuriesStrangers(t *testing.T) {
 // TestLoopHurry wants the grace cut short by a person, before the end of pulling or after it.
 func TestLoopHurry(t *testing.T) {
 	t.Parallel()
-	env := streamtest.New(t)
+	env := newEnv(t)
 	publish(t, env, unit)
 	hurry := worker.NewHurry()
-	ctx, cancel := context.WithCancel(hurry.With(t.Context()))
+	ctx, cancel := context.WithCancel(t.Context())
 	started, cause := make(chan struct{}), make(chan error, 1)
 	loop := newLoop(env, func(ctx context.Context, _ worker.Message) error {
 		close(started)
@@ -172,14 +180,19 @@ func TestLoopHurry(t *testing.T) {
 		cause <- context.Cause(ctx)
 		return ctx.Err()
 	})
-	loop.Grace = time.Hour
+	loop.Grace, loop.Hurry = time.Hour, hurry
+	if hurry.Awaited() {
+		t.Error("Awaited = true before anybody waits")
+	}
 	ran := make(chan error, 1)
 	go func() { ran <- loop.Run(ctx) }()
 	<-started
 	cancel()
-	if !hurry.Call() {
-		t.Error("Call = false, want the loop to heed it")
+	if !hurry.Awaited() || hurry.Called() {
+		t.Errorf("Awaited = %t, Called = %t, want the loop to wait for it, and nobody to have called it", hurry.Awaited(), hurry.Called())
 	}
+	hurry.Call()
+	hurry.Call() // of no consequence
 	if err := <-ran; err != nil {
 		t.Errorf("Run = %v, want nil", err)
 	}
@@ -189,16 +202,13 @@ func TestLoopHurry(t *testing.T) {
 	if lag, err := env.Queue.Lag(t.Context(), stream.Generate); err != nil || lag.Stored != 1 {
 		t.Errorf("GENERATE holds %d units, %v, want the one given back", lag.Stored, err)
 	}
-	if worker.NewHurry().Call() {
-		t.Error("Call with nobody waiting = true, want false")
-	}
 }
 
 // TestLoopGrace shows that pulling and working end apart: the handler still runs
 // after the shutdown began, and sees the end of the grace period as the cause.
 func TestLoopGrace(t *testing.T) {
 	t.Parallel()
-	env := streamtest.New(t)
+	env := newEnv(t)
 	publish(t, env, unit)
 	ctx, cancel := context.WithCancel(t.Context())
 	var cause error // why the handler's context ended; read after Run
@@ -216,10 +226,7 @@ func TestLoopGrace(t *testing.T) {
 		t.Errorf("handler was cancelled by %v, want the end of the grace period", cause)
 	}
 	// Given back at once, long before the server's ack wait: another takes it now.
-	c, err := env.Queue.Consumer(t.Context(), stream.Generate)
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := env.Consumer(t, stream.Generate, "r1")
 	if _, err := c.Next(jetstream.FetchMaxWait(queue.AckWait / 4)); err != nil {
 		t.Errorf("unit after the drain: %v", err)
 	}
@@ -229,7 +236,7 @@ func TestLoopGrace(t *testing.T) {
 // acked although the shutdown has begun.
 func TestLoopFinishesWhatItHolds(t *testing.T) {
 	t.Parallel()
-	env := streamtest.New(t)
+	env := newEnv(t)
 	publish(t, env, unit)
 	ctx, cancel := context.WithCancel(t.Context())
 	loop := newLoop(env, func(ctx context.Context, _ worker.Message) error {
@@ -244,7 +251,7 @@ func TestLoopFinishesWhatItHolds(t *testing.T) {
 
 func TestLoopEndsWhenUnfit(t *testing.T) {
 	t.Parallel()
-	env := streamtest.New(t)
+	env := newEnv(t)
 	publish(t, env, unit)
 	loop := newLoop(env, func(context.Context, worker.Message) error { return fmt.Errorf("python 3.9: %w", worker.ErrUnfit) })
 	if err := loop.Run(t.Context()); !errors.Is(err, worker.ErrUnfit) {
@@ -255,15 +262,40 @@ func TestLoopEndsWhenUnfit(t *testing.T) {
 	}
 }
 
+// TestLoopHalts ends at once where no worker can go on, however long the grace: all units
+// stay queued, those in hand as well.
+func TestLoopHalts(t *testing.T) {
+	t.Parallel()
+	env := newEnv(t)
+	other := unit
+	other.Index++
+	publish(t, env, unit)
+	publish(t, env, other)
+	inHand := make(chan struct{})
+	loop := newLoop(env, func(ctx context.Context, msg worker.Message) error {
+		if msg.Unit == other {
+			close(inHand)
+			<-ctx.Done()
+			return context.Cause(ctx)
+		}
+		<-inHand
+		return fmt.Errorf("no answer holds a text: %w", worker.ErrHalt)
+	})
+	loop.Slots, loop.Grace = 2, time.Hour
+	if err := loop.Run(t.Context()); !errors.Is(err, worker.ErrHalt) {
+		t.Errorf("Run = %v, want ErrHalt", err)
+	}
+	if lag, err := env.Queue.Lag(t.Context(), stream.Generate); err != nil || lag.Stored != 2 {
+		t.Errorf("after work that cannot go on the stream holds %d units, %v, want both", lag.Stored, err)
+	}
+}
+
 // TestLoopBeats holds a unit for longer than the server waits for an ack: without
 // progress signals it would be handed out again.
 func TestLoopBeats(t *testing.T) {
 	t.Parallel()
-	env := streamtest.New(t)
-	c, err := env.Queue.Consumer(t.Context(), stream.Generate)
-	if err != nil {
-		t.Fatal(err)
-	}
+	env := newEnv(t)
+	c := env.Consumer(t, stream.Generate, "r1")
 	cfg := c.CachedInfo().Config
 	cfg.AckWait = 200 * time.Millisecond
 	if _, err := env.JS.UpdateConsumer(t.Context(), stream.Generate.Stream(), cfg); err != nil {
@@ -293,7 +325,7 @@ func TestLoopBeats(t *testing.T) {
 
 func TestRunsReadsAgainWhatItDoesNotKnow(t *testing.T) {
 	t.Parallel()
-	env := streamtest.New(t)
+	env := newEnv(t)
 	ctx := t.Context()
 	m := &store.Manifest{ID: "r1", UnitSize: 10, Temperatures: []stream.Temperature{700}, Questions: []store.Question{{Index: 1, Cuts: []int{10}}}}
 	rev, err := env.Store.PutRun(ctx, m, 0)
@@ -324,5 +356,60 @@ func TestRunsReadsAgainWhatItDoesNotKnow(t *testing.T) {
 		if _, _, _, err := runs.Unit(ctx, strange); !errors.Is(err, stream.ErrPoison) {
 			t.Errorf("Unit of %s = %v, want ErrPoison", strange.Key(), err)
 		}
+	}
+}
+
+// TestLoopGivesUpAfterTheLastTry: a unit whose every try ended in an error is given up at
+// the last delivery that its consumer allows, by the worker that saw it fail.
+func TestLoopGivesUpAfterTheLastTry(t *testing.T) {
+	t.Parallel()
+	env := newEnv(t)
+	cfg := env.Consumer(t, stream.Generate, "r1").CachedInfo().Config
+	cfg.MaxDeliver = 2
+	if _, err := env.JS.UpdateConsumer(t.Context(), stream.Generate.Stream(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, env, unit)
+	calls := make(chan struct{}, 8)
+	loop := newLoop(env, func(context.Context, worker.Message) error {
+		calls <- struct{}{}
+		return errors.New("engine gone")
+	})
+	startLoop(t, loop)
+	env.WaitEmpty(t, stream.Generate)
+	d, err := env.Queue.DeadUnit(t.Context(), unit.Subject(stream.Generate))
+	if err != nil || d.Reason != stream.Exhausted || d.Deliveries != 2 || d.Error != "engine gone" || d.Worker != loop.Pulse.Name() || len(calls) != 2 {
+		t.Errorf("dead unit = %+v, %v after %d tries, want it exhausted after 2", d, err, len(calls))
+	}
+}
+
+// TestInterruptedPullGivesBack: a message that comes with the interruption goes back at
+// once. Serves interrupts, and is asked before each of two runs is pulled from without
+// waiting.
+func TestInterruptedPullGivesBack(t *testing.T) {
+	t.Parallel()
+	env := streamtest.New(t)
+	env.Serve(t, "r1", "r2")
+	publish(t, env, unit)
+	ctx, cancel := context.WithCancel(t.Context())
+	loop := newLoop(env, func(context.Context, worker.Message) error {
+		t.Error("a unit was begun after the interruption")
+		return nil
+	})
+	loop.Serves = func(_ context.Context, run string) error {
+		if run == "r2" {
+			cancel()
+		}
+		return nil
+	}
+	if err := loop.Run(ctx); err != nil {
+		t.Fatalf("Run = %v, want nil", err)
+	}
+	msg, err := env.Consumer(t, stream.Generate, "r1").Next(jetstream.FetchMaxWait(queue.AckWait / 4))
+	if err != nil {
+		t.Fatalf("unit after the interruption: %v", err)
+	}
+	if meta, err := msg.Metadata(); err != nil || meta.NumDelivered != 2 {
+		t.Errorf("delivery %v, %v, want the second: the first came with the interruption", meta, err)
 	}
 }

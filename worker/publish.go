@@ -5,23 +5,30 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/queue"
+	"github.com/lcbq/lcbq/stream/store"
 )
 
-// Pauses between attempts to publish an output that the server does not take now.
+// Pauses between attempts to publish while the server refuses or does not answer.
 const (
 	firstRetry = 500 * time.Millisecond
 	mostRetry  = 10 * time.Second
 )
 
-// Publish stores a unit's output, as queue.Publish does, and waits while the server
-// has no room or does not answer: the work is done, and handing the unit back would
-// only have it done again, until it counted as dead. It returns an error if ctx is
-// done or no waiting would help.
+// Publish stores a unit's output as queue.Publish does, and waits while the server has no
+// room or does not answer. The work is done: giving the unit back would only repeat it
+// until the unit counts as dead. Publish returns an error if ctx is done or if waiting
+// cannot help.
 func Publish(ctx context.Context, q *queue.Queue, log *slog.Logger, stage stream.Stage, u stream.Unit, v any) (fresh bool, err error) {
+	return (*Pulse)(nil).Publish(ctx, q, log, stage, u, v)
+}
+
+// Publish is the function Publish, and says in heartbeats that the worker waits.
+func (p *Pulse) Publish(ctx context.Context, q *queue.Queue, log *slog.Logger, stage stream.Stage, u stream.Unit, v any) (fresh bool, err error) {
 	waited := false
 	for pause := firstRetry; ; pause = min(2*pause, mostRetry) {
 		fresh, err = q.Publish(ctx, stage, u, v)
@@ -35,6 +42,7 @@ func Publish(ctx context.Context, q *queue.Queue, log *slog.Logger, stage stream
 			return false, err
 		case !waited:
 			waited = true
+			defer p.Waits(trouble(err))()
 			log.Warn("output not published, waiting: nothing is lost", "unit", u.Subject(stage), "err", err)
 		}
 		select {
@@ -43,4 +51,14 @@ func Publish(ctx context.Context, q *queue.Queue, log *slog.Logger, stage stream
 			return false, err
 		}
 	}
+}
+
+// trouble describes an output that the server does not take, for a heartbeat.
+func trouble(err error) (code, text, remedy string) {
+	code = store.TroubleWaits
+	if errors.Is(err, queue.ErrFull) {
+		code = store.TroubleDisk
+	}
+	text, remedy, _ = strings.Cut(err.Error(), "\n")
+	return code, text, remedy
 }

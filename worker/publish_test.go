@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -12,6 +14,7 @@ import (
 
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/queue"
+	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/stream/streamtest"
 	"github.com/lcbq/lcbq/worker"
 )
@@ -31,11 +34,23 @@ func TestFullStoreIsWaitedFor(t *testing.T) {
 	var said lines
 	log := slog.New(slog.NewTextHandler(&said, nil))
 	var calls atomic.Int32
+	pulse := worker.NewPulse(stream.Generate, "g", 1)
+	waits := func() *store.Trouble {
+		if err := pulse.Announce(t.Context(), env.Store); err != nil {
+			t.Fatal(err)
+		}
+		all, err := env.Store.Workers(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(all, func(w store.Worker) bool { return w.Name == pulse.Name() })
+		return all[i].Trouble
+	}
 	loop := newLoop(env, func(ctx context.Context, msg worker.Message) error {
 		calls.Add(1)
 		body := make([]byte, 75<<10) // grows by a third in JSON
 		_, _ = rand.Read(body)       // it never fails
-		_, err := worker.Publish(ctx, env.Queue, log, stream.Evaluate, msg.Unit, body)
+		_, err := pulse.Publish(ctx, env.Queue, log, stream.Evaluate, msg.Unit, body)
 		return err
 	})
 	loop.Slots = 4
@@ -44,15 +59,15 @@ func TestFullStoreIsWaitedFor(t *testing.T) {
 	if said.count("--store-max") == 0 {
 		t.Errorf("the warning names no remedy:\n%s", said.String())
 	}
+	if got := waits(); got == nil || got.Code != store.TroubleDisk || !strings.Contains(got.Remedy, "--store-max") || got.Since == 0 {
+		t.Errorf("the heartbeat says %+v, want that there is no room", got)
+	}
 	lag, err := env.Queue.Lag(t.Context(), stream.Evaluate)
 	if err != nil || lag.Stored < 10 || lag.Stored > 25 {
 		t.Fatalf("EVALUATE holds %d units, %v, want 10 to 25 of %d", lag.Stored, err, units)
 	}
 	// The evaluators come.
-	c, err := env.Queue.Consumer(t.Context(), stream.Evaluate)
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := env.Consumer(t, stream.Evaluate, "r1")
 	seen := make(map[string]bool)
 	streamtest.WaitFor(t, "all units to arrive", func(ctx context.Context) (bool, error) {
 		batch, err := c.FetchNoWait(10)
@@ -68,6 +83,9 @@ func TestFullStoreIsWaitedFor(t *testing.T) {
 		return len(seen) == m.Units(), nil
 	})
 	env.WaitEmpty(t, stream.Generate)
+	if got := waits(); got != nil {
+		t.Errorf("the heartbeat still says %+v", got)
+	}
 	if n, err := env.Queue.DeadCount(t.Context(), ""); err != nil || n != 0 || calls.Load() != units {
 		t.Errorf("%d dead units, %v, %d tries, want none and %d", n, err, calls.Load(), units)
 	}

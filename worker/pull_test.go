@@ -157,8 +157,9 @@ func TestEveryRunPaused(t *testing.T) {
 	}
 }
 
-// TestMovedLane: a consumer that was made anew is no fault of the server's; one that stays away is.
-func TestMovedLane(t *testing.T) {
+// TestConsumerMadeAnew: a consumer that was made anew is no fault of the server's; a
+// stream that is gone is named as what it is.
+func TestConsumerMadeAnew(t *testing.T) {
 	t.Parallel()
 	env := streamtest.New(t)
 	r := new(recorder)
@@ -168,22 +169,28 @@ func TestMovedLane(t *testing.T) {
 	startLoop(t, loop)
 	submitRun(t, env, "first", 3)
 	env.WaitEmpty(t, stream.Generate)
+	runs := []queue.Run{{ID: "first"}}
 	for moves := range 3 { // each while a pull waits
-		if err := env.Queue.Restart(t.Context(), queue.Lane{Run: "first"}); err != nil {
+		if err := env.Queue.Restart(t.Context(), runs); err != nil {
 			t.Fatal(err)
 		}
-		streamtest.WaitFor(t, "the worker to look for the lane", func(context.Context) (bool, error) { return said.count("lane is gone") == moves+1, nil })
+		streamtest.WaitFor(t, "the worker to look for the consumer", func(context.Context) (bool, error) { return said.count("consumer is gone") == moves+1, nil })
 		publish(t, env, stream.Unit{Cell: stream.Cell{Run: "first", Question: 1, Temperature: 700}, Index: 3 + moves})
 		env.WaitEmpty(t, stream.Generate)
 	}
 	if r.count("first") != 6 || said.count("does not answer") != 0 {
 		t.Errorf("handled %d units, want 6, and no word of the server; log:\n%s", r.count("first"), said.String())
 	}
-	if err := env.JS.DeleteConsumer(t.Context(), stream.Generate.Stream(), "generators"); err != nil {
+	if err := env.JS.DeleteStream(t.Context(), stream.Generate.Stream()); err != nil {
 		t.Fatal(err)
 	}
-	streamtest.WaitFor(t, "the worker to say that nobody answers", func(context.Context) (bool, error) { return said.count("server does not answer") == 1, nil })
-	if err := env.Queue.Restart(t.Context(), queue.Lane{Run: "first"}); err != nil {
+	streamtest.WaitFor(t, "the worker to say that the stream is gone", func(context.Context) (bool, error) {
+		return said.count("level=WARN") == 1 && said.count("is gone from the server") == 1, nil
+	})
+	if err := env.Queue.Declare(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := env.Queue.Serve(t.Context(), runs); err != nil {
 		t.Fatal(err)
 	}
 	streamtest.WaitFor(t, "the worker to pull again", func(context.Context) (bool, error) { return said.count("pulling again") >= 1, nil })
@@ -218,11 +225,65 @@ func TestUnfitRunsAreLeftToOthers(t *testing.T) {
 	submitRun(t, env, "second", 4)
 	r := new(recorder)
 	loop := newLoop(env, r.handle)
-	loop.Serves = func(_ context.Context, run string) (bool, error) { return run == "second", nil }
+	loop.Serves = func(_ context.Context, run string) error {
+		if run != "second" {
+			return fmt.Errorf("run %s: %w", run, worker.ErrUnfit)
+		}
+		return nil
+	}
 	startLoop(t, loop)
 	streamtest.WaitFor(t, "the second run's units", func(context.Context) (bool, error) { return r.count("second") == 4, nil })
 	if n := r.count("first"); n > 0 {
 		t.Errorf("%d units of a run that the worker does not serve were handed to it", n)
+	}
+}
+
+// TestOnlyUnfitRuns: a worker that fits none of the runs that are there ends with the
+// reason, at once and with no unit handed out. A paused run that it might fit is waited
+// for.
+func TestOnlyUnfitRuns(t *testing.T) {
+	t.Parallel()
+	env := streamtest.New(t)
+	submitRun(t, env, "first", 2)
+	loop := newLoop(env, func(context.Context, worker.Message) error {
+		t.Error("a unit of a run that the worker does not serve was handed to it")
+		return nil
+	})
+	loop.Serves = func(_ context.Context, run string) error { return fmt.Errorf("python 3.9: %w", worker.ErrUnfit) }
+	ended := make(chan error, 1)
+	go func() { ended <- loop.Run(t.Context()) }()
+	if err := streamtest.Receive(t, "the loop to end", ended); !errors.Is(err, worker.ErrUnfit) || !strings.Contains(err.Error(), "python 3.9") {
+		t.Errorf("Run = %v, want ErrUnfit and the reason", err)
+	}
+	if lag, err := env.Queue.Lag(t.Context(), stream.Generate); err != nil || lag.Waiting != 2 {
+		t.Errorf("GENERATE = %+v, %v, want both units waiting", lag, err)
+	}
+}
+
+// TestUnreadableRunCostsItself: a manifest that another program has overwritten is named
+// and its units are left alone, while another run's are done. The server is not blamed.
+func TestUnreadableRunCostsItself(t *testing.T) {
+	t.Parallel()
+	env := streamtest.New(t)
+	submitRun(t, env, "bad", 2)
+	submitRun(t, env, "good", 2)
+	kv, err := env.JS.KeyValue(t.Context(), "lcbq_runs")
+	if err == nil {
+		_, err = kv.Put(t.Context(), "bad", []byte("garbage"))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	runs := &worker.Runs{Store: env.Store}
+	r := new(recorder)
+	loop := newLoop(env, r.handle)
+	loop.Serves = func(ctx context.Context, run string) error { _, err := runs.Run(ctx, run); return err }
+	var said lines
+	loop.Log = slog.New(slog.NewTextHandler(&said, nil))
+	startLoop(t, loop)
+	streamtest.WaitFor(t, "the good run's units", func(context.Context) (bool, error) { return r.count("good") == 2, nil })
+	if r.count("bad") != 0 || said.count("run=bad") != 1 || said.count("does not answer") != 0 {
+		t.Errorf("%d units of the bad run were handed out; log:\n%s", r.count("bad"), said.String())
 	}
 }
 
@@ -238,6 +299,7 @@ func TestCancelledUnitsAreDropped(t *testing.T) {
 	}
 	late := m.Tasks(m.Questions[0], 700)[1]
 	publish(t, env, late.Unit)
+	env.Serve(t, "r1") // as if the unit had been handed out before
 	runs := &worker.Runs{Store: env.Store}
 	startLoop(t, newLoop(env, func(ctx context.Context, m worker.Message) error {
 		_, _, _, err := runs.Unit(ctx, m.Unit)
@@ -287,7 +349,7 @@ func TestLoopSaysWhyUnitsDied(t *testing.T) {
 		{stream.ErrPoison, stream.Poison},
 		{queue.ErrTooLarge, stream.TooLarge},
 	} {
-		env := streamtest.New(t)
+		env := newEnv(t)
 		publish(t, env, unit)
 		loop := newLoop(env, func(context.Context, worker.Message) error { return fmt.Errorf("unit: %w", tt.cause) })
 		startLoop(t, loop)

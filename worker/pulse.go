@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,8 +20,11 @@ import (
 // which a worker counts as gone.
 const pulseEvery = 10 * time.Second
 
-// A Pulse counts what a worker has done and tells the store that it is alive. Its
-// counters may be used by any goroutine.
+// firstPulse is when the second heartbeat is written.
+const firstPulse = 3 * time.Second
+
+// A Pulse counts what a worker has done and writes its heartbeats into the store. Any
+// goroutine may use its counters.
 type Pulse struct {
 	worker  store.Worker
 	units   atomic.Int64
@@ -27,16 +32,90 @@ type Pulse struct {
 	Samples atomic.Int64
 	Cached  atomic.Int64 // samples that the verdict cache answered
 
-	// Of a generator: units that wait for their turn, bytes on their way to the queue, and the
-	// nanoseconds that generating waited for it, summed over the units.
+	// Of a generator: units that wait for their turn, bytes being published, and for how many
+	// nanoseconds publishing held generation up, summed over the units.
 	Ready, Publishing, Blocked atomic.Int64
-	// Look, unless nil, adds to a heartbeat what else is known. It is set before Beat.
+	// Look, unless nil, adds to each heartbeat. It is set before Beat is called.
 	Look func(ctx context.Context, w *store.Worker)
 
-	news chan struct{}
+	news  chan struct{}
+	tempo tempo
+
+	fingerprint atomic.Pointer[string] // of the environment that an evaluator judges in
+	troubles    troubles
+
+	hand atomic.Int64 // units in hand
+	rest atomic.Int64 // Unix nanoseconds: when the last unit was settled, or when the pulse was made
 }
 
-// Tell writes the next heartbeat at once: there is news.
+// took records that the worker holds one more unit, and gave that it holds one less.
+func (p *Pulse) took() { p.hand.Add(1) }
+
+func (p *Pulse) gave() {
+	p.rest.Store(time.Now().UnixNano())
+	p.hand.Add(-1)
+}
+
+// Idle returns for how long the worker has had no unit in hand.
+func (p *Pulse) Idle() time.Duration {
+	if p.hand.Load() > 0 {
+		return 0
+	}
+	return max(0, time.Since(time.Unix(0, p.rest.Load())))
+}
+
+// settled counts a unit of a run as done.
+func (p *Pulse) settled(run string) {
+	p.units.Add(1)
+	p.tempo.count(run, time.Now())
+}
+
+// Judges says in heartbeats which environment the worker judges in.
+func (p *Pulse) Judges(fingerprint string) { p.fingerprint.Store(&fingerprint) }
+
+// Waits says in heartbeats what the worker waits for, until over is called. Of several things that it waits for at once,
+// the one that it has waited for longest is said. p may be nil.
+func (p *Pulse) Waits(code, text, remedy string) (over func()) {
+	if p == nil {
+		return func() {}
+	}
+	t := &store.Trouble{Code: code, Text: text, Remedy: remedy, Since: time.Now().UnixMilli()}
+	p.troubles.add(t)
+	p.Tell()
+	return func() {
+		p.troubles.remove(t)
+		p.Tell()
+	}
+}
+
+// troubles are what a worker waits for, the oldest first.
+type troubles struct {
+	mu  sync.Mutex
+	all []*store.Trouble // under mu
+}
+
+func (t *troubles) add(one *store.Trouble) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.all = append(t.all, one)
+}
+
+func (t *troubles) remove(one *store.Trouble) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.all = slices.DeleteFunc(t.all, func(o *store.Trouble) bool { return o == one })
+}
+
+func (t *troubles) oldest() *store.Trouble {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.all) == 0 {
+		return nil
+	}
+	return t.all[0]
+}
+
+// Tell has the next heartbeat written at once.
 func (p *Pulse) Tell() {
 	select {
 	case p.news <- struct{}{}:
@@ -49,7 +128,7 @@ func (p *Pulse) Tell() {
 func NewPulse(stage stream.Stage, label string, slots int) *Pulse {
 	host, err := os.Hostname()
 	if err != nil {
-		host = "unknown" // a name is a help for people, not an identity
+		host = "unknown" // the name is for people; nothing depends on it
 	}
 	host = strings.Map(func(r rune) rune {
 		if r == '.' || r == '*' || r == '>' || r <= ' ' {
@@ -61,10 +140,12 @@ func NewPulse(stage stream.Stage, label string, slots int) *Pulse {
 	if self, err := process.Self(); err == nil {
 		id = self.String()
 	}
-	return &Pulse{news: make(chan struct{}, 1), worker: store.Worker{
+	p := &Pulse{news: make(chan struct{}, 1), worker: store.Worker{
 		Process: id,
 		Stage:   stage, Name: fmt.Sprintf("%s_%s-%d", label, host, os.Getpid()), Host: host, PID: os.Getpid(), Slots: slots, Started: time.Now().UnixMilli(),
 	}}
+	p.rest.Store(time.Now().UnixNano())
+	return p
 }
 
 // Name returns the worker's name.
@@ -78,17 +159,20 @@ func (p *Pulse) Announce(ctx context.Context, s *store.Store) error {
 	return s.PutWorker(ctx, p.snapshot(ctx))
 }
 
-// Beat writes heartbeats until ctx is done, then takes the last one away. It
-// never fails: a worker whose heartbeat is lost still works.
+// Beat writes heartbeats until ctx is done, then removes the last one. It never fails: a
+// worker whose heartbeats are lost still works.
 func (p *Pulse) Beat(ctx context.Context, s *store.Store, log *slog.Logger) {
 	tick := time.NewTicker(pulseEvery)
 	defer tick.Stop()
+	early := time.NewTimer(firstPulse) // who looks at a run that begins need not wait for its numbers
+	defer early.Stop()
 	for {
 		if err := s.PutWorker(ctx, p.snapshot(ctx)); err != nil && ctx.Err() == nil {
 			log.Debug("heartbeat lost", "err", err)
 		}
 		select {
 		case <-tick.C:
+		case <-early.C:
 		case <-p.news:
 		case <-ctx.Done():
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
@@ -106,8 +190,13 @@ func (p *Pulse) snapshot(ctx context.Context) store.Worker {
 	w.Units, w.Faults = p.units.Load(), p.faults.Load()
 	w.Samples, w.Cached = p.Samples.Load(), p.Cached.Load()
 	w.Ready, w.Publishing, w.Blocked = p.Ready.Load(), p.Publishing.Load(), time.Duration(p.Blocked.Load()).Seconds()
+	w.Rates, w.Trouble = p.tempo.rates(time.Now()), p.troubles.oldest()
+	if f := p.fingerprint.Load(); f != nil {
+		w.Fingerprint = *f
+	}
 	if p.Look != nil {
 		p.Look(ctx, &w)
 	}
+	w.Clock = time.Now().UnixMilli()
 	return w
 }

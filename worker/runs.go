@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -12,16 +11,16 @@ import (
 	"github.com/lcbq/lcbq/stream/store"
 )
 
-// ErrCancelled marks a unit of a run that was cancelled. It is dropped: nobody
-// wants its samples, and it is no poison either.
+// ErrCancelled marks a unit of a cancelled run. It is dropped: its samples are not wanted,
+// and nothing is wrong with it.
 var ErrCancelled = errors.New("run is cancelled")
 
-// remembered is how long a manifest counts as the present one. What it says of a
-// unit never changes; that its run was cancelled is news for so long.
+// remembered is how long a cached manifest is used. What it says of a unit never changes,
+// but a cancellation is noticed only after this time.
 const remembered = 2 * time.Second
 
-// Runs remembers manifests, so that a unit does not cost a look-up. A manifest
-// that does not know a unit yet is read again. It is safe for concurrent use.
+// Runs caches manifests, so that not every unit costs a look-up. A manifest that does not
+// have a unit is read again. Runs is safe for concurrent use.
 type Runs struct {
 	Store *store.Store
 
@@ -36,10 +35,10 @@ type known struct {
 
 // Unit returns the manifest of the unit's run, the unit's question, and which
 // samples the unit is. Its error wraps stream.ErrPoison if the run does not exist
-// or has no such unit, and ErrCancelled if nobody wants it any more.
+// or has no such unit, and ErrCancelled if the run was cancelled.
 func (r *Runs) Unit(ctx context.Context, u stream.Unit) (*store.Manifest, store.Question, stream.Task, error) {
-	// A unit is published after its manifest is written: one that the remembered
-	// manifest does not know asks for the present one.
+	// A unit is published after its manifest is written. If the cached manifest does not
+	// have the unit, the stored one is read.
 	for _, fresh := range []bool{false, true} {
 		m, err := r.run(ctx, u.Run, fresh)
 		if err != nil {
@@ -48,9 +47,8 @@ func (r *Runs) Unit(ctx context.Context, u stream.Unit) (*store.Manifest, store.
 		if m.Cancelled != 0 {
 			return nil, store.Question{}, stream.Task{}, fmt.Errorf("run %s: %w", m.ID, ErrCancelled)
 		}
-		q, ok := m.Question(u.Question)
-		if tasks := m.Tasks(q, u.Temperature); ok && u.Index < len(tasks) && slices.Contains(m.Temperatures, u.Temperature) {
-			return m, q, tasks[u.Index], nil
+		if q, task, ok := m.Task(u); ok {
+			return m, q, task, nil
 		}
 	}
 	return nil, store.Question{}, stream.Task{}, fmt.Errorf("run %s has no unit %d of %s: %w", u.Run, u.Index, u.Key(), stream.ErrPoison)
@@ -80,7 +78,7 @@ func (r *Runs) run(ctx context.Context, id string, fresh bool) (*store.Manifest,
 	return m, nil
 }
 
-// Learn remembers a manifest that the caller has just read or written.
+// Learn caches a manifest that the caller has just read or written.
 func (r *Runs) Learn(m *store.Manifest) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -88,4 +86,16 @@ func (r *Runs) Learn(m *store.Manifest) {
 		r.known = make(map[string]known)
 	}
 	r.known[m.ID] = known{m, time.Now()}
+}
+
+// Samples returns how many samples a unit holds, 0 if its run is not cached. It makes no
+// request.
+func (r *Runs) Samples(u stream.Unit) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if k, ok := r.known[u.Run]; ok {
+		_, task, _ := k.manifest.Task(u)
+		return task.N
+	}
+	return 0
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -14,7 +15,7 @@ import (
 	"testing"
 
 	"github.com/lcbq/lcbq/worker/cores"
-	"github.com/lcbq/lcbq/worker/engine/vllm/vllmtest"
+	"github.com/lcbq/lcbq/worker/engine/supervise/supervisetest"
 	"github.com/lcbq/lcbq/worker/gpu"
 )
 
@@ -81,7 +82,7 @@ func cardHolders(n int) [][]cardHolder {
 			// The order of the cards tells an engine from an lcbq that was shown one card.
 			if strings.Contains(string(env), fmt.Sprintf("CUDA_VISIBLE_DEVICES=%d\x00", i)) && strings.Contains(string(env), "CUDA_DEVICE_ORDER=PCI_BUS_ID") {
 				pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
-				all[i] = append(all[i], cardHolder{pid, engineUses})
+				all[i] = append(all[i], cardHolder{pid, engineMemory(string(line))})
 			}
 		}
 	}
@@ -96,12 +97,93 @@ func cardHolders(n int) [][]cardHolder {
 	return all
 }
 
+// engineMemory returns how many MiB an engine with these arguments uses: engineUses with the share that
+// one alone claims.
+func engineMemory(line string) int {
+	_, rest, _ := strings.Cut(line, "\x00--gpu-memory-utilization\x00")
+	text, _, _ := strings.Cut(rest, "\x00")
+	share, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return engineUses
+	}
+	return int(math.Round(engineUses * share / 0.95))
+}
+
+// TestEnginesPerCard runs a sweep with three engines on a simulated card, kills each while it serves, and
+// wants the sweep finished, the card measured once, and each engine in the run's summary and in status.
+func TestEnginesPerCard(t *testing.T) {
+	t.Parallel()
+	takesMinutes(t)
+	f := newFarm(t)
+	env := append(f.cards(t, 1), supervisetest.Pace+"=4", supervisetest.Behaviours+"="+supervisetest.Forks+","+supervisetest.Lingers)
+	dir := filepath.Join(f.dir, "results")
+	cmd := f.lcbq(t, env, f.sweep(dir, 200, "--engines-per-gpu", "3")...)
+	log := f.start(t, cmd)
+	until(t, "all three serve", func() bool { return strings.Count(log.String(), "engine serves") == 3 }, log)
+	out, err := f.lcbq(t, nil, "status", "--long", "--nats", urlOf(log)).Output()
+	for _, want := range []string{"gpu0_", "gpu0-2_", "gpu0-3_", "GPU 0 has 3 engines, 30% of its memory each: asked for"} {
+		if err != nil || !strings.Contains(string(out), want) {
+			t.Errorf("status: %v, want %q in\n%s", err, want, out)
+		}
+	}
+	f.kill(t, "--gpu-memory-utilization")
+	if status := wait(t, cmd); status != 0 {
+		t.Fatalf("run ended with %d:\n%s", status, log)
+	}
+	if n := strings.Count(log.String(), "engine serves"); n < 4 {
+		t.Errorf("%d times an engine served, want those that were killed to serve again", n)
+	}
+	var s struct {
+		Provenance struct {
+			GPUs    []struct{ UUID string }
+			Engines []struct {
+				Engines int
+				Settled bool
+				Because string
+				Share   float64 `json:"memory_share"`
+				Made    []struct{ Engine, Samples, Tokens, Restarts int }
+			} `json:"engines_per_gpu"`
+		}
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "run_summary.json"))
+	if err == nil {
+		err = json.Unmarshal(text, &s)
+	}
+	p := s.Provenance
+	if err != nil || len(p.GPUs) != 1 || len(p.Engines) != 1 || p.Engines[0].Engines != 3 || !p.Engines[0].Settled || p.Engines[0].Share != 0.303 || len(p.Engines[0].Made) != 3 {
+		t.Fatalf("provenance %+v, %v, want one card with three engines", p, err)
+	}
+	samples := 0
+	for _, m := range p.Engines[0].Made {
+		samples += m.Samples
+		if m.Tokens == 0 {
+			t.Errorf("engine %d made %+v", m.Engine, m)
+		}
+	}
+	if samples < 800 {
+		t.Errorf("the engines made %d samples, want all 800 of the run", samples)
+	}
+	for _, name := range []string{"gpu0.log", "gpu0-2.log", "gpu0-3.log"} {
+		if said, err := os.ReadFile(filepath.Join(dir, "logs", name)); err != nil || !strings.Contains(string(said), "INFO serving") {
+			t.Errorf("%s = %q, %v", name, said, err)
+		}
+	}
+}
+
+// realDriver reports whether this machine has NVIDIA's library, beside which cards cannot be simulated.
+func realDriver(ctx context.Context) bool {
+	s, err := gpu.Open(ctx, gpu.Config{SMI: "/nonexistent/nvidia-smi"})
+	if err == nil {
+		_ = s.Close() // it was only looked for
+	}
+	return err == nil
+}
+
 // cards gives the farm so many simulated cards and returns the environment that shows them.
 // On a machine with a real driver they cannot be shown.
 func (f farm) cards(t *testing.T, n int, held ...string) []string {
 	t.Helper()
-	if s, err := gpu.Open(t.Context(), gpu.Config{SMI: filepath.Join(f.dir, "none")}); err == nil {
-		_ = s.Close() // it was only looked for
+	if realDriver(t.Context()) {
 		t.Skip("this machine has NVIDIA's library: cards cannot be simulated beside it")
 	}
 	bin := filepath.Join(f.dir, "bin")
@@ -127,7 +209,7 @@ func (f farm) cards(t *testing.T, n int, held ...string) []string {
 func TestCards(t *testing.T) {
 	t.Parallel()
 	f := newFarm(t)
-	env := append(f.cards(t, 2), "CUDA_VISIBLE_DEVICES=1", vllmtest.Pace+"=1")
+	env := append(f.cards(t, 2), "CUDA_VISIBLE_DEVICES=1", supervisetest.Pace+"=1")
 	dir := filepath.Join(f.dir, "results")
 	f.finish(t, env, dir, 100)
 	var s struct {
@@ -158,7 +240,7 @@ func TestCards(t *testing.T) {
 	}
 	g := p.GPUs[0]
 	if g.Name != "Simulated H100" || g.UUID != cardPrefix+"1" || g.Driver != "580.simulated" || g.Memory != cardTotal<<20 ||
-		g.Peak != (cardIdle+engineUses)<<20 || g.Seconds <= 0 || math.Abs(g.Utilization-100) > 1e-9 || g.Power != 200.5 {
+		g.Peak != (cardIdle+engineUses)<<20 || g.Seconds <= 0 || math.Abs(g.Utilization-100) > 1e-9 || math.Abs(g.Power-200.5) > 1e-9 {
 		t.Errorf("GPU = %+v, want what the simulated driver says", g)
 	}
 	m, err := cores.Here()
@@ -179,21 +261,22 @@ func TestCards(t *testing.T) {
 // what was measured in the time of each, and an evaluator beside that leaves the card its processors.
 func TestCardsOfEachRun(t *testing.T) {
 	t.Parallel()
+	takesMinutes(t)
 	f := newFarm(t)
-	env := append(f.cards(t, 1), vllmtest.Pace+"=4")
+	env := append(f.cards(t, 1), supervisetest.Pace+"=4")
 	server := f.lcbq(t, nil, "server", "--listen", "127.0.0.1:0", "--store-dir", filepath.Join(f.dir, "store"))
 	log := f.start(t, server)
 	log.await(t, `"msg":"serving"`)
 	url := urlOf(log)
 	for _, run := range []string{"one", "two"} {
-		submit := append([]string{"submit", "--nats", url, "--run", run}, f.sweep(filepath.Join(f.dir, run), 60)[3:]...)
+		submit := append([]string{"submit", "--nats", url, "--run", run}, submission(f.sweep(filepath.Join(f.dir, run), 60)[3:])...)
 		if out, err := f.lcbq(t, nil, submit...).CombinedOutput(); err != nil {
 			t.Fatalf("submit: %v\n%s", err, out)
 		}
 	}
 	workers := []*exec.Cmd{
-		f.lcbq(t, env, "evaluate", "--nats", url, "--run", "one"), f.lcbq(t, nil, "combine", "--nats", url),
-		f.lcbq(t, env, "generate", "--nats", url, "--run", "one", "--vllm", f.args[6], "--max-num-seqs", "20", "--logs", filepath.Join(f.dir, "logs")),
+		f.lcbq(t, env, "evaluate", "--nats", url), f.lcbq(t, nil, "combine", "--nats", url),
+		f.lcbq(t, env, "generate", "--nats", url, "--vllm", f.args[6], "--max-num-seqs", "20", "--logs", filepath.Join(f.dir, "logs")),
 	}
 	judging := f.start(t, workers[0])
 	for _, w := range workers[1:] {
@@ -203,7 +286,7 @@ func TestCardsOfEachRun(t *testing.T) {
 		g := cores.NewGovernor(m.All(), m.Leave(8, m.Quota/2))
 		judging.await(t, fmt.Sprintf(`"msg":"programs judged at once","slots":%d,"cpus_left_to_engines":%d`, g.Floor, g.Beside.Left))
 		until(t, "status shows how many programs are judged at once", func() bool {
-			out, err := f.lcbq(t, nil, "status", "--nats", url, "--run", "one").Output()
+			out, err := f.lcbq(t, nil, "status", "--long", "--nats", url, "--run", "one").Output()
 			return err == nil && strings.Contains(string(out), fmt.Sprintf(", %d programs at once\n", g.Floor))
 		}, judging)
 	}
@@ -245,6 +328,7 @@ func TestCardsOfEachRun(t *testing.T) {
 // made, with who holds it.
 func TestCardsRefused(t *testing.T) {
 	t.Parallel()
+	takesMinutes(t)
 	f := newFarm(t)
 	held := []string{fmt.Sprintf("0 %d 30000", os.Getpid()), "1 0 20000"}
 	env := f.cards(t, 3, held...)
@@ -276,7 +360,7 @@ func TestCardsRefused(t *testing.T) {
 	if err != nil {
 		t.Errorf("doctor: %v", err)
 	}
-	for _, want := range []string{"ok   GPU driver             nvidia-smi, driver 580.simulated", "ok   GPU 2                  Simulated H100, 0.5 of 79.6 GiB in use, 0% busy, 100 W, 40 C, GPU-simulated-002", "gap  GPU 0 memory           process", "gap  GPU 1 memory           19.0 GiB in use", "ok   vllm"} {
+	for _, want := range []string{"pass GPU driver             nvidia-smi, driver 580.simulated", "pass GPU 2                  Simulated H100, 0.5 of 79.6 GiB in use, 0% busy,", "warn GPU 0 memory           process", "warn GPU 1 memory           19.0 GiB in use", "pass vllm"} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("doctor does not say %q:\n%s", want, out)
 		}
@@ -302,8 +386,8 @@ func TestOneEngineFails(t *testing.T) {
 	t.Parallel()
 	f := newFarm(t)
 	env := f.cards(t, 2)
-	fails := []string{vllmtest.Behaviours + "_" + cardPrefix + "1=" + vllmtest.NoModel, vllmtest.Behaviours + "_1=" + vllmtest.NoModel} // by UUID or number
-	cmd := f.lcbq(t, append(append(env, vllmtest.Pace+"=1"), fails...), f.sweep(filepath.Join(f.dir, "results"), 100)...)
+	fails := []string{supervisetest.Behaviours + "_" + cardPrefix + "1=" + supervisetest.NoModel, supervisetest.Behaviours + "_1=" + supervisetest.NoModel} // by UUID or number
+	cmd := f.lcbq(t, append(append(env, supervisetest.Pace+"=1"), fails...), f.sweep(filepath.Join(f.dir, "results"), 100)...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Errorf("run: %v", err)
@@ -313,5 +397,5 @@ func TestOneEngineFails(t *testing.T) {
 	if out, err = cmd.CombinedOutput(); err == nil || cmd.ProcessState.ExitCode() != 1 {
 		t.Errorf("run without an engine: %v, want exit status 1", err)
 	}
-	inOrder(t, string(out), "lcbq: engine of GPU 1: no restart helps", "is not a local folder", "the model is not there: check its name")
+	inOrder(t, string(out), "engine of GPU 1: no restart helps", "is not a local folder", "the model is not there: check its name", "lcbq ends")
 }

@@ -48,6 +48,7 @@ const (
 // clocks shifted, and wants what an undisturbed run leaves.
 func TestChaos(t *testing.T) {
 	t.Parallel()
+	takesMinutes(t)
 	seed := *chaosSeed
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano()) //nolint:gosec // a seed has no sign
@@ -71,8 +72,8 @@ func TestChaos(t *testing.T) {
 	f.serve("--store-dir", filepath.Join(dir, "store", "jetstream"), "--ack-wait", fmt.Sprint(chaosAckWait.Seconds()))
 	run := submitRun(t, f, append([]string{"-o", broken}, sweep...))
 	for i := range 2 {
-		f.work(fmt.Sprint("generator", i), "generate", "--run", run, "--sim-tps", strconv.Itoa(chaosPace))
-		f.work(fmt.Sprint("evaluator", i), "evaluate", "--run", run, "--evaluators", "1")
+		f.work(fmt.Sprint("generator", i), "generate", "--sim-tps", strconv.Itoa(chaosPace))
+		f.work(fmt.Sprint("evaluator", i), "evaluate", "--evaluators", "1")
 	}
 	f.work("combiner", "combine")
 	c := newChaos(f, storeDisk, resultsDisk)
@@ -108,7 +109,7 @@ func TestChaos(t *testing.T) {
 // submitRun publishes the run and returns its id.
 func submitRun(t *testing.T, f *fleet, args []string) string {
 	t.Helper()
-	out, err := command(t, append([]string{"--json", "submit", "--nats", f.direct.URL()}, args...)...).Output()
+	out, err := command(t, append([]string{"--json", "submit", "--nats", f.direct.URL(), "--store-dir", f.store}, args...)...).Output()
 	if err != nil {
 		t.Fatalf("submit: %v", err)
 	}
@@ -193,7 +194,7 @@ type look struct {
 
 func newLook(t *testing.T, f *fleet, run string) *look {
 	t.Helper()
-	nc, err := nats.Connect(f.direct.URL(), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond))
+	nc, err := keyedBy(f.direct.URL(), f.store, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond))
 	if err != nil {
 		t.Fatal(err)
 	}

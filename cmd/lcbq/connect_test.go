@@ -13,8 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/lcbq/lcbq/cmd/internal/locate"
 	"github.com/lcbq/lcbq/stream/embed"
 	"github.com/lcbq/lcbq/stream/streamtest"
 )
@@ -148,6 +150,7 @@ func logged(t *testing.T, args ...string) (*exec.Cmd, *bufio.Scanner) {
 // the same address.
 func TestWorkersWaitAndReconnect(t *testing.T) {
 	t.Parallel()
+	takesMinutes(t)
 	dir := t.TempDir()
 	store := filepath.Join(dir, "store")
 	first, url := startServer(t, store)
@@ -206,4 +209,16 @@ func waitUntil(t *testing.T, what string, ok func() bool) {
 			t.Fatal(fmt.Sprint("still not after two minutes: ", what))
 		}
 	}
+}
+
+// keyed connects to a server of this user's as its own programs do.
+func keyed(url string, opts ...nats.Option) (*nats.Conn, error) { return keyedBy(url, "", opts...) }
+
+// keyedBy is keyed with the key of a store directory.
+func keyedBy(url, store string, opts ...nats.Option) (*nats.Conn, error) {
+	address, key, err := locate.ByAddress(url, store).Reach()
+	if err != nil {
+		return nil, err
+	}
+	return nats.Connect(address, append(key, opts...)...)
 }

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/worker/engine/openai"
 	"github.com/lcbq/lcbq/worker/lcb/result"
 )
@@ -183,5 +184,63 @@ func TestEndpointRefusals(t *testing.T) {
 		if _, err := os.Stat(results); err == nil {
 			t.Errorf("%s: the results folder was made", tt.name)
 		}
+	}
+}
+
+// TestRefusedTextsAreSamples runs a sweep against a server whose parser fails on some of the
+// texts that the model writes, and wants them counted as failed and told, or drawn again.
+func TestRefusedTextsAreSamples(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Value
+	chat := chatServer(t, &asked)
+	for choice, want := range map[string]struct {
+		failed bool
+		said   []string
+	}{
+		"fail":   {true, []string{"texts that the model wrote were refused by the server and count as failed", "without its tool parser"}},
+		"redraw": {false, []string{"completions were broken off or refused and drawn again (refused text: ", "--reasoning-format none"}},
+	} {
+		t.Run(choice, func(t *testing.T) {
+			t.Parallel()
+			var made atomic.Int64
+			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if strings.HasSuffix(r.URL.Path, "/completions") && made.Add(1)%4 == 3 && made.Load() > 8 { // the check has passed
+					w.WriteHeader(http.StatusInternalServerError)
+					fmt.Fprintln(w, `{"error":{"message":"Failed to parse input at pos 7: <tool_call>","code":500}}`)
+					return
+				}
+				chat.Config.Handler.ServeHTTP(w, r)
+			}))
+			defer srv.Close()
+			dir := filepath.Join(t.TempDir(), "results")
+			out, err := command(t, "run", "--engine", "openai", "--endpoint", srv.URL+"/v1", "--end", "1", "--n", "40", "--unit-size", "10",
+				"--temperatures", "0.1", "--on-refused", choice, "-o", dir, "--listen", "127.0.0.1:0").CombinedOutput()
+			if err != nil {
+				t.Fatalf("run: %v\n%s", err, out)
+			}
+			summary, err := os.ReadFile(result.RunSummaryPath(dir))
+			if err != nil {
+				t.Fatal(err)
+			}
+			report, err := os.ReadFile(filepath.Join(dir, result.ReportName))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, word := range want.said {
+				for where, text := range map[string][]byte{"terminal": out, "run_summary.json": summary, "report": report} {
+					if !bytes.Contains(text, []byte(word)) {
+						t.Errorf("%s: the %s lacks %q", choice, where, word)
+					}
+				}
+			}
+			s, err := result.ReadSummary(dir, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := s.Results[0]
+			if r.N != 40 || (r.Verdicts[stream.Refused] > 0) != want.failed || (len(r.Answers.Redrawn) > 0) == want.failed {
+				t.Errorf("%s: %d samples, verdicts %v, redrawn %v", choice, r.N, r.Verdicts, r.Answers.Redrawn)
+			}
+		})
 	}
 }

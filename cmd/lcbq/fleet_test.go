@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -26,6 +27,7 @@ type fleet struct {
 	t       *testing.T
 	dir     string          // of the logs
 	link    string          // the binary, as lcbq
+	store   string          // where the server keeps its streams, and its key
 	ctx     context.Context //nolint:containedctx // the life of all processes
 	stop    context.CancelFunc
 	running sync.WaitGroup
@@ -83,6 +85,7 @@ func newFleet(t *testing.T, dir string) *fleet {
 // serve starts the server and waits until it has served once.
 func (f *fleet) serve(args ...string) {
 	f.t.Helper()
+	f.store = args[slices.Index(args, "--store-dir")+1]
 	f.server = f.start("server", nil, append([]string{"server", "--listen", "127.0.0.1:0"}, args...)...)
 	streamtest.WaitFor(f.t, "the server", func(context.Context) (bool, error) {
 		f.server.mu.Lock()
@@ -98,7 +101,7 @@ func (f *fleet) work(name string, args ...string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	p.Target(f.addr)
-	f.workers = append(f.workers, f.start(name, p, append(args, "--wait", "--nats", p.URL())...))
+	f.workers = append(f.workers, f.start(name, p, append(args, "--wait", "--nats", p.URL(), "--store-dir", f.store)...))
 }
 
 func (f *fleet) start(name string, p *streamtest.Proxy, args ...string) *member {

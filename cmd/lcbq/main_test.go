@@ -1,25 +1,48 @@
 package main
 
 import (
+	"flag"
+	"fmt"
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/lcbq/lcbq/worker/engine/vllm"
+	"github.com/lcbq/lcbq/worker/engine/supervise"
 	"github.com/lcbq/lcbq/worker/sandbox"
 )
 
+// slow is given by .ci/run. Without it the suite is one that a person waits for.
+var slow = flag.Bool("slow", false, "run the tests that take half a minute and more too, and kill as often as they can")
+
+// takesMinutes leaves a test out that takes half a minute or more, unless the slow ones are wanted.
+func takesMinutes(t *testing.T) {
+	t.Helper()
+	if !*slow {
+		t.Skip("takes long; -slow runs it")
+	}
+}
+
+// often is how often a test repeats what it does: in full if the slow tests are wanted.
+func often(full int) int {
+	if *slow {
+		return full
+	}
+	return max(1, full*3/10)
+}
+
 func TestMain(m *testing.M) {
-	if status, ok := vllm.Guardian(); ok {
+	if status, ok := supervise.Guardian(); ok {
 		os.Exit(status)
 	}
 	sandbox.Main()
 	testscript.Main(m, map[string]func(){
-		"lcbq":       func() { os.Exit(mainCode()) },
-		"vllm":       fakeVLLM,
-		"nvidia-smi": fakeSMI,
-		"wallclock":  wallclock,
+		"lcbq":         func() { os.Exit(mainCode()) },
+		"vllm":         fakeVLLM,
+		"llama-server": fakeVLLM,
+		"nvidia-smi":   fakeSMI,
+		"wallclock":    wallclock,
 	})
 }
 
@@ -28,13 +51,35 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
+		Condition: func(cond string) (bool, error) {
+			if cond != "real-driver" {
+				return false, fmt.Errorf("unknown condition %q", cond)
+			}
+			return realDriver(t.Context()), nil
+		},
 		Setup: func(env *testscript.Env) error {
 			// A version manager finds its interpreter through HOME; the scripts get
 			// one of their own.
-			env.Vars = append(env.Vars, "LCBQ_PYTHON="+python(), "LCBQ_TIME_LIMIT=1")
+			env.Vars = append(env.Vars, "LCBQ_PYTHON="+python(), "LCBQ_TIME_LIMIT=1", "LCBQ_EVALUATORS=1")
 			return nil
 		},
 	})
+}
+
+// ofMachine are flags of `lcbq run` that say something of the machine, and not of the run.
+var ofMachine = []string{"--vllm", "--gpus", "--max-num-seqs", "--llama", "--llama-parallel", "--llama-threads", "--evaluators", "--listen"}
+
+// submission returns those of a run's flags that `lcbq submit` takes.
+func submission(flags []string) []string {
+	var out []string
+	for i := 0; i < len(flags); i++ {
+		if slices.Contains(ofMachine, flags[i]) {
+			i++ // its value
+			continue
+		}
+		out = append(out, flags[i])
+	}
+	return out
 }
 
 // python returns the interpreter that the tests judge with.

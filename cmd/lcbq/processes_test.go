@@ -51,8 +51,9 @@ func checkStatus(t *testing.T, url string) {
 		t.Fatalf("status: %v", err)
 	}
 	var p struct {
-		Samples int `json:"samples"`
-		Cells   int `json:"cells"`
+		Run struct {
+			Samples, Cells struct{ Done int }
+		}
 		Workers []struct {
 			Stage string `json:"stage"`
 		} `json:"workers"`
@@ -66,8 +67,8 @@ func checkStatus(t *testing.T, url string) {
 			evaluators++
 		}
 	}
-	if p.Samples != 2*8*240 || p.Cells != 2*8 || evaluators != 2 {
-		t.Errorf("status says %d samples, %d cells, %d evaluators; want 3840, 16, 2", p.Samples, p.Cells, evaluators)
+	if p.Run.Samples.Done != 2*8*240 || p.Run.Cells.Done != 2*8 || evaluators != 2 {
+		t.Errorf("status says %d samples, %d cells, %d evaluators; want 3840, 16, 2", p.Run.Samples.Done, p.Run.Cells.Done, evaluators)
 	}
 }
 

@@ -100,7 +100,7 @@ func kill9(tb testing.TB, cmd *exec.Cmd) {
 
 func connectTo(tb testing.TB, url string) jetstream.JetStream {
 	tb.Helper()
-	nc, err := nats.Connect(url, nats.MaxReconnects(0))
+	nc, err := keyed(url, nats.MaxReconnects(0))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -246,7 +246,7 @@ func awaitSeq(b *testing.B, url, name string, least uint64) {
 }
 
 func lastSeq(ctx context.Context, url, name string) (uint64, error) {
-	nc, err := nats.Connect(url, nats.MaxReconnects(0))
+	nc, err := keyed(url, nats.MaxReconnects(0))
 	if err != nil {
 		return 0, err
 	}

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/lcbq/lcbq/worker/lcb/result"
@@ -84,9 +83,9 @@ func TestRunsAreObjects(t *testing.T) {
 	if out := ok(t, "status", "--nats", url, "--run", "one"); !strings.Contains(out, "run one  paused") {
 		t.Errorf("status of a paused run says\n%s", out)
 	}
-	workers := []*exec.Cmd{start(t, "generate", "--nats", url, "--run", "two"), start(t, "combine", "--nats", url), start(t, "evaluate", "--nats", url, "--run", "two", "--evaluators", "1")}
+	workers := []*exec.Cmd{start(t, "generate", "--nats", url), start(t, "combine", "--nats", url), start(t, "evaluate", "--nats", url, "--evaluators", "1")}
 	waitUntil(t, "the second run is finished while the first is paused", func() bool { return runsOn(t, at...)[1].State == "finished" })
-	if out := ok(t, "--json", "status", "--nats", url, "--run", "one"); !strings.Contains(out, `"samples": 0`) || !strings.Contains(out, `"waiting": 12`) {
+	if out := ok(t, "--json", "status", "--nats", url, "--run", "one"); !strings.Contains(out, `"judged": 0`) || !strings.Contains(out, `"waiting": 12`) {
 		t.Errorf("the paused run moved:\n%s", out)
 	}
 	states("one paused, two finished")
@@ -210,7 +209,7 @@ func TestDeadUnits(t *testing.T) {
 // and takes away the task of which a generator would make good ones.
 func poison(t *testing.T, url, unit string) {
 	t.Helper()
-	nc, err := nats.Connect(url)
+	nc, err := keyed(url)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 // this is a fact about the code and not a matter of luck.
 func TestSweepMeetsTheClosedForm(t *testing.T) {
 	t.Parallel()
+	takesMinutes(t)
 	dir := filepath.Join(t.TempDir(), "results")
 	out, err := command(t, "run", "-o", dir, "--time-limit", "2", "--listen", "127.0.0.1:0").CombinedOutput()
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/lcbq/lcbq/worker/engine/vllm/vllmtest"
+	"github.com/lcbq/lcbq/worker/engine/supervise/supervisetest"
 )
 
 // TestStopWhileStarting stops a generator whose vllm has not said its flags yet and an evaluator whose
@@ -20,7 +20,7 @@ func TestStopWhileStarting(t *testing.T) {
 	log := f.start(t, server)
 	log.await(t, `"msg":"serving"`)
 	url := urlOf(log)
-	submit := append([]string{"submit", "--nats", url}, f.sweep(filepath.Join(f.dir, "results"), 10)[3:]...)
+	submit := append([]string{"submit", "--nats", url}, submission(f.sweep(filepath.Join(f.dir, "results"), 10)[3:])...)
 	if out, err := f.lcbq(t, nil, submit...).CombinedOutput(); err != nil {
 		t.Fatalf("submit: %v\n%s", err, out)
 	}
@@ -29,8 +29,16 @@ func TestStopWhileStarting(t *testing.T) {
 		t.Fatal(err)
 	}
 	generate := []string{"generate", "--nats", url, "--vllm", f.args[6], "--gpus", "none", "--logs", filepath.Join(f.dir, "logs")}
+	// A start that fails is forgotten.
+	if out, err := f.lcbq(t, nil, append(generate, "--vllm", filepath.Join(f.dir, "none"))...).CombinedOutput(); err == nil {
+		t.Errorf("generate without vllm:\n%s", out)
+	}
+	shown, err := f.lcbq(t, nil, "--json", "status", "--nats", url).Output()
+	if err != nil || strings.Contains(string(shown), "starting_") {
+		t.Errorf("status: %v, want nobody in\n%s", err, shown)
+	}
 	workers := []*exec.Cmd{
-		f.lcbq(t, []string{vllmtest.OldHelp + "=" + vllmtest.SlowHelp}, generate...),
+		f.lcbq(t, []string{supervisetest.OldHelp + "=" + supervisetest.SlowHelp}, generate...),
 		f.lcbq(t, nil, "evaluate", "--nats", url, "--python", python, "--evaluators", "1"),
 	}
 	said := make([]*said, len(workers))
@@ -41,7 +49,7 @@ func TestStopWhileStarting(t *testing.T) {
 		all := fmt.Sprint(f.processes(t))
 		return strings.Contains(all, "child importer") && strings.Contains(all, "sleep 1000")
 	}, log)
-	shown, err := f.lcbq(t, nil, "--json", "status", "--nats", url).Output()
+	shown, err = f.lcbq(t, nil, "--json", "status", "--nats", url).Output()
 	if err != nil || strings.Count(string(shown), `"name": "starting_`) != 2 {
 		t.Errorf("status: %v, want two that start in\n%s", err, shown)
 	}
@@ -49,27 +57,13 @@ func TestStopWhileStarting(t *testing.T) {
 	if err != nil {
 		t.Errorf("stop: %v", err)
 	}
-	inOrder(t, string(out), "stopping generate starting_", "stopping evaluate starting_", "2 processes stopped")
+	inOrder(t, string(out), "stopping generate starting_", "stopping evaluate starting_", "stopping the lcbq that runs on", "processes stopped: 3")
 	for i, w := range workers {
 		if status := wait(t, w); status != 130 {
 			t.Errorf("%v ended with %d, want 130:\n%s", w.Args[1:], status, said[i])
 		}
 	}
-	if left := f.processes(t); len(left) != 1 {
-		t.Errorf("left are %v, want the server alone", left)
-	}
-	// A start that fails is forgotten too.
-	if out, err := f.lcbq(t, nil, append(generate, "--vllm", filepath.Join(f.dir, "none"))...).CombinedOutput(); err == nil {
-		t.Errorf("generate without vllm:\n%s", out)
-	}
-	shown, err = f.lcbq(t, nil, "--json", "status", "--nats", url).Output()
-	if err != nil || strings.Contains(string(shown), "starting_") {
-		t.Errorf("status: %v, want nobody in\n%s", err, shown)
-	}
-	if err := server.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
-	}
 	if status := wait(t, server); status != 0 {
-		t.Errorf("server ended with %d:\n%s", status, log)
+		t.Errorf("server ended with %d, want 0:\n%s", status, log)
 	}
 }

@@ -11,13 +11,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lcbq/lcbq/worker/engine/vllm/vllmtest"
+	"github.com/lcbq/lcbq/worker/engine/supervise/supervisetest"
 	"github.com/lcbq/lcbq/worker/lcb/result"
 )
 
 // fakeVLLM plays the program vllm.
 func fakeVLLM() {
-	status, _ := vllmtest.Main(os.Args[1:])
+	status, _ := supervisetest.Main(os.Args[1:])
 	os.Exit(status) //nolint:forbidigo // this process is not the test
 }
 
@@ -168,7 +168,7 @@ func TestSupervisedEngines(t *testing.T) {
 	f := newFarm(t)
 	dir := filepath.Join(f.dir, "results")
 	// With a pace, or the first engine is done before the second has started.
-	out, err := f.lcbq(t, []string{vllmtest.Behaviours + "=" + vllmtest.Forks, vllmtest.Pace + "=4"}, append(f.args, "--gpus", "none", "--generators", "2", "--end", "2", "--n", "300",
+	out, err := f.lcbq(t, []string{supervisetest.Behaviours + "=" + supervisetest.Forks, supervisetest.Pace + "=4"}, append(f.args, "--gpus", "none", "--generators", "2", "--end", "2", "--n", "300",
 		"--unit-size", "10", "--temperatures", "0.2,0.8", "-o", dir, "--vllm-arg=--enforce-eager")...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("run: %v\n%s", err, out)
@@ -185,7 +185,7 @@ func TestSupervisedEngines(t *testing.T) {
 	if r := s.Results[1]; r.N != 300 || r.Tokens < 300 || s.Engine != "vllm" || s.Simulated {
 		t.Errorf("summary = %+v, want 300 samples with their tokens from vllm", r)
 	}
-	for _, name := range []string{"gpu0.log", "gpu1.log"} {
+	for _, name := range []string{"engine0.log", "engine1.log"} {
 		log, err := os.ReadFile(filepath.Join(dir, "logs", name))
 		for _, want := range []string{"--dtype half --max-model-len 2182 --gpu-memory-utilization 0.95 --max-num-seqs 512 --max-num-batched-tokens 32768 --generation-config vllm", "--enforce-eager", "INFO serving"} {
 			if err != nil || !strings.Contains(string(log), want) {
@@ -218,8 +218,9 @@ func (f farm) finish(t *testing.T, environ []string, dir string, n int, more ...
 // engines gone and the cards' memory back before the server ends.
 func TestStop(t *testing.T) {
 	t.Parallel()
+	takesMinutes(t)
 	f := newFarm(t)
-	env := append(f.cards(t, 2), vllmtest.Pace+"=4", vllmtest.Behaviours+"="+vllmtest.Forks)
+	env := append(f.cards(t, 2), supervisetest.Pace+"=4", supervisetest.Behaviours+"="+supervisetest.Forks)
 	dir := filepath.Join(f.dir, "results")
 	cmd := f.lcbq(t, env, f.sweep(dir, 600)...)
 	log := f.start(t, cmd)
@@ -228,7 +229,7 @@ func TestStop(t *testing.T) {
 		out, err := f.lcbq(t, env, "--json", "status", "--nats", urlOf(log)).Output()
 		return err == nil && strings.Count(string(out), `"phase": "serving"`) == 2 && strings.Contains(string(out), `"samples": 10`)
 	}, log)
-	shown, err := f.lcbq(t, env, "status", "--nats", urlOf(log)).Output()
+	shown, err := f.lcbq(t, env, "status", "--long", "--nats", urlOf(log)).Output()
 	for _, want := range []string{"engine serving, version 0.99", "GPU 1 Simulated H100  100% busy", "75.7 of 79.6 GiB  200 W  40 C  process ", "(ours, 75.2 GiB)", "on their way to the queue"} {
 		if err != nil || !strings.Contains(string(shown), want) {
 			t.Errorf("status: %v, want %q in\n%s", err, want, shown)
@@ -236,7 +237,7 @@ func TestStop(t *testing.T) {
 	}
 	stop := f.lcbq(t, env, "stop", "-o", dir)
 	out, err := stop.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "1 processes stopped") || !strings.Contains(string(out), "GPU 1: 0.5 of 79.6 GiB in use") {
+	if err != nil || !strings.Contains(string(out), "processes stopped: 1") || !strings.Contains(string(out), "GPU 1: 0.5 of 79.6 GiB in use") {
 		t.Errorf("stop: %v\n%s", err, out)
 	}
 	if left := f.processes(t); len(left) > 1 || !strings.Contains(fmt.Sprint(left), " run ") && len(left) == 1 {
@@ -251,7 +252,7 @@ func TestStop(t *testing.T) {
 	}
 	for i := range 2 { // nothing was lost on the way
 		text, err := os.ReadFile(filepath.Join(dir, "logs", fmt.Sprintf("generate%d.log", i)))
-		if err != nil || strings.Contains(string(text), "unit failed") || !strings.Contains(string(text), "unit given back") {
+		if err != nil || strings.Contains(string(text), "unit failed") || !strings.Contains(string(text), "units given back") {
 			t.Errorf("generate%d.log, %v, speaks of units that failed, or of none given back:\n%s", i, err, text)
 		}
 	}
@@ -270,7 +271,7 @@ func urlOf(s *said) string {
 func TestInterruptedWhileLoading(t *testing.T) {
 	t.Parallel()
 	f := newFarm(t)
-	env := []string{vllmtest.Behaviours + "=" + strings.Join([]string{vllmtest.Hangs, vllmtest.Stubborn, vllmtest.Forks}, ",")}
+	env := []string{supervisetest.Behaviours + "=" + strings.Join([]string{supervisetest.Hangs, supervisetest.Stubborn, supervisetest.Forks}, ",")}
 	dir := filepath.Join(f.dir, "results")
 	cmd := f.lcbq(t, env, f.sweep(dir, 10, "--gpus", "none")...)
 	log := f.start(t, cmd)
@@ -294,8 +295,9 @@ func TestInterruptedWhileLoading(t *testing.T) {
 // TestKilledRunLeavesNoEngine kills lcbq in the worst way while its engines generate.
 func TestKilledRunLeavesNoEngine(t *testing.T) {
 	t.Parallel()
+	takesMinutes(t)
 	f := newFarm(t)
-	env := []string{vllmtest.Pace + "=4", vllmtest.Behaviours + "=" + vllmtest.Stubborn + "," + vllmtest.Forks}
+	env := []string{supervisetest.Pace + "=4", supervisetest.Behaviours + "=" + supervisetest.Stubborn + "," + supervisetest.Forks}
 	dir := filepath.Join(f.dir, "results")
 	cmd := f.lcbq(t, env, f.sweep(dir, 200, "--gpus", "none", "--generators", "2")...)
 	log := f.start(t, cmd)
@@ -322,11 +324,11 @@ func TestStopSeparateProcesses(t *testing.T) {
 	log := f.start(t, server)
 	log.await(t, `"msg":"serving"`)
 	url := urlOf(log)
-	submit := append([]string{"submit", "--nats", url}, f.sweep(dir, 600)[3:]...)
+	submit := append([]string{"submit", "--nats", url}, submission(f.sweep(dir, 600)[3:])...)
 	if out, err := f.lcbq(t, nil, submit...).CombinedOutput(); err != nil {
 		t.Fatalf("submit: %v\n%s", err, out)
 	}
-	env := []string{vllmtest.Pace + "=4"}
+	env := []string{supervisetest.Pace + "=4"}
 	workers := []*exec.Cmd{
 		f.lcbq(t, env, "evaluate", "--nats", url, "--evaluators", "1"), f.lcbq(t, env, "combine", "--nats", url),
 		f.lcbq(t, env, "generate", "--nats", url, "--vllm", f.args[6], "--gpus", "none", "--max-num-seqs", "20", "--logs", filepath.Join(f.dir, "logs")),
@@ -344,14 +346,14 @@ func TestStopSeparateProcesses(t *testing.T) {
 		done <- fmt.Sprintf("%s%v", out, err)
 	}()
 	for _, w := range workers {
-		if status := wait(t, w); status != 130 {
-			t.Errorf("%v ended with %d, want 130", w.Args[1:], status)
+		if status := wait(t, w); status != 0 { // drained on SIGTERM
+			t.Errorf("%v ended with %d, want 0", w.Args[1:], status)
 		}
 	}
 	if status := wait(t, server); status != 0 {
 		t.Errorf("server ended with %d, want 0:\n%s", status, log)
 	}
-	inOrder(t, <-done, "stopping generate gpu0_", "stopping evaluate eval0_", "stopping combine combine0_", "stopping the lcbq that runs on", "4 processes stopped\n<nil>")
+	inOrder(t, <-done, "stopping generate engine0_", "stopping evaluate eval0_", "stopping combine combine0_", "stopping the lcbq that runs on", "processes stopped: 4\n<nil>")
 	if left := f.processes(t); len(left) > 0 {
 		t.Errorf("left are %v", left)
 	}

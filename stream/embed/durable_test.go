@@ -48,7 +48,7 @@ func serveChild() bool {
 	if mode, _ := os.LookupEnv(childMode); mode == "unsynced" {
 		begin = embed.StartUnsynced
 	}
-	srv, err := begin(embed.Config{Dir: dir})
+	srv, err := begin(embed.Config{Dir: dir, Open: true})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return true
@@ -207,7 +207,7 @@ func TestAcknowledgedOutlivesKill(t *testing.T) {
 		_ = cmd.Wait() // killed, as the test wants
 		t.Logf("life %d: %d acknowledged", life, len(p.sofar())-before)
 	}
-	srv := start(t, embed.Config{Dir: dir})
+	srv := start(t, embed.Config{Dir: dir, Open: true})
 	defer stop(t, srv)
 	acked := p.sofar()
 	if lost := missing(t, srv.URL(), acked); lost > 0 || len(acked) == 0 {

@@ -4,6 +4,7 @@ package embed
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -52,9 +54,10 @@ type Config struct {
 	Dir      string // JetStream store directory; made if missing
 	MaxStore int64  // bytes of disk; DefaultMaxStore if 0
 	Owner    string // who runs the server, for OwnerOf
+	Open     bool   // nobody is asked for a key: on a network that the user trusts
 	Log      *slog.Logger
-	// Hung, if not nil, is called when the server hangs in a fault of its own and
-	// there is room on the disk: a new process would go on, this one cannot.
+	// Hung, if not nil, is called when the server hangs although the disk has room. Only a
+	// new process can then go on.
 	Hung func()
 
 	unsynced bool // by tests alone
@@ -63,6 +66,7 @@ type Config struct {
 // A Server is a running embedded NATS server. Close it.
 type Server struct {
 	cfg  Config // with the port that was taken
+	key  string // that clients must present; "" if the server is open
 	lock *os.File
 	quit context.CancelFunc
 	gone chan struct{} // closed when nothing watches the server any more
@@ -99,7 +103,11 @@ func Start(cfg Config) (*Server, error) {
 	if err := probe(cfg.Dir); err != nil {
 		return nil, errors.Join(fmt.Errorf("write in store directory: %w", err), lock.Close())
 	}
-	ns, err := start(cfg)
+	key := ""
+	if !cfg.Open {
+		key = rand.Text()
+	}
+	ns, err := start(cfg, key)
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
@@ -107,15 +115,19 @@ func Start(cfg Config) (*Server, error) {
 		cfg.Port = addr.Port
 	}
 	ctx, quit := context.WithCancel(context.Background())
-	s := &Server{cfg: cfg, lock: lock, quit: quit, gone: make(chan struct{}), ns: ns}
+	s := &Server{cfg: cfg, key: key, lock: lock, quit: quit, gone: make(chan struct{}), ns: ns}
 	go s.watch(ctx)
-	if err := writeOwner(lock, Owner{cfg.Owner, s.URL()}); err != nil {
+	err = writeAccess(cfg.Dir, s.URL(), key)
+	if err == nil {
+		err = writeOwner(lock, Owner{cfg.Owner, s.URL()})
+	}
+	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
-func start(cfg Config) (*server.Server, error) {
+func start(cfg Config, key string) (*server.Server, error) {
 	port := cfg.Port
 	if port == 0 {
 		port = server.RANDOM_PORT
@@ -127,13 +139,15 @@ func start(cfg Config) (*server.Server, error) {
 		MaxPayload: MaxPayload,
 		NoSigs:     true, // the process owns its signals, not the library
 
+		Authorization: key,
+
 		DisableJetStreamBanner: true,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start server in %s: %w", cfg.Dir, err)
 	}
 	fatal := make(chan string, 1)
-	ns.SetLoggerV2(natsLog{cfg.Log, fatal}, false, false, false)
+	ns.SetLoggerV2(natsLog{cfg.Log, fatal, new(atomic.Int64)}, false, false, false)
 	ns.Start()
 	if err := awaitReady(ns, fatal); err != nil {
 		ns.Shutdown()
@@ -143,11 +157,11 @@ func start(cfg Config) (*server.Server, error) {
 	return ns, nil
 }
 
-// readyLook is the interval at which a server that starts is asked whether it has given up: it says
-// so in its log and would be waited for all the same.
+// readyLook is the interval at which Start looks whether the server has given up. The server
+// says so only in its log.
 const readyLook = 100 * time.Millisecond
 
-// awaitReady waits until the server accepts connections, or says what keeps it from that.
+// awaitReady waits until the server accepts connections, and returns the reason if it cannot.
 func awaitReady(ns *server.Server, fatal <-chan string) error {
 	for end := time.Now().Add(readyWait); time.Now().Before(end); {
 		select {
@@ -183,8 +197,14 @@ func CheckPort(host string, port int) error {
 	return ln.Close()
 }
 
-// lockName is the file in the store directory that its server locks.
-const lockName = "lcbq.lock"
+// LockName is the file in the store directory that its server locks.
+const LockName = "lcbq.lock"
+
+// OwnerOf holds the lock for the moment in which it looks whether somebody has it.
+const (
+	lockTries = 10
+	lockPause = 20 * time.Millisecond
+)
 
 // lockDir makes dir and takes its lock. The kernel drops the lock with the
 // process, so a kill -9 leaves no stale one.
@@ -192,11 +212,19 @@ func lockDir(dir string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make store directory: %w", err)
 	}
-	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := os.OpenFile(filepath.Join(dir, LockName), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock store directory: %w", err)
 	}
-	if err := flock(f); err != nil {
+	err = flock(f)
+	for range lockTries { // somebody may just be asking who has it
+		if !errors.Is(err, ErrStoreInUse) {
+			break
+		}
+		<-time.After(lockPause)
+		err = flock(f)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("lock store directory %s: %w", dir, err), f.Close())
 	}
 	return f, nil
@@ -204,7 +232,7 @@ func lockDir(dir string) (*os.File, error) {
 
 // Connect dials the server without going through the network stack.
 func (s *Server) Connect(opts ...nats.Option) (*nats.Conn, error) {
-	nc, err := nats.Connect("", append(opts, nats.InProcessServer(s))...)
+	nc, err := nats.Connect("", append(opts, nats.InProcessServer(s), nats.Token(s.key))...)
 	if err != nil {
 		return nil, fmt.Errorf("connect in process: %w", err)
 	}
@@ -228,5 +256,5 @@ func (s *Server) present() *server.Server {
 func (s *Server) Close() error {
 	s.quit()
 	<-s.gone
-	return errors.Join(s.shutdown(), s.lock.Close())
+	return errors.Join(s.shutdown(), os.RemoveAll(filepath.Join(s.cfg.Dir, AccessName)), s.lock.Close())
 }

@@ -44,11 +44,11 @@ func stop(t *testing.T, srv *embed.Server) {
 func TestMessagesOutliveTheServer(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	srv := start(t, embed.Config{Dir: dir})
+	srv := start(t, embed.Config{Dir: dir, Open: true})
 	publish(t, srv.URL())
 	stop(t, srv)
 
-	srv = start(t, embed.Config{Dir: dir})
+	srv = start(t, embed.Config{Dir: dir, Open: true})
 	defer stop(t, srv)
 	nc, err := nats.Connect(srv.URL())
 	if err != nil {

@@ -13,36 +13,35 @@ import (
 )
 
 // A stream that could not write once, because the disk was full, takes nothing more
-// until the server starts anew, though there be room: the server cannot know what
-// of its last write is on the disk. Starting reads that. Now and then the server
-// does not get that far: nats-server 2.15 waits for itself for ever when a purge
-// meets a full disk. Then only a new process helps.
+// until the server starts again, even if there is room: the server cannot know how much
+// of its last write is on the disk. It reads that when it starts. Sometimes it cannot
+// start again: nats-server 2.15 deadlocks when a purge meets a full disk. Then only a new
+// process helps.
 
 const (
-	// lookEvery is the interval at which the streams are asked whether they can write.
+	// lookEvery is the interval at which the server is asked whether its streams can write.
 	lookEvery = time.Second
-	// doubts is how often in a row the server must say that something is wrong. A
-	// stream that is just being made is called one that could not be recovered as
-	// long as its folder is there and it is not: to start anew then would cut off
-	// who makes it.
+	// doubts is how often in a row the server must report a fault. While a stream is being
+	// created its folder is there before the stream is, and the server reports a stream that
+	// could not be recovered. A restart at that moment would interrupt the client that
+	// creates it.
 	doubts = 5
 	// room is what must be writable before a start is worth its while: the server
 	// writes a few blocks and indices before it takes the first message.
 	room = 4 << 20
 	// remindEvery is the interval at which a server that waits for room says so.
 	remindEvery = time.Minute
-	// patience is how long the server may take to say how it is, and to stop. Both
-	// take milliseconds. It is waited for twice, because a process that was stopped
-	// and goes on finds its timers run out.
+	// patience is how long the server may take to report its state, and to stop. Both
+	// take milliseconds. We wait twice, because a process that was suspended finds its
+	// timers expired when it goes on.
 	patience = 10 * time.Second
 )
 
-// ErrHung says that the server waits for itself, and that nothing in this process
-// can end that.
+// ErrHung says that the server is deadlocked. Only a new process helps.
 var ErrHung = errors.New("server hangs")
 
-// watch starts the server anew when a stream cannot write any more, as soon as
-// there is room, until ctx is done. Clients connect again by themselves.
+// watch restarts the server when a stream cannot write any more, as soon as there is room on
+// the disk, until ctx is done. Clients connect again by themselves.
 func (s *Server) watch(ctx context.Context) {
 	defer close(s.gone)
 	tick := time.NewTicker(lookEvery)
@@ -105,8 +104,8 @@ func within(patience time.Duration, f func()) error {
 	return fmt.Errorf("no answer for %v: %w", 2*patience, ErrHung)
 }
 
-// heal waits until the store can be written and then starts the server anew. It
-// returns ErrHung if the server cannot be stopped.
+// heal waits until the store can be written and then restarts the server. It returns ErrHung
+// if the server cannot be stopped.
 func (s *Server) heal(ctx context.Context, tick <-chan time.Time, fault error) error {
 	said := time.Now()
 	for {
@@ -136,7 +135,7 @@ func (s *Server) heal(ctx context.Context, tick <-chan time.Time, fault error) e
 	}
 }
 
-// probe reports whether dir takes room bytes.
+// probe returns an error unless room bytes can be written in dir.
 func probe(dir string) error {
 	path := filepath.Join(dir, "lcbq.probe")
 	f, err := os.Create(path)
@@ -151,7 +150,7 @@ func (s *Server) restart() error {
 	if err := s.shutdown(); err != nil {
 		return err
 	}
-	ns, err := start(s.cfg)
+	ns, err := start(s.cfg, s.key)
 	if err != nil {
 		return err
 	}

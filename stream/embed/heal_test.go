@@ -58,7 +58,7 @@ func fill(t *testing.T, path string) {
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	dir := smallDisk(t, 32<<20)
-	srv := start(t, embed.Config{Dir: filepath.Join(dir, "store")})
+	srv := start(t, embed.Config{Dir: filepath.Join(dir, "store"), Open: true})
 	defer stop(t, srv)
 	over, err := nats.Connect(srv.URL(), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond))
 	if err != nil {

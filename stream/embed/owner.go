@@ -38,7 +38,7 @@ func writeOwner(lock *os.File, o Owner) error {
 // ErrNotRunning where nobody does.
 func OwnerOf(dir string) (Owner, error) {
 	var o Owner
-	f, err := os.Open(filepath.Join(dir, lockName))
+	f, err := os.Open(filepath.Join(dir, LockName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return o, fmt.Errorf("%s: %w", dir, ErrNotRunning)
 	}
@@ -47,7 +47,7 @@ func OwnerOf(dir string) (Owner, error) {
 	}
 	defer func() { _ = f.Close() }() // nothing was written
 	switch err := flock(f); {
-	case err == nil: // nobody had it; it is let go with the file
+	case err == nil: // nobody held the lock; closing the file drops it
 		return o, fmt.Errorf("%s: %w", dir, ErrNotRunning)
 	case !errors.Is(err, ErrStoreInUse):
 		return o, err
@@ -56,7 +56,7 @@ func OwnerOf(dir string) (Owner, error) {
 	if err == nil {
 		err = json.Unmarshal(text, &o)
 	}
-	if err != nil { // it starts, and has not written it yet
+	if err != nil { // the server is starting and has not written its owner yet
 		return o, fmt.Errorf("read owner of store directory %s: %w", dir, err)
 	}
 	return o, nil

@@ -23,7 +23,7 @@ import (
 	"github.com/lcbq/lcbq/stream/streamtest"
 )
 
-// A platter is what of a folder is on the disk for good, as the system calls of a
+// A platter is what of a folder is on the disk after a power loss, as the system calls of a
 // traced process say. The content of a file is there once a sync of it that began
 // after it was written has returned, or when it is renamed and was opened with
 // O_SYNC. Names, renames, removals and truncations are there, in order, once any
@@ -386,7 +386,7 @@ func TestAcknowledgedOutlivesPowerLoss(t *testing.T) {
 			}
 			after := filepath.Join(t.TempDir(), "after")
 			platter.write(t, after)
-			srv := start(t, embed.Config{Dir: after})
+			srv := start(t, embed.Config{Dir: after, Open: true})
 			defer stop(t, srv)
 			lost := missing(t, srv.URL(), acked)
 			t.Logf("%d units acknowledged, %d syncs, %d units lost", len(acked), platter.syncs, lost)
@@ -394,6 +394,51 @@ func TestAcknowledgedOutlivesPowerLoss(t *testing.T) {
 				t.Errorf("%d of %d acknowledged units are lost", lost, len(acked))
 			}
 			if mode == "unsynced" && lost == 0 {
+				t.Error("nothing is lost without syncs: the test would not notice if they were missing")
+			}
+		})
+	}
+}
+
+// TestAcknowledgedBatchOutlivesPowerLoss is the same of tasks that went as one batch, with
+// nothing published after it whose sync could cover for the batch's own.
+func TestAcknowledgedBatchOutlivesPowerLoss(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"synced", "unsynced"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			url, kill := traced(t, filepath.Join(t.TempDir(), "store"), mode)
+			if err := declare(t, url, time.Minute); err != nil {
+				t.Fatal(err)
+			}
+			var tasks []stream.Task
+			for i := range 300 {
+				tasks = append(tasks, stream.Task{Unit: stream.Unit{Cell: stream.Cell{Run: "r", Temperature: 700}, Index: i}, N: 1})
+			}
+			if err := connect(t, url).PublishTasks(t.Context(), tasks); err != nil {
+				t.Fatal(err)
+			}
+			platter, err := kill()
+			if err != nil {
+				t.Fatal(err)
+			}
+			after := filepath.Join(t.TempDir(), "after")
+			platter.write(t, after)
+			srv := start(t, embed.Config{Dir: after, Open: true})
+			defer stop(t, srv)
+			q := connect(t, srv.URL())
+			if err := q.Declare(t.Context(), 1); err != nil { // without syncs the stream itself may be gone
+				t.Fatal(err)
+			}
+			units, err := q.Units(t.Context(), stream.Generate, tasks[0].Cell)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("%d syncs, %d of %d tasks are there", platter.syncs, len(units), len(tasks))
+			if mode == "synced" && len(units) != len(tasks) {
+				t.Errorf("%d of %d acknowledged tasks are lost", len(tasks)-len(units), len(tasks))
+			}
+			if mode == "unsynced" && len(units) == len(tasks) {
 				t.Error("nothing is lost without syncs: the test would not notice if they were missing")
 			}
 		})

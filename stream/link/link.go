@@ -1,6 +1,6 @@
-// Package link is about requests whose reply went down with the connection: the
-// client waits for it for the whole of its time limit, though it cannot come any
-// more. It knows connections, not what is asked over them.
+// Package link makes requests that end when their connection is lost. The client library
+// would wait for the reply until its time limit, though it cannot come any more. The package
+// does not know what is requested.
 package link
 
 import (
@@ -41,8 +41,8 @@ func Once[T any](ctx context.Context, nc *nats.Conn, request func(ctx context.Co
 	return v, err
 }
 
-// Repeat makes a request that does no harm when it is made twice, and makes it
-// again whenever the connection comes back after a loss.
+// Repeat makes a request, and makes it again whenever the connection comes back after a loss.
+// The request must be harmless when it is made twice.
 func Repeat[T any](ctx context.Context, nc *nats.Conn, request func(ctx context.Context) (T, error)) (T, error) {
 	for {
 		v, err := Once(ctx, nc, request)
@@ -55,8 +55,8 @@ func Repeat[T any](ctx context.Context, nc *nats.Conn, request func(ctx context.
 	}
 }
 
-// connected waits until the connection stands. It returns an error if ctx is done
-// or the connection was closed for good.
+// connected waits until there is a connection. It returns an error if ctx is done or if the
+// connection was closed and will not come back.
 func connected(ctx context.Context, nc *nats.Conn) error {
 	changed := nc.StatusChanged(nats.CONNECTED, nats.CLOSED)
 	defer nc.RemoveStatusListener(changed)

@@ -12,13 +12,13 @@ import (
 	"github.com/lcbq/lcbq/stream"
 )
 
-// AdvisoryStream keeps what the server says about units that it hands out no more.
+// AdvisoryStream keeps the server's advisories about units that it no longer hands out.
 const AdvisoryStream = "ADVISORY"
 
 // steward is the durable consumer of the advisories.
 const steward = "steward"
 
-// advisoriesKept bounds the advisories that nobody reads, as when no combiner runs.
+// advisoriesKept bounds the advisories that are kept while no combiner reads them.
 const advisoriesKept = 1_000_000
 
 // An Exit says why an advisory was sent.
@@ -82,7 +82,7 @@ func (q *Queue) Advisories(ctx context.Context, most int) ([]*Advisory, error) {
 	var all []*Advisory
 	for msg := range batch.Messages() {
 		a, err := readAdvisory(msg)
-		if err != nil { // not the server's: nothing to be done about it, now or later
+		if err != nil { // not from the server: no later try would help
 			if err := msg.Term(); err != nil {
 				return all, fmt.Errorf("settle a message of %s: %w", AdvisoryStream, err)
 			}
@@ -143,53 +143,51 @@ func (q *Queue) At(ctx context.Context, stage stream.Stage, sequence uint64) (su
 // RemoveSubject removes what lies under a subject of a stage, be it a unit's or
 // not.
 func (q *Queue) RemoveSubject(ctx context.Context, stage stream.Stage, subject string) error {
-	s, err := q.stream(ctx, stage.Stream())
-	if err != nil {
-		return err
-	}
-	if err := s.Purge(ctx, jetstream.WithPurgeSubject(subject)); err != nil {
-		return fmt.Errorf("remove %s: %w", subject, err)
-	}
-	return nil
+	return q.purge(ctx, stage.Stream(), subject)
 }
 
-// A Stray is a message of a work queue that no lane serves.
+// A Stray is a message in a work queue that no consumer serves.
 type Stray struct {
 	Subject string
 	Body    []byte
 }
 
-// Strays returns the messages of a stage that no lane serves: those of runs that
-// have ended or never were, while each unfinished run has a lane of its own. It
-// lists the stream's subjects only if the server's counts say that there are some.
-func (q *Queue) Strays(ctx context.Context, stage stream.Stage) ([]Stray, error) {
-	infos, err := q.laneInfos(ctx, stage)
-	if err != nil {
-		return nil, err
-	}
-	served := make(map[string]bool)
-	var waiting uint64
-	for _, info := range infos {
-		run := laneRun(stage, info)
-		if run == "" {
-			return nil, nil
-		}
-		served[run] = true
-		waiting += info.NumPending + uint64(max(info.NumAckPending, 0))
-	}
+// straysAtOnce bounds how many strays are held in memory.
+const straysAtOnce = 100
+
+// Strays calls f with the messages of a stage that no consumer serves, those of runs
+// that have ended or never were, a bounded number at a time. It lists the stream's
+// subjects only if the server's counts prove that there are some: on a busy server
+// some may be overlooked, until a call in which fewer units come and go.
+func (q *Queue) Strays(ctx context.Context, stage stream.Stage, f func([]Stray) error) error {
 	s, err := q.stream(ctx, stage.Stream())
 	if err != nil {
-		return nil, err
+		return err
 	}
-	si, err := s.Info(ctx)
+	before, err := s.Info(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("read stream %s: %w", stage.Stream(), err)
+		return fmt.Errorf("read stream %s: %w", stage.Stream(), err)
 	}
-	if si.State.Msgs <= waiting {
-		return nil, nil
+	served := make(map[string]bool)
+	var known uint64 // messages that a consumer serves, or that came after before was read
+	all, err := q.Consumers(ctx, stage, nil)
+	if err != nil {
+		return err
+	}
+	for _, c := range all {
+		served[c.Run] = true
+		known += c.Waiting + uint64(max(c.InFlight, 0))
+	}
+	after, err := s.Info(ctx)
+	if err != nil {
+		return fmt.Errorf("read stream %s: %w", stage.Stream(), err)
+	}
+	known += after.State.LastSeq - min(before.State.LastSeq, after.State.LastSeq)
+	if after.State.Msgs <= known {
+		return nil
 	}
 	var strays []Stray
-	err = q.each(ctx, stage.Stream(), everything(stage), func(subject string) error {
+	err = q.eachPage(ctx, stage.Stream(), everything(stage), func(subject string) error {
 		if served[runOf(subject)] {
 			return nil
 		}
@@ -197,10 +195,18 @@ func (q *Queue) Strays(ctx context.Context, stage stream.Stage) ([]Stray, error)
 		if errors.Is(err, ErrNotFound) {
 			return nil
 		}
-		if err == nil {
-			strays = append(strays, Stray{subject, msg.Data})
+		if err != nil {
+			return err
 		}
+		if strays = append(strays, Stray{subject, msg.Data}); len(strays) < straysAtOnce {
+			return nil
+		}
+		err = f(strays)
+		strays = nil
 		return err
 	})
-	return strays, err
+	if err != nil || len(strays) == 0 {
+		return err
+	}
+	return f(strays)
 }

@@ -1,9 +1,15 @@
 package queue
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
+	"math"
+	"slices"
+	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/lcbq/lcbq/stream"
@@ -44,6 +50,65 @@ func (q *Queue) each(ctx context.Context, name, filter string, f func(subject st
 	}
 	return nil
 }
+
+// eachPage is each for a filter that is wide: no more than a page of subjects is held
+// here at any time. A subject that comes or goes meanwhile may be overlooked or seen
+// twice.
+func (q *Queue) eachPage(ctx context.Context, name, filter string, f func(subject string) error) error {
+	for offset := 0; ; {
+		page, total, err := q.page(ctx, name, filter, offset)
+		if err != nil {
+			return fmt.Errorf("list subjects %s: %w", filter, err)
+		}
+		for subject := range page {
+			if err := f(subject); err != nil {
+				return err
+			}
+		}
+		if offset += len(page); len(page) == 0 || offset >= total {
+			return nil
+		}
+	}
+}
+
+// page asks the server for the subjects from offset on, as many as it gives at once,
+// and how many there are in all. The client library knows only all of them.
+func (q *Queue) page(ctx context.Context, name, filter string, offset int) (subjects map[string]uint64, total int, err error) {
+	request, err := json.Marshal(map[string]any{"subjects_filter": filter, "offset": offset})
+	if err != nil {
+		return nil, 0, err
+	}
+	opts := q.js.Options()
+	prefix := cmp.Or(opts.APIPrefix, jetstream.DefaultAPIPrefix)
+	if opts.Domain != "" {
+		prefix = "$JS." + opts.Domain + ".API."
+	}
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(opts.DefaultTimeout, pageWait))
+	defer cancel()
+	reply, err := link.Repeat(ctx, q.js.Conn(), func(ctx context.Context) (*nats.Msg, error) {
+		return q.js.Conn().RequestWithContext(ctx, prefix+"STREAM.INFO."+name, request)
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	var said struct {
+		Total int                 `json:"total"`
+		Error *jetstream.APIError `json:"error"`
+		State struct {
+			Subjects map[string]uint64 `json:"subjects"`
+		} `json:"state"`
+	}
+	if err := json.Unmarshal(reply.Data, &said); err != nil {
+		return nil, 0, err
+	}
+	if said.Error != nil {
+		return nil, 0, said.Error
+	}
+	return said.State.Subjects, said.Total, nil
+}
+
+// pageWait bounds the wait for one page where the client has no default of its own.
+const pageWait = 30 * time.Second
 
 // Purge removes all units of the cell at stage. Call it only when the cell's
 // state says that it is done: the subjects are the ledger until then.
@@ -99,7 +164,7 @@ func (q *Queue) Lag(ctx context.Context, stage stream.Stage) (Lag, error) {
 	if err != nil {
 		return Lag{}, err
 	}
-	infos, err := q.laneInfos(ctx, stage)
+	all, err := q.Consumers(ctx, stage, nil)
 	if err != nil {
 		return Lag{}, err
 	}
@@ -108,10 +173,76 @@ func (q *Queue) Lag(ctx context.Context, stage stream.Stage) (Lag, error) {
 		return Lag{}, fmt.Errorf("read stream %s: %w", stage.Stream(), err)
 	}
 	lag := Lag{Stored: si.State.Msgs, Bytes: si.State.Bytes}
-	for _, info := range infos {
-		lag.Waiting += info.NumPending
-		lag.InFlight += info.NumAckPending
-		lag.Redelivered += info.NumRedelivered
+	for _, c := range all {
+		lag.Waiting += c.Waiting
+		lag.InFlight += c.InFlight
+		lag.Redelivered += c.Again
 	}
 	return lag, nil
+}
+
+// RunLag returns what waits in stage of one run. Its bytes, and all of the combiner's stage, are those of the
+// server: its runs share them.
+func (q *Queue) RunLag(ctx context.Context, stage stream.Stage, run string) (Lag, error) {
+	lag, err := q.Lag(ctx, stage)
+	if err != nil || !slices.Contains(workStages, stage) {
+		return lag, err
+	}
+	all, err := q.Consumers(ctx, stage, nil)
+	if err != nil {
+		return Lag{}, err
+	}
+	own := Lag{Bytes: lag.Bytes}
+	for _, c := range all {
+		if c.Run == run {
+			own.Waiting, own.InFlight, own.Redelivered = c.Waiting, c.InFlight, c.Again
+			own.Stored = c.Waiting + uint64(max(0, c.InFlight))
+		}
+	}
+	return own, nil
+}
+
+// CountRun returns how many messages of a run are stored in all stages and among the
+// units given up. It reads the stages in the order in which units move, so that a unit that
+// moves meanwhile is counted at least once. Given-up units move both ways: it reads them
+// before and after.
+func (q *Queue) CountRun(ctx context.Context, run string) (int, error) {
+	dead, err := q.count(ctx, stream.DeadStream, deadFilter(run))
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	for _, stage := range stream.Stages {
+		stored, err := q.count(ctx, stage.Stream(), runFilter(stage, run))
+		if err != nil {
+			return 0, err
+		}
+		n += stored
+	}
+	after, err := q.count(ctx, stream.DeadStream, deadFilter(run))
+	return n + max(dead, after), err
+}
+
+// count returns how many subjects of a stream match filter, without listing them.
+func (q *Queue) count(ctx context.Context, name, filter string) (int, error) {
+	_, total, err := q.page(ctx, name, filter, beyond)
+	if err != nil {
+		return 0, fmt.Errorf("count subjects %s: %w", filter, err)
+	}
+	return total, nil
+}
+
+// beyond is an offset at which no stream has a subject: the server then says only how
+// many there are.
+const beyond = math.MaxInt32
+
+// PurgeRun removes all units of a run from all stages and from the units given up.
+// Only a run that is cancelled may be purged: the subjects are its ledger.
+func (q *Queue) PurgeRun(ctx context.Context, run string) error {
+	for _, stage := range stream.Stages {
+		if err := q.purge(ctx, stage.Stream(), runFilter(stage, run)); err != nil {
+			return err
+		}
+	}
+	return q.purge(ctx, stream.DeadStream, deadFilter(run))
 }

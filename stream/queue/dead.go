@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/lcbq/lcbq/stream"
 )
 
@@ -63,19 +61,23 @@ func (q *Queue) DeadUnit(ctx context.Context, subject string) (stream.Dead, erro
 	return d, nil
 }
 
-// DeadCount returns how many units of a run were given up.
+// DeadCount returns how many units of a run were given up, or of all runs if run is
+// empty.
 func (q *Queue) DeadCount(ctx context.Context, run string) (int, error) {
-	subjects, err := q.deadSubjects(ctx, run)
-	return len(subjects), err
+	return q.count(ctx, stream.DeadStream, deadFilter(run))
+}
+
+// deadFilter matches the units given up of a run, or of all runs if run is empty.
+func deadFilter(run string) string {
+	if run == "" {
+		return "dead.>"
+	}
+	return "dead.*." + run + ".>"
 }
 
 func (q *Queue) deadSubjects(ctx context.Context, run string) ([]string, error) {
-	filter := "dead.>"
-	if run != "" {
-		filter = "dead.*." + run + ".>"
-	}
 	var subjects []string
-	err := q.each(ctx, stream.DeadStream, filter, func(subject string) error {
+	err := q.each(ctx, stream.DeadStream, deadFilter(run), func(subject string) error {
 		subjects = append(subjects, subject)
 		return nil
 	})
@@ -85,7 +87,7 @@ func (q *Queue) deadSubjects(ctx context.Context, run string) ([]string, error) 
 // DeadIn returns the units given up of a question, or of a whole run if question
 // is negative, with the stage in which each was given up.
 func (q *Queue) DeadIn(ctx context.Context, run string, question int) (map[stream.Unit]stream.Stage, error) {
-	filter := "dead.*." + run + ".>"
+	filter := deadFilter(run)
 	if question >= 0 {
 		filter = fmt.Sprintf("dead.*.%s.q%d.>", run, question)
 	}
@@ -117,8 +119,8 @@ func (q *Queue) DeadOf(ctx context.Context, c stream.Cell) (map[int][]stream.Sta
 // Requeue puts a dead unit back where it was and removes it from DEAD. A crash
 // between the two leaves both; the unit's unique subjects keep that harmless.
 //
-// COMBINE keeps its units, given up or not: there the unit is taken away first, so
-// that the combiner is handed it anew. DEAD holds it meanwhile.
+// COMBINE keeps the units that were given up. There the unit is removed first, so that it
+// is a new message for the combiner. DEAD holds it meanwhile.
 func (q *Queue) Requeue(ctx context.Context, d stream.Dead) error {
 	stage, u, err := stream.ParseSubject(d.Subject)
 	if err != nil {
@@ -137,26 +139,11 @@ func (q *Queue) Requeue(ctx context.Context, d stream.Dead) error {
 
 // Forgive removes a unit from DEAD, if it is there.
 func (q *Queue) Forgive(ctx context.Context, stage stream.Stage, u stream.Unit) error {
-	s, err := q.stream(ctx, stream.DeadStream)
-	if err != nil {
-		return err
-	}
-	if err := s.Purge(ctx, jetstream.WithPurgeSubject(u.DeadSubject(stage))); err != nil {
-		return fmt.Errorf("remove %s: %w", u.DeadSubject(stage), err)
-	}
-	return nil
+	return q.purge(ctx, stream.DeadStream, u.DeadSubject(stage))
 }
 
 // ForgiveCombine removes from DEAD the units of a run that the combiner gave up.
-// They still lie in COMBINE: the next look at their cells decides anew.
+// They still lie in COMBINE, and the next look at their cells decides again.
 func (q *Queue) ForgiveCombine(ctx context.Context, run string) error {
-	s, err := q.stream(ctx, stream.DeadStream)
-	if err != nil {
-		return err
-	}
-	filter := "dead." + runFilter(stream.Combine, run)
-	if err := s.Purge(ctx, jetstream.WithPurgeSubject(filter)); err != nil {
-		return fmt.Errorf("remove %s: %w", filter, err)
-	}
-	return nil
+	return q.purge(ctx, stream.DeadStream, "dead."+runFilter(stream.Combine, run))
 }

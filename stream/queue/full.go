@@ -17,27 +17,18 @@ import (
 // the verdicts before there is none to mark their cells done in, which is what
 // makes room again.
 //
-// They are kept by those who publish. The server's own limit on a stream reserves
-// the bytes, and a store that is served with a smaller budget than before could
-// then not be declared again.
+// The publishers keep to the shares. A limit of the stream itself would reserve the bytes on
+// the server, and a store could then not be declared again with a smaller budget.
 var shares = map[stream.Stage]int64{stream.Evaluate: 50, stream.Combine: 40}
 
 // allotted is the key of a stream's metadata that says how many bytes it may hold.
 const allotted = "lcbq_max_bytes"
 
-// allotment returns the metadata of a stage's stream.
-func (q *Queue) allotment(stage stream.Stage) map[string]string {
-	if share := shares[stage]; share > 0 && q.StoreMax > 0 {
-		return map[string]string{allotted: strconv.FormatInt(q.StoreMax/100*share, 10)}
-	}
-	return nil
-}
-
-// sizeAge is how old a stream's known size may get. What other workers publish
-// meanwhile is the overshoot.
+// sizeAge is how old a stream's known size may get. The stream may exceed its share by what
+// other workers publish meanwhile.
 const sizeAge = 500 * time.Millisecond
 
-// A size is how much a stream held, and what was added to it here since.
+// A size is how much a stream held, and how much this process has added since.
 type size struct {
 	at       time.Time
 	bytes    int64
@@ -46,7 +37,7 @@ type size struct {
 
 const fullRemedy = "it goes on when units have been judged and written to result files; for more room use a larger --store-max, or a larger disk"
 
-// room returns ErrFull if a stream may not take so many bytes more.
+// room returns ErrFull if a stream may not take that many bytes more.
 func (q *Queue) room(ctx context.Context, name string, bytes int) error {
 	if name != stream.Evaluate.Stream() && name != stream.Combine.Stream() {
 		return nil
@@ -65,7 +56,7 @@ func (q *Queue) room(ctx context.Context, name string, bytes int) error {
 			return fmt.Errorf("read stream %s: %w", name, err)
 		}
 		known = size{at: time.Now(), bytes: int64(info.State.Bytes)} //nolint:gosec // a disk's size fits
-		// A stream of another's making says nothing: the server alone limits it.
+		// A stream that lcbq did not declare names no share: only the server limits it.
 		known.allotted, _ = strconv.ParseInt(info.Config.Metadata[allotted], 10, 64)
 	}
 	enough := fits()
@@ -100,7 +91,7 @@ func full(err error) bool {
 	}
 }
 
-// The server's codes for want of room.
+// The server's error codes when it has no room.
 const (
 	codeAccountExceeded jetstream.ErrorCode = 10002
 	codeInsufficient    jetstream.ErrorCode = 10023

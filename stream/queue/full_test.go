@@ -88,7 +88,7 @@ func TestFullStoreLeavesRoomForTheNextStage(t *testing.T) {
 	}
 	s, err := store.Declare(t.Context(), js, 1)
 	if err == nil {
-		err = s.PutCell(t.Context(), unit(0, 0).Cell, store.CellState{N: 1}, 0)
+		err = s.PutCell(t.Context(), unit(0, 0).Cell, store.CellState{Counts: stream.Counts{N: 1}}, 0)
 	}
 	if err != nil {
 		t.Errorf("a cell cannot be marked done: %v", err)

@@ -41,11 +41,8 @@ func TestNatscliShowsTheLag(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c, err := env.Queue.Consumer(t.Context(), stream.Evaluate)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := c.Next(); err != nil { // one in flight
+	env.Serve(t, "r1")
+	if _, err := env.Consumer(t, stream.Evaluate, "r1").Next(); err != nil { // one in flight
 		t.Fatal(err)
 	}
 	lag, err := env.Queue.Lag(t.Context(), stream.Evaluate)
@@ -57,8 +54,8 @@ func TestNatscliShowsTheLag(t *testing.T) {
 		want string
 	}{
 		{[]string{"stream", "info", "EVALUATE"}, `Messages:\s+5\b`},
-		{[]string{"consumer", "info", "EVALUATE", "evaluators"}, `(?s)Outstanding Acks:\s+1\b.*Unprocessed Messages:\s+4\b`},
-		{[]string{"consumer", "report", "EVALUATE"}, `evaluators[^\n]*\b1\b[^\n]*\b4\b`},
+		{[]string{"consumer", "info", "EVALUATE", "evaluators-r1"}, `(?s)Outstanding Acks:\s+1\b.*Unprocessed Messages:\s+4\b`},
+		{[]string{"consumer", "report", "EVALUATE"}, `evaluators-r1[^\n]*\b1\b[^\n]*\b4\b`},
 		{[]string{"stream", "subjects", "EVALUATE"}, `evaluate\.r1\.q0\.t0_7\.u0004`},
 		{[]string{"stream", "ls"}, `EVALUATE[^\n]*completions to judge`},
 	} {
@@ -71,25 +68,21 @@ func TestNatscliShowsTheLag(t *testing.T) {
 	}
 }
 
-// TestNatscliShowsTheLagOfEachRun: where each run has a consumer of its own the
-// stock tool shows them apart, and Lag is their sum.
+// TestNatscliShowsTheLagOfEachRun: the stock tool shows what waits of each run, and Lag
+// is the sum.
 func TestNatscliShowsTheLagOfEachRun(t *testing.T) {
 	t.Parallel()
 	nats := natscli(t)
 	env := streamtest.New(t)
-	arrange(t, env, queue.Lane{Run: "a"}, queue.Lane{Run: "b", Paused: true})
+	serveRuns(t, env, queue.Run{ID: "a"}, queue.Run{ID: "b", Paused: true})
 	publishUnits(t, env, "a", 3)
 	publishUnits(t, env, "b", 4)
-	c, err := env.Queue.Consumer(t.Context(), stream.Generate)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := c.Next(); err != nil { // one of a's in flight
+	if _, err := env.Consumer(t, stream.Generate, "a").Next(); err != nil { // one of a's in flight
 		t.Fatal(err)
 	}
 	var waiting uint64
 	inFlight := 0
-	for name, paused := range map[string]bool{"generators": false, "generators-b": true} {
+	for name, paused := range map[string]bool{"generators-a": false, "generators-b": true} {
 		cmd := exec.CommandContext(t.Context(), nats, "--server", env.Server.URL(), "consumer", "info", "GENERATE", name, "--json")
 		cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), "XDG_CONFIG_HOME="+t.TempDir())
 		out, err := cmd.Output()

@@ -8,7 +8,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -56,13 +57,6 @@ var (
 	ErrNotDeclared = errors.New("no lcbq streams on this server")
 )
 
-// consumers names each stage's durable consumer.
-var consumers = map[stream.Stage]string{
-	stream.Generate: "generators",
-	stream.Evaluate: "evaluators",
-	stream.Combine:  "combiner",
-}
-
 // descriptions say in `nats stream ls` what waits in each stream.
 var descriptions = map[stream.Stage]string{
 	stream.Generate: "units to generate",
@@ -72,7 +66,7 @@ var descriptions = map[stream.Stage]string{
 
 // A Queue is the set of streams on one server. It is safe for concurrent use.
 type Queue struct {
-	AckWait  time.Duration // of the consumers that Declare and Restart make; AckWait if 0
+	AckWait  time.Duration // of the consumers, for Declare: every client goes by it; the constant AckWait if 0
 	StoreMax int64         // bytes of disk that the server may use, for Declare; 0 if unknown
 
 	js jetstream.JetStream
@@ -82,52 +76,36 @@ type Queue struct {
 	sizes   map[string]size             // of the streams that may not take the whole store
 }
 
-// New returns the queue on js. It does not touch the server: the one who runs it
-// calls Declare, everybody else Check.
+// New returns the queue on js. It makes no request. The owner of the server calls Declare,
+// and everybody else calls Check.
 func New(js jetstream.JetStream) *Queue { return &Queue{js: js} }
 
-// Declare creates the streams and their durable consumers, or updates them to
-// this version's settings. replicas is 1, or 3 on a cluster.
+// Declare creates the streams and what is shared between runs, or updates them to
+// this version's settings. replicas is 1, or 3 on a cluster. Serve gives the runs
+// their consumers.
 func (q *Queue) Declare(ctx context.Context, replicas int) error {
 	for _, stage := range stream.Stages {
 		retention := jetstream.WorkQueuePolicy // its messages are the backlog
 		if stage == stream.Combine {
 			retention = jetstream.LimitsPolicy // its subjects are the ledger
 		}
-		cfg := streamConfig(stage.Stream(), string(stage)+".>", retention, replicas)
+		cfg := streamConfig(stage.Stream(), everything(stage), retention, replicas)
 		cfg.Description = descriptions[stage]
-		cfg.Metadata = q.allotment(stage)
+		cfg.Metadata = q.metadata(stage)
+		cfg.AllowAtomicPublish = stage == stream.Generate // see PublishTasks
 		if _, err := q.js.CreateOrUpdateStream(ctx, cfg); err != nil {
 			return fmt.Errorf("declare stream %s: %w", stage.Stream(), err)
 		}
-		if err := q.declareConsumer(ctx, stage); err != nil {
-			return err
-		}
 	}
-	cfg := streamConfig(stream.DeadStream, "dead.>", jetstream.LimitsPolicy, replicas)
-	cfg.Description = "units given up, with the reason"
-	if _, err := q.js.CreateOrUpdateStream(ctx, cfg); err != nil {
+	if err := q.declareCombiner(ctx); err != nil {
+		return err
+	}
+	dead := streamConfig(stream.DeadStream, "dead.>", jetstream.LimitsPolicy, replicas)
+	dead.Description = "units given up, with the reason"
+	if _, err := q.js.CreateOrUpdateStream(ctx, dead); err != nil {
 		return fmt.Errorf("declare stream %s: %w", stream.DeadStream, err)
 	}
 	return q.declareAdvisories(ctx, replicas)
-}
-
-// declareConsumer creates the stage's own consumer, or updates it. The run that it
-// serves stays: Arrange decides that.
-func (q *Queue) declareConsumer(ctx context.Context, stage stream.Stage) error {
-	cfg := q.consumerConfig(stage)
-	c, err := q.js.Consumer(ctx, stage.Stream(), cfg.Durable)
-	switch {
-	case err == nil:
-		have := c.CachedInfo().Config
-		cfg.FilterSubject, cfg.PauseUntil = cmp.Or(have.FilterSubject, cfg.FilterSubject), have.PauseUntil
-	case !errors.Is(err, jetstream.ErrConsumerNotFound):
-		return fmt.Errorf("look up consumer %s: %w", cfg.Durable, err)
-	}
-	if _, err := q.js.CreateOrUpdateConsumer(ctx, stage.Stream(), cfg); err != nil {
-		return fmt.Errorf("declare consumer %s: %w", cfg.Durable, err)
-	}
-	return nil
 }
 
 func streamConfig(name, subjects string, retention jetstream.RetentionPolicy, replicas int) jetstream.StreamConfig {
@@ -137,8 +115,8 @@ func streamConfig(name, subjects string, retention jetstream.RetentionPolicy, re
 		Retention: retention,
 		Storage:   jetstream.FileStorage,
 		Replicas:  replicas,
-		// One message a subject, the first one wins: two attempts at a unit
-		// cannot be mixed, whoever publishes and however carelessly.
+		// One message a subject, and the first one stays: two attempts at a unit cannot
+		// be mixed, whoever publishes them.
 		MaxMsgsPerSubject:    1,
 		Discard:              jetstream.DiscardNew,
 		DiscardNewPerSubject: true,
@@ -147,77 +125,86 @@ func streamConfig(name, subjects string, retention jetstream.RetentionPolicy, re
 	}
 }
 
-func (q *Queue) consumerConfig(stage stream.Stage) jetstream.ConsumerConfig {
-	return jetstream.ConsumerConfig{
-		Durable:       consumers[stage],
-		FilterSubject: everything(stage),
-		AckPolicy:     jetstream.AckExplicitPolicy,
-		AckWait:       cmp.Or(q.AckWait, AckWait),
-		MaxDeliver:    MaxDeliver,
-		MaxAckPending: maxAckPending,
-	}
-}
-
-// Check returns ErrNotDeclared if the server does not hold lcbq's streams.
-func (q *Queue) Check(ctx context.Context) error {
-	for _, stage := range stream.Stages {
-		if _, err := q.stream(ctx, stage.Stream()); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Restart forgets which units were handed out, so that they are handed out again
-// at once instead of after AckWait, and gives the unfinished runs their lanes.
-// Only the owner of the server may call it, at start, when the workers of its
-// former life are gone; a worker that lives on merely repeats a unit that cannot
-// be stored twice.
-func (q *Queue) Restart(ctx context.Context, runs ...Lane) error {
-	for _, stage := range stream.Stages {
-		if err := q.restart(ctx, stage, runs); err != nil {
-			return err
-		}
-	}
-	return q.Arrange(ctx, runs)
-}
-
-func (q *Queue) restart(ctx context.Context, stage stream.Stage, runs []Lane) error {
-	s, err := q.stream(ctx, stage.Stream())
-	if err != nil {
-		return err
-	}
-	names := s.ConsumerNames(ctx)
-	for name := range names.Name() {
-		if name != consumers[stage] && !strings.HasPrefix(name, consumers[stage]+"-") {
-			continue
-		}
-		if err := q.js.DeleteConsumer(ctx, stage.Stream(), name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
-			return fmt.Errorf("delete consumer %s: %w", name, err)
-		}
-	}
-	if err := names.Err(); err != nil {
-		return fmt.Errorf("list consumers of %s: %w", stage.Stream(), err)
-	}
-	cfg := q.firstConfig(stage, runs)
-	if _, err := q.js.CreateConsumer(ctx, stage.Stream(), cfg); err != nil {
+// declareCombiner creates COMBINE's consumer, or updates it.
+func (q *Queue) declareCombiner(ctx context.Context) error {
+	cfg := q.consumerConfig(stream.Combine, q.AckWait)
+	cfg.Durable, cfg.FilterSubject = consumers[stream.Combine], everything(stream.Combine)
+	if _, err := q.js.CreateOrUpdateConsumer(ctx, stream.Combine.Stream(), cfg); err != nil {
 		return fmt.Errorf("declare consumer %s: %w", cfg.Durable, err)
 	}
 	return nil
 }
 
-// Consumer returns the stage's durable consumer, to pull from.
-func (q *Queue) Consumer(ctx context.Context, stage stream.Stage) (jetstream.Consumer, error) {
-	c, err := q.js.Consumer(ctx, stage.Stream(), consumers[stage])
-	if err != nil {
-		return nil, fmt.Errorf("look up consumer %s: %w", consumers[stage], err)
+// metadata returns what a stage's stream tells every client.
+func (q *Queue) metadata(stage stream.Stage) map[string]string {
+	m := make(map[string]string)
+	if share := shares[stage]; share > 0 && q.StoreMax > 0 {
+		m[allotted] = strconv.FormatInt(q.StoreMax/100*share, 10)
 	}
-	return c, nil
+	if q.AckWait > 0 {
+		m[ackWaitKey] = q.AckWait.String()
+	}
+	return m
 }
 
-// BeatOf returns the interval of progress signals that c's ack wait asks for.
-func BeatOf(c jetstream.Consumer) time.Duration {
-	return cmp.Or(c.CachedInfo().Config.AckWait, AckWait) / beats
+func (q *Queue) consumerConfig(stage stream.Stage, ackWait time.Duration) jetstream.ConsumerConfig {
+	return jetstream.ConsumerConfig{
+		Description:   descriptions[stage],
+		AckPolicy:     jetstream.AckExplicitPolicy,
+		AckWait:       cmp.Or(ackWait, AckWait),
+		MaxDeliver:    MaxDeliver,
+		MaxAckPending: maxAckPending,
+	}
+}
+
+// Check returns ErrNotDeclared if the server does not hold all of lcbq's streams.
+func (q *Queue) Check(ctx context.Context) error {
+	missing, err := q.Missing(ctx)
+	if err == nil && len(missing) > 0 {
+		err = fmt.Errorf("stream %s: %w", missing[0], ErrNotDeclared)
+	}
+	return err
+}
+
+// Missing returns which of the stages' streams the server does not hold. Some of them
+// means that somebody removed them, with the units that they held.
+func (q *Queue) Missing(ctx context.Context) ([]string, error) {
+	var missing []string
+	for _, stage := range stream.Stages {
+		switch _, err := q.stream(ctx, stage.Stream()); {
+		case errors.Is(err, ErrNotDeclared):
+			missing = append(missing, stage.Stream())
+		case err != nil:
+			return nil, err
+		}
+	}
+	return missing, nil
+}
+
+// Restart forgets which units were handed out, so that they are handed out again at
+// once instead of after AckWait, and gives the unfinished runs their consumers. Only
+// the owner of the server may call it, at start, when the workers of its former life
+// are gone. A worker that lives on merely repeats a unit, which cannot be stored
+// twice. keep is as for Serve.
+func (q *Queue) Restart(ctx context.Context, runs []Run, keep ...string) error {
+	for _, stage := range stream.Stages {
+		infos, _, err := q.consumersOf(ctx, stage)
+		if err != nil {
+			return err
+		}
+		for name := range infos {
+			if slices.ContainsFunc(keep, func(id string) bool { return name == ConsumerName(stage, id) }) && stage != stream.Combine {
+				continue
+			}
+			if err := q.js.DeleteConsumer(ctx, stage.Stream(), name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+				return fmt.Errorf("delete consumer %s: %w", name, err)
+			}
+		}
+	}
+	if err := q.declareCombiner(ctx); err != nil {
+		return err
+	}
+	return q.Serve(ctx, runs, keep...)
 }
 
 // Publish stores v under the unit's subject at stage. It reports false if a

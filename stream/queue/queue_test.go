@@ -133,12 +133,9 @@ func TestRestartHandsOutAgain(t *testing.T) {
 	if _, err := env.Queue.Publish(ctx, stream.Generate, unit(0, 0), stream.Task{}); err != nil {
 		t.Fatal(err)
 	}
+	env.Serve(t, "r1")
 	take := func() (jetstream.Msg, error) {
-		c, err := env.Queue.Consumer(ctx, stream.Generate)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return c.Next(jetstream.FetchMaxWait(queue.AckWait))
+		return env.Consumer(t, stream.Generate, "r1").Next(jetstream.FetchMaxWait(queue.AckWait / 4))
 	}
 	if _, err := take(); err != nil {
 		t.Fatal(err)
@@ -147,7 +144,7 @@ func TestRestartHandsOutAgain(t *testing.T) {
 	if err != nil || lag.InFlight != 1 || lag.Waiting != 0 {
 		t.Errorf("Lag with a unit handed out = %+v, %v", lag, err)
 	}
-	if err := env.Queue.Restart(ctx); err != nil {
+	if err := env.Queue.Restart(ctx, []queue.Run{{ID: "r1"}}); err != nil {
 		t.Fatal(err)
 	}
 	lag, err = env.Queue.Lag(ctx, stream.Generate)
@@ -204,5 +201,55 @@ func TestCheckNeedsTheStreams(t *testing.T) {
 	}
 	if err := queue.New(env.JS).Check(t.Context()); !errors.Is(err, queue.ErrNotDeclared) {
 		t.Errorf("Check without EVALUATE = %v, want ErrNotDeclared", err)
+	}
+}
+
+// TestRequeueOfTheLedger: a unit that the combiner gave up lies in COMBINE, acknowledged.
+// Put back it is handed out anew, with what DEAD holds of it.
+func TestRequeueOfTheLedger(t *testing.T) {
+	t.Parallel()
+	env := streamtest.New(t)
+	ctx := t.Context()
+	u := unit(0, 0)
+	if _, err := env.Queue.Publish(ctx, stream.Combine, u, stream.Scored{Evaluator: "eval0"}); err != nil {
+		t.Fatal(err)
+	}
+	c := env.Consumer(t, stream.Combine, "r1")
+	msg, err := c.Next(jetstream.FetchMaxWait(queue.AckWait / 4))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := stream.Dead{Subject: u.Subject(stream.Combine), Body: msg.Data()}
+	if err := errors.Join(env.Queue.Bury(ctx, d), msg.DoubleAck(ctx)); err != nil {
+		t.Fatal(err)
+	}
+	if err := env.Queue.Requeue(ctx, d); err != nil {
+		t.Fatal(err)
+	}
+	again, err := c.Next(jetstream.FetchMaxWait(queue.AckWait / 12))
+	if err != nil || string(again.Data()) != string(d.Body) {
+		t.Errorf("the unit put back = %v, %v, want it handed out again", again, err)
+	}
+}
+
+// TestCountRun counts a run in every stage and among the units given up, and no other.
+func TestCountRun(t *testing.T) {
+	t.Parallel()
+	env := streamtest.New(t)
+	ctx := t.Context()
+	for i, stage := range stream.Stages {
+		for n := range i + 1 {
+			if _, err := env.Queue.Publish(ctx, stage, unit(0, 10*i+n), "x"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := env.Queue.Bury(ctx, stream.Dead{Subject: unit(9, 9).Subject(stream.Evaluate)}); err != nil {
+		t.Fatal(err)
+	}
+	for run, want := range map[string]int{"r1": 1 + 2 + 3 + 1, "r": 0, "r11": 0} {
+		if n, err := env.Queue.CountRun(ctx, run); err != nil || n != want {
+			t.Errorf("CountRun(%s) = %d, %v, want %d", run, n, err, want)
+		}
 	}
 }

@@ -5,6 +5,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,6 +26,8 @@ const (
 	runsBucket     = "lcbq_runs"
 	cellsBucket    = "lcbq_cells"
 	workersBucket  = "lcbq_workers"
+	verdictsBucket = "lcbq_verdicts"
+	enginesBucket  = "lcbq_engines"
 	problemsBucket = "lcbq_problems"
 )
 
@@ -38,18 +41,29 @@ var (
 	ErrNotFound = errors.New("not in the store")
 	// ErrChanged: somebody else wrote first; read again and decide again.
 	ErrChanged = errors.New("changed since it was read")
-	// ErrNewer: a newer lcbq made the store. Nothing in it may be touched.
-	ErrNewer = errors.New("store was made by a newer lcbq")
+	// ErrUnreadable: a key holds what this lcbq cannot read, because another program
+	// wrote it or a newer lcbq. That costs the run it belongs to, and no other.
+	ErrUnreadable = errors.New("not readable by this lcbq")
+	// ErrFull: the bucket holds as much as it may. What was not kept is only not shared.
+	ErrFull = errors.New("bucket is full")
+	// ErrNewer: a newer lcbq wrote it. Such a key is unreadable too.
+	ErrNewer = errors.New("made by a newer lcbq")
 )
 
 // A Store is the buckets on one server. It is safe for concurrent use.
 type Store struct {
 	runs, cells, workers jetstream.KeyValue
+	verdicts             jetstream.KeyValue // nil on a server of an earlier version
+	engines              jetstream.KeyValue // nil on a server of an earlier version, which has no stream of judges either
 	problems             jetstream.ObjectStore
+	js                   jetstream.JetStream
 	conn                 *nats.Conn
+	verdictMost          uint64 // bytes that verdicts may take
 
-	mu    sync.Mutex
-	known map[string]*knownCells // by run
+	mu            sync.Mutex
+	known         map[string]*knownCells // by run
+	verdictBytes  uint64                 // of the verdicts, as of verdictLooked
+	verdictLooked time.Time
 }
 
 // knownCells are the cells of a run as of a revision of their bucket. Cells are
@@ -61,7 +75,7 @@ type knownCells struct {
 
 // Declare creates the buckets, or opens them if they are there.
 func Declare(ctx context.Context, js jetstream.JetStream, replicas int) (*Store, error) {
-	s := Store{conn: js.Conn()}
+	s := Store{js: js, conn: js.Conn(), verdictMost: verdictsMost}
 	for _, b := range []struct {
 		kv  *jetstream.KeyValue
 		cfg jetstream.KeyValueConfig
@@ -69,6 +83,8 @@ func Declare(ctx context.Context, js jetstream.JetStream, replicas int) (*Store,
 		{&s.runs, jetstream.KeyValueConfig{Bucket: runsBucket, Description: "run manifests"}},
 		{&s.cells, jetstream.KeyValueConfig{Bucket: cellsBucket, Description: "finished cells"}},
 		{&s.workers, jetstream.KeyValueConfig{Bucket: workersBucket, Description: "heartbeats", TTL: workerTTL}},
+		{&s.verdicts, jetstream.KeyValueConfig{Bucket: verdictsBucket, Description: "verdicts that took long, for other evaluators", TTL: verdictTTL}},
+		{&s.engines, jetstream.KeyValueConfig{Bucket: enginesBucket, Description: "what generated each run"}},
 	} {
 		b.cfg.Replicas = replicas
 		kv, err := js.CreateOrUpdateKeyValue(ctx, b.cfg)
@@ -84,11 +100,12 @@ func Declare(ctx context.Context, js jetstream.JetStream, replicas int) (*Store,
 		return nil, fmt.Errorf("declare object store %s: %w", problemsBucket, err)
 	}
 	s.problems = obj
-	return &s, nil
+	return &s, declareJudges(ctx, js, replicas)
 }
 
-// CheckFormat returns ErrNewer if a newer lcbq has stored runs on the server. It
-// changes nothing, and a server without runs passes.
+// CheckFormat returns ErrNewer if a newer lcbq has made the store: it holds runs of a newer
+// format and none that can be read. Where some runs can be read, those of a newer format are
+// only left alone. CheckFormat changes nothing.
 func CheckFormat(ctx context.Context, js jetstream.JetStream) error {
 	kv, err := js.KeyValue(ctx, runsBucket)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
@@ -97,13 +114,21 @@ func CheckFormat(ctx context.Context, js jetstream.JetStream) error {
 	if err != nil {
 		return fmt.Errorf("open bucket %s: %w", runsBucket, err)
 	}
-	_, err = (&Store{runs: kv, conn: js.Conn()}).Runs(ctx)
-	return err
+	runs, unread, err := (&Store{runs: kv, js: js, conn: js.Conn()}).Runs(ctx)
+	if err != nil || len(runs) > 0 {
+		return err
+	}
+	for _, u := range unread {
+		if errors.Is(u.Err, ErrNewer) {
+			return u.Err
+		}
+	}
+	return nil
 }
 
 // Open opens the buckets of a server on which somebody else declared them.
 func Open(ctx context.Context, js jetstream.JetStream) (*Store, error) {
-	s := Store{conn: js.Conn()}
+	s := Store{js: js, conn: js.Conn(), verdictMost: verdictsMost}
 	for name, kv := range map[string]*jetstream.KeyValue{runsBucket: &s.runs, cellsBucket: &s.cells, workersBucket: &s.workers} {
 		b, err := js.KeyValue(ctx, name)
 		if err != nil {
@@ -116,6 +141,16 @@ func Open(ctx context.Context, js jetstream.JetStream) (*Store, error) {
 		return nil, fmt.Errorf("open object store %s: %w", problemsBucket, err)
 	}
 	s.problems = obj
+	for name, kv := range map[string]*jetstream.KeyValue{verdictsBucket: &s.verdicts, enginesBucket: &s.engines} {
+		b, err := js.KeyValue(ctx, name)
+		if errors.Is(err, jetstream.ErrBucketNotFound) {
+			continue // the server is one of an earlier version
+		}
+		if err != nil {
+			return nil, fmt.Errorf("open bucket %s: %w", name, err)
+		}
+		*kv = b
+	}
 	return &s, nil
 }
 
@@ -129,7 +164,7 @@ func get(ctx context.Context, nc *nats.Conn, kv jetstream.KeyValue, key string, 
 		return 0, fmt.Errorf("read %s/%s: %w", kv.Bucket(), key, err)
 	}
 	if err := json.Unmarshal(e.Value(), v); err != nil {
-		return 0, fmt.Errorf("decode %s/%s: %w", kv.Bucket(), key, err)
+		return e.Revision(), fmt.Errorf("decode %s/%s: %w: %w", kv.Bucket(), key, ErrUnreadable, err)
 	}
 	return e.Revision(), nil
 }
@@ -148,9 +183,7 @@ func put(ctx context.Context, nc *nats.Conn, kv jetstream.KeyValue, key string, 
 		}
 		return kv.Update(ctx, key, b, revision)
 	})
-	var api *jetstream.APIError
-	if errors.As(err, &api) && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant) ||
-		errors.Is(err, jetstream.ErrKeyExists) {
+	if wrongRevision(err) || errors.Is(err, jetstream.ErrKeyExists) {
 		return 0, fmt.Errorf("write %s/%s: %w", kv.Bucket(), key, ErrChanged)
 	}
 	if err != nil {
@@ -159,62 +192,58 @@ func put(ctx context.Context, nc *nats.Conn, kv jetstream.KeyValue, key string, 
 	return rev, nil
 }
 
-// values calls f with every key and value of kv that match filter, in one pass
-// over the bucket.
-func values(ctx context.Context, kv jetstream.KeyValue, filter string, f func(e jetstream.KeyValueEntry) error, opts ...jetstream.WatchOpt) error {
-	w, err := kv.Watch(ctx, filter, append(opts, jetstream.IgnoreDeletes())...)
-	if err != nil {
-		return fmt.Errorf("read %s/%s: %w", kv.Bucket(), filter, err)
-	}
-	defer func() { _ = w.Stop() }() // its subscription ends with the connection anyway
-	for {
-		select {
-		case e := <-w.Updates():
-			if e == nil {
-				return nil // the end of what is there now
-			}
-			if err := f(e); err != nil {
-				return err
-			}
-		case <-ctx.Done():
-			return fmt.Errorf("read %s/%s: %w", kv.Bucket(), filter, ctx.Err())
-		}
-	}
+// wrongRevision reports whether err says that a key is not at the revision that was
+// expected.
+func wrongRevision(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) &&
+		(api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
 }
 
 // A CellState is what remains of a cell once its file is durable. Its N decides for
 // ever that late units of the cell are dropped; it is 0 while no file is.
 type CellState struct {
-	N            int            `json:"n"` // samples in the file
-	Passed       int            `json:"passed"`
-	Verdicts     map[string]int `json:"verdicts"` // samples by verdict name
-	Tokens       int64          `json:"tokens"`   // completion tokens
-	GenTPS       float64        `json:"gen_tps"`  // completion tokens per second and GPU; 0 if unknown
-	Unique       int            `json:"unique"`   // distinct programs
-	UniquePassed int            `json:"unique_passed"`
-	JudgeCPU     float64        `json:"judge_cpu_s"` // CPU seconds of judging
-	Fingerprint  string         `json:"fingerprint"` // of the environment that judged
-	File         string         `json:"file"`        // name in the question's folder
-	Digest       string         `json:"digest"`      // SHA-256 of the file's JSON, uncompressed
-	Bytes        int64          `json:"bytes"`       // length of that JSON
-	DoneAt       int64          `json:"done_at_ms"`
-	Generated    Work           `json:"generated"`
-	Judged       Work           `json:"judged"`
+	stream.Counts
+	Fingerprint string `json:"fingerprint"` // of the environment that judged
+	File        string `json:"file"`        // name in the question's folder
+	Digest      string `json:"digest"`      // SHA-256 of the file's JSON, uncompressed
+	Bytes       int64  `json:"bytes"`       // length of that JSON
+	DoneAt      int64  `json:"done_at_ms"`
+	Generated   Work   `json:"generated"`
+	Judged      Work   `json:"judged"`
 
 	// Claim is set while a combiner gives the cell's next file its name. Fields
 	// above are then those of the file before it, or zero.
 	Claim *Claim `json:"claim,omitempty"`
 }
 
-// A Work is when a stage worked on a cell. The zero value knows nothing.
+// UnmarshalJSON reads a state, also one of a store in which two of its counts had
+// names of their own and the pass rate was left out.
+func (st *CellState) UnmarshalJSON(b []byte) error {
+	type plain CellState
+	former := struct {
+		*plain
+		Tokens int64 `json:"tokens"`
+		Unique int   `json:"unique"`
+	}{plain: (*plain)(st)}
+	if err := json.Unmarshal(b, &former); err != nil {
+		return err
+	}
+	st.Tokens = cmp.Or(st.Tokens, former.Tokens)
+	st.UniquePrograms = cmp.Or(st.UniquePrograms, former.Unique)
+	st.PassRate = stream.PassRate(st.Passed, st.N)
+	return nil
+}
+
+// A Work is the time in which a stage worked on a cell. The zero value is no known time.
 type Work struct {
 	From    int64 `json:"from_ms"` // Unix milliseconds: the first unit's start
 	To      int64 `json:"to_ms"`   // and the last one's end
 	Retries int   `json:"retries"` // deliveries beyond the first of each unit
 }
 
-// Add widens w by a unit, or another cell, that took from and to, after so many
-// deliveries. One that does not know its time only adds its retries.
+// Add extends w by a unit, or by another cell, that was worked on between from and to. Where
+// these are unknown it only adds the retries.
 func (w *Work) Add(from, to int64, retries int) {
 	w.Retries += max(0, retries)
 	if from <= 0 || to < from {
@@ -275,7 +304,7 @@ func (s *Store) ClaimCell(ctx context.Context, c stream.Cell, st CellState, clai
 func (s *Store) Cells(ctx context.Context, run string, q int) (map[stream.Cell]CellState, error) {
 	if q >= 0 {
 		k := knownCells{cells: make(map[stream.Cell]CellState)}
-		err := k.read(ctx, s.cells, fmt.Sprintf("%s.q%d.*", run, q))
+		err := k.read(ctx, s, fmt.Sprintf("%s.q%d.*", run, q))
 		return k.cells, err
 	}
 	s.mu.Lock()
@@ -288,31 +317,27 @@ func (s *Store) Cells(ctx context.Context, run string, q int) (map[stream.Cell]C
 		}
 		s.known[run] = k
 	}
-	if err := k.read(ctx, s.cells, run+".>"); err != nil {
+	if err := k.read(ctx, s, run+".>"); err != nil {
 		return nil, err
 	}
 	return maps.Clone(k.cells), nil
 }
 
 // read brings k up to what the bucket holds.
-func (k *knownCells) read(ctx context.Context, kv jetstream.KeyValue, filter string) error {
-	var since []jetstream.WatchOpt
-	if k.revision > 0 {
-		since = append(since, jetstream.ResumeFromRevision(k.revision+1))
-	}
-	return values(ctx, kv, filter, func(e jetstream.KeyValueEntry) error {
-		c, err := stream.ParseCell(e.Key())
+func (k *knownCells) read(ctx context.Context, s *Store, filter string) error {
+	return s.values(ctx, s.cells, filter, k.revision+1, func(v value) error {
+		c, err := stream.ParseCell(v.key)
 		if err != nil {
 			return err
 		}
 		var st CellState
-		if err := json.Unmarshal(e.Value(), &st); err != nil {
-			return fmt.Errorf("decode %s/%s: %w", cellsBucket, e.Key(), err)
+		if err := json.Unmarshal(v.Data, &st); err != nil {
+			return fmt.Errorf("decode %s/%s: %w: %w", cellsBucket, v.key, ErrUnreadable, err)
 		}
 		if st.N > 0 {
 			k.cells[c] = st
 		}
-		k.revision = max(k.revision, e.Revision())
+		k.revision = max(k.revision, v.Sequence)
 		return nil
-	}, since...)
+	})
 }

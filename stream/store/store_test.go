@@ -3,6 +3,8 @@ package store_test
 import (
 	"bytes"
 	"errors"
+	"reflect"
+	"strings"
 	"sync"
 	"testing"
 
@@ -78,11 +80,13 @@ func TestNewerFormatIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := kv.Put(t.Context(), "r", []byte(`{"format":99,"lcbq":"v9"}`)); err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := env.Store.Run(t.Context(), "r"); err == nil {
-		t.Error("a manifest of format 99 was read")
+	for _, text := range []string{`{"format":99,"lcbq":"v9"}`, `{"format":1,"id":"r","unit_size":10,"model":{"engine":"oracle"},"lcbq":"v9"}`} {
+		if _, err := kv.Put(t.Context(), "r", []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := env.Store.Run(t.Context(), "r"); !errors.Is(err, store.ErrNewer) || !strings.Contains(err.Error(), "use the lcbq that made it, version v9") {
+			t.Errorf("manifest %s: %v, want ErrNewer and the version that made it", text, err)
+		}
 	}
 }
 
@@ -94,11 +98,11 @@ func TestCells(t *testing.T) {
 	b := stream.Cell{Run: "r", Question: 12, Temperature: 100}
 	other := stream.Cell{Run: "r2", Question: 1, Temperature: 100}
 	for _, c := range []stream.Cell{a, b, other} {
-		if err := s.PutCell(ctx, c, store.CellState{N: 100}, 0); err != nil {
+		if err := s.PutCell(ctx, c, store.CellState{Counts: stream.Counts{N: 100}}, 0); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := s.PutCell(ctx, a, store.CellState{N: 200}, 0); !errors.Is(err, store.ErrChanged) {
+	if err := s.PutCell(ctx, a, store.CellState{Counts: stream.Counts{N: 200}}, 0); !errors.Is(err, store.ErrChanged) {
 		t.Errorf("marking a cell done twice = %v, want ErrChanged", err)
 	}
 	if cells, err := s.Cells(ctx, "r", -1); err != nil || len(cells) != 2 || cells[a].N != 100 {
@@ -138,8 +142,13 @@ func TestWorkersComeAndGo(t *testing.T) {
 	if err := s.PutWorker(t.Context(), w); err != nil {
 		t.Fatal(err)
 	}
-	if ws, err := s.Workers(t.Context()); err != nil || len(ws) != 1 || ws[0] != w {
-		t.Errorf("Workers = %+v, %v, want %+v", ws, err, w)
+	ws, err := s.Workers(t.Context())
+	if err != nil || len(ws) != 1 || ws[0].Seen <= 0 {
+		t.Fatalf("Workers = %+v, %v, want one, and when it was seen", ws, err)
+	}
+	w.Seen = ws[0].Seen // the server's time
+	if !reflect.DeepEqual(ws[0], w) {
+		t.Errorf("Workers = %+v, want %+v", ws, w)
 	}
 	if err := s.RemoveWorker(t.Context(), w); err != nil {
 		t.Fatal(err)
@@ -162,5 +171,70 @@ func TestWorkAddsUp(t *testing.T) {
 	w.Add(5500, 5500, -1) // attempts unknown
 	if want := (store.Work{From: 4000, To: 7000, Retries: 3}); w != want || w.Seconds() != 3 {
 		t.Errorf("work = %+v, want %+v", w, want)
+	}
+}
+
+// TestCellsAreTheCallers: what Cells returns belongs to the caller, and a later look costs
+// what was finished since, not what was known.
+func TestCellsAreTheCallers(t *testing.T) {
+	t.Parallel()
+	env := streamtest.New(t)
+	s, ctx := env.Store, t.Context()
+	cell := func(q int) stream.Cell { return stream.Cell{Run: "r", Question: q, Temperature: 100} }
+	const large = 100_000 // bytes of one state, so that reading it again shows
+	for q := range 3 {
+		if err := s.PutCell(ctx, cell(q), store.CellState{Counts: stream.Counts{N: 1}, File: strings.Repeat("x", large)}, 0); err != nil {
+			t.Fatal(err)
+		}
+		cells, err := s.Cells(ctx, "r", -1)
+		if err != nil || len(cells) != q+1 {
+			t.Fatalf("look %d: %d cells, %v, want %d", q, len(cells), err, q+1)
+		}
+		clear(cells)
+	}
+	before := env.Conn.Stats().InBytes
+	if cells, err := s.Cells(ctx, "r", -1); err != nil || len(cells) != 3 {
+		t.Errorf("%d cells, %v, want 3", len(cells), err)
+	}
+	if read := env.Conn.Stats().InBytes - before; read > large/2 {
+		t.Errorf("a look with nothing new read %d bytes, want none of the states again", read)
+	}
+}
+
+// TestTask agrees with the list of a cell's units, and knows what is left of a cell.
+func TestTask(t *testing.T) {
+	t.Parallel()
+	for _, cuts := range [][]int{nil, {50}, {50, 250}, {100, 300}, {1, 2, 3}, {250, 251}} {
+		m := &store.Manifest{ID: "r", UnitSize: 100, Temperatures: []stream.Temperature{700}, Questions: []store.Question{{Index: 7, Cuts: cuts}}}
+		q := m.Questions[0]
+		tasks := m.Tasks(q, 700)
+		for _, want := range tasks {
+			if gotQ, got, ok := m.Task(want.Unit); !ok || got != want || gotQ.Index != 7 {
+				t.Errorf("cuts %v: Task(%+v) = %+v, %v, want %+v", cuts, want.Unit, got, ok, want)
+			}
+		}
+		for _, have := range append([]int{0}, cuts...) {
+			left := 0
+			for _, task := range tasks {
+				if task.First+task.N > have {
+					left++
+				}
+			}
+			if got := m.UnitsAfter(q, have); got != left {
+				t.Errorf("cuts %v: UnitsAfter(%d) = %d, want %d", cuts, have, got, left)
+			}
+		}
+		c := stream.Cell{Run: "r", Question: 7, Temperature: 700}
+		for _, u := range []stream.Unit{
+			{Cell: c, Index: len(tasks)},
+			{Cell: c, Index: -1},
+			{Cell: stream.Cell{Run: "s", Question: 7, Temperature: 700}},
+			{Cell: stream.Cell{Run: "r", Question: 8, Temperature: 700}},
+			{Cell: stream.Cell{Run: "r", Question: 7, Temperature: 800}},
+		} {
+			if _, task, ok := m.Task(u); ok {
+				t.Errorf("cuts %v: Task(%+v) = %+v, want none", cuts, u, task)
+			}
+		}
 	}
 }

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/lcbq/lcbq/stream"
 )
 
@@ -16,14 +14,20 @@ type Worker struct {
 	Name    string       `json:"name"`
 	Host    string       `json:"host"`
 	PID     int          `json:"pid"`
-	Process string       `json:"process,omitempty"` // names the process for good, as worker/process does; "" where that cannot be known
+	Process string       `json:"process,omitempty"` // names the process as worker/process does; "" where that cannot be known
 	Slots   int          `json:"slots"`
 	Started int64        `json:"started_ms"`
 	Units   int64        `json:"units"`
 	Samples int64        `json:"samples"`
 	Cached  int64        `json:"cached"` // samples answered by the verdict cache
-	Faults  int64        `json:"faults"` // units handed back
-	Note    string       `json:"note,omitempty"`
+	Faults  int64        `json:"faults"` // units given back
+	Rates   []RunRate    `json:"rates,omitempty"`
+	Clock   int64        `json:"clock_ms,omitempty"` // of its host, when the heartbeat was written
+	Seen    int64        `json:"seen_ms,omitempty"`  // the server's time of the heartbeat, where it was read
+	Trouble *Trouble     `json:"trouble,omitempty"`  // what it waits for; nil if it works
+
+	// Of an evaluator: of the environment that it judges in, once that is known.
+	Fingerprint string `json:"fingerprint,omitempty"`
 
 	// Of a generator.
 	Ready      int64        `json:"ready,omitempty"`            // units in hand that wait for their turn
@@ -31,6 +35,27 @@ type Worker struct {
 	Blocked    float64      `json:"blocked_s,omitempty"`        // that generating waited for the queue, summed over its units
 	Engine     *EngineState `json:"engine,omitempty"`           // of a generator whose engine lcbq started
 }
+
+// A RunRate is how fast a worker settled the units of a run lately.
+type RunRate struct {
+	Run     string  `json:"run"`
+	Minute  float64 `json:"units_per_s_1m"`
+	Quarter float64 `json:"units_per_s_15m"`
+}
+
+// A Trouble is something that a worker waits for and that may need a person.
+type Trouble struct {
+	Code   string `json:"code"` // disk_full or waiting
+	Text   string `json:"text"`
+	Remedy string `json:"remedy,omitempty"`
+	Since  int64  `json:"since_ms"` // by the worker's clock
+}
+
+// The codes of troubles.
+const (
+	TroubleDisk  = "disk_full" // no room on a disk
+	TroubleWaits = "waiting"   // any other
+)
 
 // An EngineState is how an engine is doing, and the cards under it.
 type EngineState struct {
@@ -41,6 +66,8 @@ type EngineState struct {
 	Waiting  float64     `json:"waiting"`   // sequences that wait for a place
 	InFlight int         `json:"in_flight"` // most samples asked for at once
 	Cards    []CardState `json:"gpus,omitempty"`
+	// PerCard is how many engines share the card; nil where one was asked for.
+	PerCard *CardEngines `json:"engines_per_gpu,omitempty"`
 }
 
 // A CardState is one GPU at one moment. What the driver does not tell is -1.
@@ -64,7 +91,7 @@ type CardProcess struct {
 	State  string `json:"state"`  // ours, foreign, zombie, gone or elsewhere
 }
 
-// PutWorker writes a worker's heartbeat; it fades unless repeated.
+// PutWorker writes a worker's heartbeat. It expires unless it is written again.
 func (s *Store) PutWorker(ctx context.Context, w Worker) error {
 	b, err := json.Marshal(w)
 	if err != nil {
@@ -76,7 +103,7 @@ func (s *Store) PutWorker(ctx context.Context, w Worker) error {
 	return nil
 }
 
-// RemoveWorker takes a worker's heartbeat away when it leaves in good order.
+// RemoveWorker removes the heartbeat of a worker that ends in good order.
 func (s *Store) RemoveWorker(ctx context.Context, w Worker) error {
 	if err := s.workers.Delete(ctx, string(w.Stage)+"."+w.Name); err != nil {
 		return fmt.Errorf("remove heartbeat of %s: %w", w.Name, err)
@@ -84,15 +111,15 @@ func (s *Store) RemoveWorker(ctx context.Context, w Worker) error {
 	return nil
 }
 
-// Workers returns the heartbeats that have not faded.
+// Workers returns the heartbeats that have not expired. One that cannot be read is left out.
 func (s *Store) Workers(ctx context.Context) ([]Worker, error) {
 	var ws []Worker
-	err := values(ctx, s.workers, ">", func(e jetstream.KeyValueEntry) error {
+	err := s.values(ctx, s.workers, ">", 1, func(v value) error {
 		var w Worker
-		if err := json.Unmarshal(e.Value(), &w); err != nil {
-			return fmt.Errorf("decode heartbeat: %w", err)
+		if json.Unmarshal(v.Data, &w) == nil {
+			w.Seen = v.Time.UnixMilli()
+			ws = append(ws, w)
 		}
-		ws = append(ws, w)
 		return nil
 	})
 	return ws, err

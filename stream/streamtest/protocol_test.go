@@ -25,7 +25,7 @@ type stored struct {
 	seq, generated, judged int
 }
 
-// A modelFile is a file's content and whether it is on disk for good.
+// A modelFile is a file's content and whether it survives a power loss.
 type modelFile struct {
 	content string
 	synced  bool

@@ -3,7 +3,6 @@
 package streamtest
 
 import (
-	"context"
 	"testing"
 	"time"
 
@@ -40,7 +39,7 @@ type Env struct {
 func New(tb testing.TB) *Env {
 	tb.Helper()
 	dir := tb.TempDir()
-	srv, err := embed.Start(embed.Config{Dir: dir})
+	srv, err := embed.Start(embed.Config{Dir: dir, Open: true})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -72,7 +71,21 @@ func New(tb testing.TB) *Env {
 // lcbq has to refuse.
 func NewBare(tb testing.TB) string {
 	tb.Helper()
-	ns, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true})
+	return external(tb, &server.Options{}).ClientURL()
+}
+
+// NewGuarded starts a NATS server of somebody's own, with JetStream in dir, that wants a user and a
+// password, and returns its HOST:PORT.
+func NewGuarded(tb testing.TB, dir, user, password string) string {
+	tb.Helper()
+	return external(tb, &server.Options{JetStream: true, StoreDir: dir, Username: user, Password: password}).Addr().String()
+}
+
+// external starts a NATS server that is not lcbq's.
+func external(tb testing.TB, opts *server.Options) *server.Server {
+	tb.Helper()
+	opts.Host, opts.Port, opts.NoSigs, opts.NoLog = "127.0.0.1", server.RANDOM_PORT, true, true
+	ns, err := server.NewServer(opts)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -82,39 +95,31 @@ func NewBare(tb testing.TB) string {
 		ns.WaitForShutdown()
 	})
 	if !ns.ReadyForConnections(time.Minute) {
-		tb.Fatal("the server without JetStream does not accept connections")
+		tb.Fatal("the server does not accept connections")
 	}
-	return ns.ClientURL()
+	return ns
 }
 
-// WaitFor waits until ok reports true, and fails the test after a minute.
-func WaitFor(tb testing.TB, what string, ok func(ctx context.Context) (bool, error)) {
+// Serve gives the runs their consumers, as a submission does, and takes those of all
+// others away.
+func (e *Env) Serve(tb testing.TB, runs ...string) {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(tb.Context(), time.Minute)
-	defer cancel()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		done, err := ok(ctx)
-		if err != nil {
-			tb.Fatalf("wait for %s: %v", what, err)
-		}
-		if done {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			tb.Fatalf("wait for %s: still not after a minute", what)
-		}
+	list := make([]queue.Run, len(runs))
+	for i, id := range runs {
+		list[i].ID = id
+	}
+	if err := e.Queue.Serve(tb.Context(), list); err != nil {
+		tb.Fatal(err)
 	}
 }
 
-// WaitEmpty waits until the stage's stream holds no message.
-func (e *Env) WaitEmpty(tb testing.TB, stage stream.Stage) {
+// Consumer returns the durable consumer that serves a run at a stage, to pull from as a
+// worker does.
+func (e *Env) Consumer(tb testing.TB, stage stream.Stage, run string) jetstream.Consumer {
 	tb.Helper()
-	WaitFor(tb, stage.Stream()+" to be empty", func(ctx context.Context) (bool, error) {
-		lag, err := e.Queue.Lag(ctx, stage)
-		return lag.Stored == 0, err
-	})
+	c, err := e.JS.Consumer(tb.Context(), stage.Stream(), queue.ConsumerName(stage, run))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return c
 }

@@ -1,6 +1,7 @@
 package sweep
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -9,14 +10,15 @@ import (
 	"github.com/lcbq/lcbq/stream/store"
 )
 
-// A Progress is how far a run is. Lags are those of the server's queues, which
-// hold the units of all its runs.
+// A Progress is how far a run is. Lags are the run's, but for bytes and the combiner's stage: those are
+// the server's. Workers are the server's, in the order of the stages and their names.
 type Progress struct {
 	Manifest *store.Manifest            `json:"run"`
 	Cells    int                        `json:"cells"`   // finished
 	Samples  int                        `json:"samples"` // in finished cells
 	Passed   int                        `json:"passed"`  // of those
 	Dead     int                        `json:"dead"`    // units given up
+	Lost     int                        `json:"lost"`    // units in no queue; Progress leaves it 0
 	Lag      map[stream.Stage]queue.Lag `json:"lag"`
 	Workers  []store.Worker             `json:"workers"`
 }
@@ -43,7 +45,7 @@ func (s Sweeper) Progress(ctx context.Context, run string) (*Progress, error) {
 		}
 	}
 	for _, stage := range stream.Stages {
-		if p.Lag[stage], err = s.Queue.Lag(ctx, stage); err != nil {
+		if p.Lag[stage], err = s.Queue.RunLag(ctx, stage, run); err != nil {
 			return nil, err
 		}
 	}
@@ -51,6 +53,9 @@ func (s Sweeper) Progress(ctx context.Context, run string) (*Progress, error) {
 		return nil, err
 	}
 	p.Workers, err = s.Store.Workers(ctx)
+	slices.SortFunc(p.Workers, func(a, b store.Worker) int {
+		return cmp.Or(cmp.Compare(slices.Index(stream.Stages, a.Stage), slices.Index(stream.Stages, b.Stage)), cmp.Compare(a.Name, b.Name))
+	})
 	return p, err
 }
 
@@ -78,13 +83,13 @@ func (s Sweeper) Stuck(ctx context.Context, run string) (bool, error) {
 	return true, nil
 }
 
-// waiting reports whether a unit of the question is still on its way.
+// waiting reports whether a unit of the question is still to be generated or judged.
 func (s Sweeper) waiting(ctx context.Context, m *store.Manifest, q store.Question, gone map[stream.Unit]stream.Stage, done map[stream.Cell]store.CellState) (bool, error) {
 	cell := func(t stream.Temperature) stream.Cell {
 		return stream.Cell{Run: m.ID, Question: q.Index, Temperature: t}
 	}
 	if !slices.ContainsFunc(m.Temperatures, func(t stream.Temperature) bool { return done[cell(t)].N < q.N() }) {
-		return false, nil // nothing to ask the server about
+		return false, nil // no request needed
 	}
 	units, err := s.Queue.QuestionUnits(ctx, stream.Combine, m.ID, q.Index)
 	if err != nil {
@@ -106,7 +111,7 @@ func (s Sweeper) waiting(ctx context.Context, m *store.Manifest, q store.Questio
 				return true, nil
 			}
 		}
-		// All judged, and not done: the combiner has yet to write it.
+		// All its units are judged: the combiner has yet to write it.
 		if !incomplete && done[cell(t)].N < q.N() {
 			return true, nil
 		}

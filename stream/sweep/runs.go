@@ -12,7 +12,7 @@ import (
 	"github.com/lcbq/lcbq/stream/store"
 )
 
-// ErrOver says that a run has ended, so that there is nothing to pause or cancel.
+// ErrOver says that a run has ended and cannot be paused or cancelled.
 var ErrOver = errors.New("nothing of it is left to do")
 
 // Pause stops the handing out of a run's units to workers on all hosts. Units in
@@ -28,7 +28,7 @@ func (s Sweeper) Pause(ctx context.Context, run string) (*store.Manifest, error)
 	})
 }
 
-// Resume takes a pause back. A run that is not paused is left alone.
+// Resume ends a pause. A run that is not paused is left alone.
 func (s Sweeper) Resume(ctx context.Context, run string) (*store.Manifest, error) {
 	return s.change(ctx, run, func(m *store.Manifest) bool {
 		if m.Paused == 0 {
@@ -53,8 +53,8 @@ func (s Sweeper) Cancel(ctx context.Context, run string) (*store.Manifest, error
 	return m, s.Queue.PurgeRun(ctx, run)
 }
 
-// Regenerate puts a unit that was given up, at whichever stage, back to the start:
-// where its message is what is wrong with it, putting that back would not help.
+// Regenerate puts a unit that was given up, at any stage, back to the start. It helps where
+// the unit's message is at fault, which Requeue would only put back.
 func (s Sweeper) Regenerate(ctx context.Context, d stream.Dead) error {
 	stage, u, err := stream.ParseSubject(d.Subject)
 	if err != nil {
@@ -64,9 +64,8 @@ func (s Sweeper) Regenerate(ctx context.Context, d stream.Dead) error {
 	if err != nil {
 		return err
 	}
-	q, ok := m.Question(u.Question)
-	tasks := m.Tasks(q, u.Temperature)
-	if !ok || u.Index >= len(tasks) || !slices.Contains(m.Temperatures, u.Temperature) {
+	_, task, ok := m.Task(u)
+	if !ok {
 		return fmt.Errorf("regenerate %s: run %s has no such unit: %w", d.Subject, u.Run, stream.ErrPoison)
 	}
 	// DEAD holds the unit until GENERATE does. A generator that finds samples of
@@ -76,13 +75,13 @@ func (s Sweeper) Regenerate(ctx context.Context, d stream.Dead) error {
 			return err
 		}
 	}
-	if _, err := s.Queue.Publish(ctx, stream.Generate, u, tasks[u.Index]); err != nil {
+	if _, err := s.Queue.Publish(ctx, stream.Generate, u, task); err != nil {
 		return err
 	}
 	return s.Queue.Forgive(ctx, stage, u)
 }
 
-// change changes the manifest of a run that is not over, and then the lanes.
+// change changes the manifest of a run that is not over, and then the consumers.
 func (s Sweeper) change(ctx context.Context, run string, f func(*store.Manifest) bool) (*store.Manifest, error) {
 	over := ""
 	m, err := s.Store.UpdateRun(ctx, run, func(m *store.Manifest) bool {
@@ -103,37 +102,59 @@ func (s Sweeper) change(ctx context.Context, run string, f func(*store.Manifest)
 	if over != "" {
 		return nil, fmt.Errorf("run %s is %s: %w", run, over, ErrOver)
 	}
-	return m, s.Arrange(ctx)
+	return m, s.Serve(ctx)
 }
 
-// Lanes returns how the unfinished runs are to be served, the oldest first.
-func (s Sweeper) Lanes(ctx context.Context) ([]queue.Lane, error) {
-	runs, err := s.Store.Runs(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var lanes []queue.Lane
+// served returns the unfinished runs as the queues see them, the oldest first, and
+// the keys of manifests that cannot be read, whose consumers are left alone.
+func served(runs []*store.Manifest, unread []store.Unread) (open []queue.Run, keep []string) {
 	for _, m := range runs {
 		if m.Open() {
-			lanes = append(lanes, queue.Lane{Run: m.ID, Paused: m.Paused != 0})
+			open = append(open, queue.Run{ID: m.ID, Paused: m.Paused != 0})
 		}
 	}
-	return lanes, nil
+	for _, u := range unread {
+		keep = append(keep, u.Key)
+	}
+	return open, keep
 }
 
-// Arrange gives every unfinished run its lane, as the manifests say. A manifest
-// that changes meanwhile is not lost: the lanes are arranged again.
-func (s Sweeper) Arrange(ctx context.Context) error {
-	lanes, err := s.Lanes(ctx)
+// Serve gives every unfinished run its consumers, as the manifests say. A manifest
+// that changes meanwhile is not lost: the consumers are set again.
+func (s Sweeper) Serve(ctx context.Context) error {
+	runs, unread, err := s.Store.Runs(ctx)
 	for err == nil {
-		if err = s.Queue.Arrange(ctx, lanes); err != nil {
+		open, keep := served(runs, unread)
+		if err = s.Queue.Serve(ctx, open, keep...); err != nil {
 			break
 		}
-		var now []queue.Lane
-		if now, err = s.Lanes(ctx); err == nil && slices.Equal(lanes, now) {
+		if runs, unread, err = s.Store.Runs(ctx); err != nil {
+			break
+		}
+		if now, _ := served(runs, unread); slices.Equal(open, now) {
 			return nil
 		}
-		lanes = now
 	}
 	return err
+}
+
+// Restart hands out at once what was in flight when the server stopped. Only the owner of the
+// server may call it; see queue.Restart.
+func (s Sweeper) Restart(ctx context.Context) error {
+	runs, unread, err := s.Store.Runs(ctx)
+	if err != nil {
+		return err
+	}
+	open, keep := served(runs, unread)
+	return s.Queue.Restart(ctx, open, keep...)
+}
+
+// Migrate gives the runs their consumers where an older version has left one that
+// runs shared.
+func (s Sweeper) Migrate(ctx context.Context) error {
+	old, err := s.Queue.Shared(ctx)
+	if err != nil || !old {
+		return err
+	}
+	return s.Serve(ctx)
 }

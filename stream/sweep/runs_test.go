@@ -17,13 +17,13 @@ import (
 // paused says which runs' units the server holds back, by the consumers.
 func paused(t *testing.T, env *streamtest.Env) map[string]bool {
 	t.Helper()
-	lanes, err := env.Queue.Outlets(t.Context(), stream.Generate, nil)
+	all, err := env.Queue.Consumers(t.Context(), stream.Generate, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	held := make(map[string]bool)
-	for _, o := range lanes {
-		held[o.Run] = o.Paused
+	for _, c := range all {
+		held[c.Run] = c.Paused
 	}
 	return held
 }
@@ -35,17 +35,17 @@ func TestPauseAndResume(t *testing.T) {
 	submit(t, s, manifest(1, 30, 100))
 	for range 2 { // the second is a no-op
 		m, err := s.Pause(t.Context(), "r1")
-		if err != nil || m.State() != "paused" || !paused(t, env)[""] {
+		if err != nil || m.State() != "paused" || !paused(t, env)["r1"] {
 			t.Errorf("Pause = %+v, %v, held %v", m, err, paused(t, env))
 		}
 	}
 	// A submission of more leaves the pause.
-	if sub := submit(t, s, manifest(1, 50, 100)); sub.Units != 2 || sub.Manifest.State() != "paused" || !paused(t, env)[""] {
+	if sub := submit(t, s, manifest(1, 50, 100)); sub.Units != 2 || sub.Manifest.State() != "paused" || !paused(t, env)["r1"] {
 		t.Errorf("Submit of a paused run = %+v, held %v", sub, paused(t, env))
 	}
 	for range 2 {
 		m, err := s.Resume(t.Context(), "r1")
-		if err != nil || m.State() != "running" || paused(t, env)[""] {
+		if err != nil || m.State() != "running" || paused(t, env)["r1"] {
 			t.Errorf("Resume = %+v, %v, held %v", m, err, paused(t, env))
 		}
 	}
@@ -74,7 +74,7 @@ func TestCancel(t *testing.T) {
 	other.ID = "r2"
 	submit(t, s, other)
 	tasks := m.Tasks(m.Questions[0], 200)
-	if err := env.Store.PutCell(ctx, stream.Cell{Run: "r1", Temperature: 100}, store.CellState{N: 20}, 0); err != nil {
+	if err := env.Store.PutCell(ctx, stream.Cell{Run: "r1", Temperature: 100}, store.CellState{Counts: stream.Counts{N: 20}}, 0); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := env.Queue.Publish(ctx, stream.Combine, tasks[0].Unit, "x"); err != nil {
@@ -93,7 +93,7 @@ func TestCancel(t *testing.T) {
 		t.Errorf("the other run has %v, %v, want its 2 units", units, err)
 	}
 	if held, served := paused(t, env)["r2"]; held || !served {
-		t.Errorf("lanes after the cancellation: %v, want the other run served", paused(t, env))
+		t.Errorf("runs after the cancellation: %v, want the other run served", paused(t, env))
 	}
 	if _, err := s.Cancel(ctx, "r1"); !errors.Is(err, sweep.ErrOver) {
 		t.Errorf("Cancel again = %v, want ErrOver", err)
@@ -106,9 +106,9 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// TestArrangeSeesWhatChangedMeanwhile: pauses and resumptions from many processes
-// end with lanes as the manifests say.
-func TestArrangeSeesWhatChangedMeanwhile(t *testing.T) {
+// TestServeSeesWhatChangedMeanwhile: pauses and resumptions from many processes end with
+// consumers as the manifests say.
+func TestServeSeesWhatChangedMeanwhile(t *testing.T) {
 	t.Parallel()
 	env := streamtest.New(t)
 	s := sweep.Sweeper{Queue: env.Queue, Store: env.Store}
@@ -128,7 +128,7 @@ func TestArrangeSeesWhatChangedMeanwhile(t *testing.T) {
 				_, err := f(ctx, fmt.Sprint("r", i))
 				return err
 			})
-			group.Go(func() error { return s.Arrange(ctx) })
+			group.Go(func() error { return s.Serve(ctx) })
 		}
 		if err := group.Wait(); err != nil {
 			t.Fatal(err)

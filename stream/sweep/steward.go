@@ -13,14 +13,19 @@ import (
 	"github.com/lcbq/lcbq/stream/store"
 )
 
-// A Steward looks after what no worker is handed: units whose workers died as often
-// as the server lets them, units that another program took off their queue, units
-// of runs that are cancelled or never were. It keeps the lanes as the manifests
-// say. One runs beside every combiner; several do no harm.
+// A Steward looks after units that no worker will get: those whose deliveries are used up,
+// those that another program took off their queue, and those of runs that are cancelled or
+// do not exist. It keeps the consumers as the manifests say, and logs which runs have lost
+// units. One runs beside every combiner; several do no harm. Its fields below Every belong
+// to the goroutine that calls Run or Round.
 type Steward struct {
 	Sweeper
 	Log   *slog.Logger
 	Every time.Duration // interval of its rounds; stewardEvery if 0
+
+	rounds int
+	lost   map[string]int    // by run: units found lost, as last logged
+	unread map[string]string // by key: why the manifest cannot be read, as last logged
 }
 
 const stewardEvery = 5 * time.Second
@@ -37,6 +42,7 @@ func (s *Steward) Run(ctx context.Context) {
 		err := s.Round(ctx)
 		switch {
 		case ctx.Err() != nil:
+			s.last(ctx)
 			return
 		case err != nil && !failing:
 			s.Log.Warn("units that no worker is handed were not looked after, trying again", "err", err)
@@ -45,54 +51,116 @@ func (s *Steward) Run(ctx context.Context) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
+			s.last(ctx)
 			return
 		}
 	}
 }
 
-// Round does once what is to be done now.
+// lastWait bounds the work at the end. The next steward does what is left.
+const lastWait = 2 * time.Second
+
+// last removes the consumers of the runs that have ended since the last round.
+func (s *Steward) last(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWait)
+	defer cancel()
+	if err := s.Serve(ctx); err != nil {
+		s.Log.Debug("consumers of ended runs are left behind, for the next combiner to remove", "err", err)
+	}
+}
+
+// lostEvery is the number of rounds between two counts of the units of each run: about a
+// minute. A lost unit stays lost, so there is no hurry.
+const lostEvery = 12
+
+// Round looks once at everything. It reads the manifests once.
 func (s *Steward) Round(ctx context.Context) error {
-	if err := s.Arrange(ctx); err != nil {
+	runs, unread, err := s.Store.Runs(ctx)
+	if err != nil {
 		return err
 	}
-	runs, err := s.Store.Runs(ctx)
-	if err != nil {
+	s.nameUnread(unread)
+	open, keep := served(runs, unread)
+	if err := s.Queue.Serve(ctx, open, keep...); err != nil {
 		return err
 	}
 	known := make(map[string]*store.Manifest, len(runs))
 	for _, m := range runs {
 		known[m.ID] = m
-		if m.Cancelled != 0 { // what its workers still held
-			if err := s.Queue.PurgeRun(ctx, m.ID); err != nil {
-				return err
-			}
-		}
 	}
 	for _, stage := range []stream.Stage{stream.Generate, stream.Evaluate} {
-		strays, err := s.Queue.Strays(ctx, stage)
+		err := s.Queue.Strays(ctx, stage, func(strays []queue.Stray) error {
+			for _, stray := range strays {
+				if err := s.stray(ctx, stage, stray, known); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 		if err != nil {
 			return err
 		}
-		for _, stray := range strays {
-			if err := s.stray(ctx, stage, stray, known); err != nil {
-				return err
-			}
+	}
+	if err := s.advisories(ctx, runs, known); err != nil {
+		return err
+	}
+	s.rounds++
+	if s.rounds%lostEvery != 1 {
+		return nil
+	}
+	for _, m := range runs {
+		if err := s.nameLost(ctx, m); err != nil {
+			return err
 		}
 	}
-	return s.advisories(ctx, known)
+	return nil
 }
 
-// stray takes care of a message that no lane serves.
+// nameUnread says which manifests cannot be read, once for each reason.
+func (s *Steward) nameUnread(unread []store.Unread) {
+	said := make(map[string]string, len(unread))
+	for _, u := range unread {
+		said[u.Key] = u.Err.Error()
+		if s.unread[u.Key] != said[u.Key] {
+			s.Log.Error("run is left alone: its manifest cannot be read; all others go on", "run", u.Key, "err", u.Err)
+		}
+	}
+	s.unread = said
+}
+
+// nameLost says how many units of a run are in no queue, when that number changes.
+func (s *Steward) nameLost(ctx context.Context, m *store.Manifest) error {
+	n, err := s.Lost(ctx, m)
+	if err != nil {
+		return err
+	}
+	if s.lost == nil {
+		s.lost = make(map[string]int)
+	}
+	if n > 0 && n != s.lost[m.ID] {
+		s.Log.Error("units of a run are gone from every queue: without them it cannot end", "run", m.ID, "units", n,
+			"remedy", "type the same 'lcbq submit' or 'lcbq run' again: it publishes them, and nothing twice")
+	}
+	s.lost[m.ID] = n
+	return nil
+}
+
+// stray takes care of a message that no consumer serves.
 func (s *Steward) stray(ctx context.Context, stage stream.Stage, stray queue.Stray, known map[string]*store.Manifest) error {
 	_, u, err := stream.ParseSubject(stray.Subject)
 	switch m := known[u.Run]; {
 	case err != nil:
 	case m == nil:
-		if _, _, err = s.Store.Run(ctx, u.Run); !errors.Is(err, store.ErrNotFound) {
+		if _, _, err = s.Store.Run(ctx, u.Run); errors.Is(err, store.ErrUnreadable) {
+			return nil // its run cannot be read; other runs go on
+		}
+		if !errors.Is(err, store.ErrNotFound) {
 			return err // submitted since the round began, or not to be read now
 		}
 	case m.Open():
-		return nil // its lane is on its way
+		return nil // its consumer is being created
+	case m.Cancelled != 0: // a worker still held it
+		return s.Queue.RemoveSubject(ctx, stage, stray.Subject)
 	default:
 		settled, err := s.settled(ctx, m, stage, u)
 		if err != nil || !settled {
@@ -105,7 +173,7 @@ func (s *Steward) stray(ctx context.Context, stage stream.Stage, stray queue.Str
 	})
 }
 
-// bury puts a message among the dead and takes it off its work queue.
+// bury puts a message into DEAD and removes it from its work queue.
 func (s *Steward) bury(ctx context.Context, d stream.Dead) error {
 	d.Worker, d.At = "steward", time.Now().UnixMilli()
 	s.Log.Error("unit given up", "subject", d.Subject, "reason", d.Reason, "err", d.Error, "deliveries", d.Deliveries)
@@ -130,15 +198,14 @@ func (s *Steward) settled(ctx context.Context, m *store.Manifest, stage stream.S
 		}
 		later = later || st == stage
 	}
-	q, ok := m.Question(u.Question)
-	if tasks := m.Tasks(q, u.Temperature); ok && u.Index < len(tasks) {
-		return s.Store.CellDone(ctx, u.Cell, tasks[u.Index].First+tasks[u.Index].N)
+	if _, task, ok := m.Task(u); ok {
+		return s.Store.CellDone(ctx, u.Cell, task.First+task.N)
 	}
 	return false, nil
 }
 
-// advisories takes care of the units that the server hands out no more.
-func (s *Steward) advisories(ctx context.Context, known map[string]*store.Manifest) error {
+// advisories handles the units that the server no longer hands out.
+func (s *Steward) advisories(ctx context.Context, runs []*store.Manifest, known map[string]*store.Manifest) error {
 	for {
 		batch, err := s.Queue.Advisories(ctx, advisoriesAtOnce)
 		if err != nil {
@@ -150,7 +217,7 @@ func (s *Steward) advisories(ctx context.Context, known map[string]*store.Manife
 				return fmt.Errorf("look after message %d of %s: %w", a.Sequence, a.Stage.Stream(), err)
 			}
 			if gone {
-				if err := s.buryLost(ctx, a); err != nil {
+				if err := s.buryLost(ctx, a, runs); err != nil {
 					return err
 				}
 			}
@@ -164,8 +231,8 @@ func (s *Steward) advisories(ctx context.Context, known map[string]*store.Manife
 	}
 }
 
-// advised takes care of one unit. It reports true if the unit's message is gone, and
-// with it what it was.
+// advised gives up one unit that the server no longer delivers. It reports lost if the
+// unit's message is gone and with it its content.
 func (s *Steward) advised(ctx context.Context, a *queue.Advisory, known map[string]*store.Manifest) (lost bool, err error) {
 	subject, body, err := s.Queue.At(ctx, a.Stage, a.Sequence)
 	if errors.Is(err, queue.ErrNotFound) {
@@ -202,33 +269,25 @@ func terminated(a *queue.Advisory) string {
 	return text
 }
 
-// buryLost finds which unit another program took off its queue, by what is missing,
-// and puts it among the dead as one to generate: its message is gone.
-func (s *Steward) buryLost(ctx context.Context, a *queue.Advisory) error {
-	runs, err := s.Store.Runs(ctx)
-	if err != nil {
-		return err
-	}
+// buryLost finds the unit that another program took off its queue: the one that is missing.
+// It puts the unit into DEAD to be generated again, because its message is gone.
+func (s *Steward) buryLost(ctx context.Context, a *queue.Advisory, runs []*store.Manifest) error {
 	for _, m := range runs {
 		if !m.Open() || !m.Published {
 			continue
 		}
-		absent, err := s.absent(ctx, m)
-		if err != nil {
-			return err
-		}
-		for _, task := range absent {
+		_, err := s.Audit(ctx, m, func(task stream.Task) error {
 			body, err := stream.Encode(task)
 			if err != nil {
 				return err
 			}
-			d := stream.Dead{
+			return s.bury(ctx, stream.Dead{
 				Subject: task.Subject(stream.Generate), Stage: stream.Generate, Reason: stream.Terminated, Error: terminated(a),
 				Deliveries: a.Deliveries, Body: body,
-			}
-			if err := s.bury(ctx, d); err != nil {
-				return err
-			}
+			})
+		})
+		if err != nil {
+			return err
 		}
 	}
 	return nil

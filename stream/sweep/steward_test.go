@@ -34,13 +34,10 @@ func runSteward(t *testing.T, s *sweep.Steward) {
 // gives up. The server says so with its last attempt.
 func exhaust(t *testing.T, env *streamtest.Env, stage stream.Stage) {
 	t.Helper()
-	c, err := env.Queue.Consumer(t.Context(), stage)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg := c.CachedInfo().Config
+	cfg := env.Consumer(t, stage, "r1").CachedInfo().Config
 	cfg.AckWait, cfg.MaxDeliver = 200*time.Millisecond, 2
-	if c, err = env.JS.UpdateConsumer(t.Context(), stage.Stream(), cfg); err != nil {
+	c, err := env.JS.UpdateConsumer(t.Context(), stage.Stream(), cfg)
+	if err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
@@ -119,7 +116,7 @@ func TestAnsweredUnitsDoNotDie(t *testing.T) {
 			if where == "in the next stage" {
 				_, err = env.Queue.Publish(t.Context(), stream.Evaluate, task.Unit, task)
 			} else {
-				err = env.Store.PutCell(t.Context(), task.Cell, store.CellState{N: 10}, 0)
+				err = env.Store.PutCell(t.Context(), task.Cell, store.CellState{Counts: stream.Counts{N: 10}}, 0)
 			}
 			if err != nil {
 				t.Fatal(err)
@@ -159,11 +156,7 @@ func TestTerminatedUnitsDie(t *testing.T) {
 	env := streamtest.New(t)
 	s := newSteward(env)
 	m := submit(t, s.Sweeper, manifest(2, 30, 100)).Manifest
-	c, err := env.Queue.Consumer(t.Context(), stream.Generate)
-	if err != nil {
-		t.Fatal(err)
-	}
-	msg, err := c.Next()
+	msg, err := env.Consumer(t, stream.Generate, "r1").Next()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,8 +176,8 @@ func TestTerminatedUnitsDie(t *testing.T) {
 	}
 }
 
-// TestStraysDie: while every run has a lane of its own nobody is handed what belongs
-// to none. It is among the dead soon, and the runs' units are left alone.
+// TestStraysDie: nobody is handed what belongs to no run. It is among the dead soon, and
+// the runs' units are left alone.
 func TestStraysDie(t *testing.T) {
 	t.Parallel()
 	env := streamtest.New(t)
@@ -224,20 +217,20 @@ func TestStraysDie(t *testing.T) {
 	}
 }
 
-// TestStewardKeepsTheLanes: what the manifests say is done, whoever failed to do it.
-func TestStewardKeepsTheLanes(t *testing.T) {
+// TestStewardKeepsTheConsumers: what the manifests say is done, whoever failed to do it.
+func TestStewardKeepsTheConsumers(t *testing.T) {
 	t.Parallel()
 	env := streamtest.New(t)
 	s := newSteward(env)
 	submit(t, s.Sweeper, manifest(1, 20, 100))
-	// A pause whose process died between the manifest and the lanes.
+	// A pause whose process died between the manifest and the consumers.
 	if _, err := env.Store.UpdateRun(t.Context(), "r1", func(m *store.Manifest) bool { m.Paused = 1; return true }); err != nil {
 		t.Fatal(err)
 	}
 	runSteward(t, s)
 	streamtest.WaitFor(t, "the pause", func(ctx context.Context) (bool, error) {
-		lanes, err := env.Queue.Outlets(ctx, stream.Generate, nil)
-		return err == nil && lanes[0].Paused, err
+		all, err := env.Queue.Consumers(ctx, stream.Generate, nil)
+		return len(all) == 1 && all[0].Paused, err
 	})
 	if _, err := env.Queue.Advisories(t.Context(), 1); err != nil {
 		t.Errorf("Advisories with none there = %v", err)

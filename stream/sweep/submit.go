@@ -1,5 +1,5 @@
-// Package sweep is a run as an object: it defines runs, publishes their units,
-// adds to them, and says how far they are. It does not do the work of any stage.
+// Package sweep defines runs, publishes their units, extends them and reports their
+// progress. It does not do the work of any stage.
 package sweep
 
 import (
@@ -7,17 +7,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/queue"
 	"github.com/lcbq/lcbq/stream/store"
 )
 
-// ErrConflict says that the run id is taken by a run that measures something else.
+// ErrConflict says that the run id belongs to a run with other settings.
 var ErrConflict = errors.New("run id is taken by a different run")
 
 // A Sweeper works on the runs of one server.
@@ -35,18 +34,21 @@ type Submission struct {
 	New      bool // the run did not exist
 	Grown    bool // it existed, and has more questions, temperatures or samples now
 	Units    int  // units put into GENERATE by this call
+	Lost     int  // of those, the ones that had been published before and were gone from every queue
+
+	revision uint64 // of the manifest that Define wrote; 0 if it wrote none
 }
 
-// publishers is how many units are on their way to the server at once. Each waits
-// for the disk; together they share its syncs.
-const publishers = 32
-
 // Submit makes sure that a run exists with at least want's questions, temperatures
-// and samples, and that each of its units is in some stage or done. It may be
-// called again at any time, after a crash or with more samples: units are named by
-// what they are, so nothing is published twice, and a run that has everything is
-// left alone. A run that was cancelled is brought back. It returns ErrConflict if the id belongs to a run with other
-// problems, model or judge.
+// and samples, and that each of its units is in some stage or done. It may be called
+// again at any time, after a crash or with more samples. Units are named by what they
+// are, so nothing is published twice, and a run that has everything is left alone.
+// Units that were published and are gone from every queue are published again. A run
+// that was cancelled is brought back.
+//
+// It returns ErrConflict if the id belongs to a run with other problems, model or
+// judge. A new run that fails before its first unit is published leaves nothing
+// behind.
 func (s Sweeper) Submit(ctx context.Context, want *store.Manifest, rows Rows) (Submission, error) {
 	sub, err := s.Define(ctx, want, rows)
 	if err != nil {
@@ -79,7 +81,7 @@ func (s Sweeper) Define(ctx context.Context, want *store.Manifest, rows Rows) (S
 			break
 		}
 		m.Published, m.Finished, m.Cancelled = false, 0, 0
-		_, err = s.Store.PutRun(ctx, m, rev)
+		sub.revision, err = s.Store.PutRun(ctx, m, rev)
 		if errors.Is(err, store.ErrChanged) {
 			sub.New = false
 			continue
@@ -89,33 +91,74 @@ func (s Sweeper) Define(ctx context.Context, want *store.Manifest, rows Rows) (S
 		}
 		break
 	}
-	if sub.Manifest.Published {
+	if !sub.Manifest.Open() {
 		return sub, nil
 	}
-	// The lanes before the units: a unit that comes early would be handed out in
-	// another run's turn.
-	if err := s.Arrange(ctx); err != nil {
+	if err := s.ready(ctx, sub.Manifest, rows); err != nil {
+		if sub.New {
+			err = errors.Join(err, s.Withdraw(ctx, sub))
+		}
 		return Submission{}, err
 	}
-	for _, q := range sub.Manifest.Questions {
-		if err := s.Store.PutProblem(ctx, sub.Manifest.Problems.Digest, q.Index, rows(q.Index)); err != nil {
-			return Submission{}, err
+	return sub, nil
+}
+
+// ready stores what workers need to serve a run.
+func (s Sweeper) ready(ctx context.Context, m *store.Manifest, rows Rows) error {
+	// The consumers before the units: a pause holds from the first unit on.
+	if err := s.Serve(ctx); err != nil {
+		return err
+	}
+	if m.Published {
+		return nil
+	}
+	for _, q := range m.Questions {
+		if err := s.Store.PutProblem(ctx, m.Problems.Digest, q.Index, rows(q.Index)); err != nil {
+			return err
 		}
 	}
-	return sub, nil
+	return nil
+}
+
+// withdrawWait bounds how long a submission that failed may take to clean up.
+const withdrawWait = 10 * time.Second
+
+// Withdraw removes a new run of which nothing was published, with its consumers. A run
+// that somebody else has changed since stays.
+func (s Sweeper) Withdraw(ctx context.Context, sub Submission) error {
+	if !sub.New || sub.revision == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), withdrawWait)
+	defer cancel()
+	err := s.Store.RemoveRun(ctx, sub.Manifest.ID, sub.revision)
+	if errors.Is(err, store.ErrChanged) {
+		return nil
+	}
+	if err == nil {
+		err = s.Serve(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("withdraw run %s: %w\n'lcbq cancel --run %s' ends it", sub.Manifest.ID, err, sub.Manifest.ID)
+	}
+	return nil
 }
 
 // Publish is the other part of Submit: it publishes what is missing of a run that
 // was defined, and may be called again after a crash.
 func (s Sweeper) Publish(ctx context.Context, sub *Submission) error {
-	if sub.Manifest.Published {
+	m := sub.Manifest
+	if m.Published {
+		if m.Open() {
+			return s.heal(ctx, sub)
+		}
 		return nil
 	}
 	var err error
-	if sub.Units, err = s.publish(ctx, sub.Manifest, !sub.New); err != nil {
+	if sub.Units, err = s.publish(ctx, m, !sub.New); err != nil {
 		return err
 	}
-	m, err := s.Store.UpdateRun(ctx, sub.Manifest.ID, func(m *store.Manifest) bool {
+	m, err = s.Store.UpdateRun(ctx, m.ID, func(m *store.Manifest) bool {
 		if m.Cancelled != 0 {
 			return false
 		}
@@ -125,6 +168,17 @@ func (s Sweeper) Publish(ctx context.Context, sub *Submission) error {
 	if err == nil {
 		sub.Manifest = m
 	}
+	return err
+}
+
+// heal publishes what was published before and is gone from every queue.
+func (s Sweeper) heal(ctx context.Context, sub *Submission) error {
+	short, err := s.Short(ctx, sub.Manifest)
+	if err != nil || short == 0 {
+		return err
+	}
+	sub.Units, err = s.publish(ctx, sub.Manifest, true)
+	sub.Lost = sub.Units
 	return err
 }
 
@@ -181,98 +235,52 @@ func grow(m, want *store.Manifest) bool {
 		}
 	}
 	slices.SortFunc(m.Questions, func(a, b store.Question) int { return a.Index - b.Index })
+	if grown {
+		m.Windows = windows(m.Windows, want.Windows)
+	}
 	return grown
 }
 
-// publish puts the run's units into GENERATE, question by question so that
-// engines find prompts in their prefix cache. With look it leaves out the units
-// that are somewhere already.
+// windows returns by what the questions of both were chosen: of one that was not
+// restricted, all are there.
+func windows(have, want []store.Window) []store.Window {
+	if len(have) == 0 || len(want) == 0 {
+		return nil
+	}
+	for _, w := range want {
+		if !slices.ContainsFunc(have, func(x store.Window) bool { return reflect.DeepEqual(x, w) }) {
+			have = append(have, w)
+		}
+	}
+	return have
+}
+
+// publish puts the run's units into GENERATE. With look it leaves out the units that
+// are somewhere already.
 func (s Sweeper) publish(ctx context.Context, m *store.Manifest, look bool) (int, error) {
-	tasks := allTasks(m)
+	n := 0
+	var batch []stream.Task
+	flush := func() error {
+		err := s.Queue.PublishTasks(ctx, batch)
+		n, batch = n+len(batch), batch[:0]
+		return err
+	}
+	put := func(task stream.Task) error {
+		if batch = append(batch, task); len(batch) < queue.MaxBatch {
+			return nil
+		}
+		return flush()
+	}
 	if look {
-		var err error
-		if tasks, err = s.absent(ctx, m); err != nil {
-			return 0, err
+		if _, err := s.Audit(ctx, m, put); err != nil {
+			return n, err
+		}
+		return n, flush()
+	}
+	for task := range m.AllTasks() {
+		if err := put(task); err != nil {
+			return n, err
 		}
 	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(publishers)
-	for _, task := range tasks {
-		if ctx.Err() != nil {
-			break
-		}
-		group.Go(func() error {
-			_, err := s.Queue.Publish(ctx, stream.Generate, task.Unit, task)
-			return err
-		})
-	}
-	return len(tasks), group.Wait()
-}
-
-// allTasks lists the units of a run, question by question.
-func allTasks(m *store.Manifest) []stream.Task {
-	var tasks []stream.Task
-	for _, q := range m.Questions {
-		for _, t := range m.Temperatures {
-			tasks = append(tasks, m.Tasks(q, t)...)
-		}
-	}
-	return tasks
-}
-
-// lookers is how many questions are looked at side by side.
-const lookers = 4
-
-// absent lists the units of a run that are in no stage, not given up and not in a
-// finished cell. It asks the server a few times a question, never once a unit.
-//
-// It looks in the order in which units move, so that none slips through; the cells
-// come last.
-func (s Sweeper) absent(ctx context.Context, m *store.Manifest) ([]stream.Task, error) {
-	there := make([]map[stream.Unit]bool, len(m.Questions))
-	group, looking := errgroup.WithContext(ctx)
-	group.SetLimit(lookers)
-	for i, q := range m.Questions {
-		group.Go(func() (err error) {
-			there[i], err = s.present(looking, m.ID, q.Index)
-			return err
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	done, err := s.Store.Cells(ctx, m.ID, -1)
-	if err != nil {
-		return nil, err
-	}
-	var absent []stream.Task
-	for i, q := range m.Questions {
-		for _, t := range m.Temperatures {
-			for _, task := range m.Tasks(q, t) {
-				if !there[i][task.Unit] && task.First+task.N > done[task.Cell].N {
-					absent = append(absent, task)
-				}
-			}
-		}
-	}
-	return absent, nil
-}
-
-// present returns the units of a question that are in any stage or given up.
-func (s Sweeper) present(ctx context.Context, run string, question int) (map[stream.Unit]bool, error) {
-	there := make(map[stream.Unit]bool)
-	for _, stage := range stream.Stages {
-		units, err := s.Queue.QuestionUnits(ctx, stage, run, question)
-		if err != nil {
-			return nil, err
-		}
-		for _, u := range units {
-			there[u] = true
-		}
-	}
-	dead, err := s.Queue.DeadIn(ctx, run, question)
-	for u := range dead {
-		there[u] = true
-	}
-	return there, err
+	return n, flush()
 }

@@ -87,7 +87,7 @@ func TestSubmitResumes(t *testing.T) {
 	if err := env.Queue.Bury(ctx, stream.Dead{Subject: tasks[3].Subject(stream.Evaluate)}); err != nil {
 		t.Fatal(err)
 	}
-	if err := env.Store.PutCell(ctx, stream.Cell{Run: "r1", Temperature: 200}, store.CellState{N: 60}, 0); err != nil {
+	if err := env.Store.PutCell(ctx, stream.Cell{Run: "r1", Temperature: 200}, store.CellState{Counts: stream.Counts{N: 60}}, 0); err != nil {
 		t.Fatal(err)
 	}
 	if sub := submit(t, s, manifest(1, 60, 100, 200)); sub.New || sub.Units != 2 || !sub.Manifest.Published {
@@ -160,7 +160,7 @@ func TestStuck(t *testing.T) {
 		}
 	}
 	stuck(false, "with a cell to be written")
-	if err := env.Store.PutCell(ctx, second[0].Cell, store.CellState{N: 20}, 0); err != nil {
+	if err := env.Store.PutCell(ctx, second[0].Cell, store.CellState{Counts: stream.Counts{N: 20}}, 0); err != nil {
 		t.Fatal(err)
 	}
 	stuck(true, "with nothing left but a dead unit")
@@ -171,7 +171,7 @@ func TestProgress(t *testing.T) {
 	env := streamtest.New(t)
 	s := sweep.Sweeper{Queue: env.Queue, Store: env.Store}
 	m := submit(t, s, manifest(2, 20, 100, 200)).Manifest
-	if err := env.Store.PutCell(t.Context(), stream.Cell{Run: "r1", Question: 1, Temperature: 200}, store.CellState{N: 20, Passed: 7}, 0); err != nil {
+	if err := env.Store.PutCell(t.Context(), stream.Cell{Run: "r1", Question: 1, Temperature: 200}, store.CellState{Counts: stream.Counts{N: 20, Passed: 7}}, 0); err != nil {
 		t.Fatal(err)
 	}
 	p, err := s.Progress(t.Context(), "r1")

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/lcbq/lcbq/stream"
-	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/worker/lcb/result"
 )
 
@@ -32,15 +31,15 @@ func BenchmarkCell(b *testing.B) {
 			var peak uint64
 			w := e.worker()
 			for b.Loop() {
-				before, _, _ := e.Store.Cell(b.Context(), e.cell(0, 100)) // none: it is never marked
-				d, err := w.stage(b.Context(), e.m, e.m.Questions[0], e.cell(0, 100), before)
+				c := w.newCell(e.m, e.m.Questions[0], e.cell(0, 100)) // without a state: it is never marked
+				err := c.stage(b.Context())
 				if err == nil {
-					err = d.file.Appear()
+					err = c.appear()
 				}
 				if err != nil {
 					b.Fatal(err)
 				}
-				err = w.visit(b.Context(), e.m, e.m.Questions[0], e.cell(0, 100), before, nil, func(*result.Sample) error {
+				err = c.visit(b.Context(), nil, func(*result.Sample) error {
 					metrics.Read(heap)
 					peak = max(peak, heap[0].Value.Uint64())
 					return nil
@@ -77,14 +76,15 @@ func BenchmarkWriteCell(b *testing.B) {
 			w := e.worker()
 			w.Compress = form == "zstd"
 			for b.Loop() {
-				d, err := w.stage(b.Context(), e.m, e.m.Questions[0], e.cell(0, 100), store.CellState{})
+				c := w.newCell(e.m, e.m.Questions[0], e.cell(0, 100))
+				err := c.stage(b.Context())
 				if err == nil {
-					err = d.file.Appear()
+					err = c.appear()
 				}
 				if err != nil {
 					b.Fatal(err)
 				}
-				b.SetBytes(d.state.Bytes)
+				b.SetBytes(c.draft.state.Bytes)
 			}
 			b.ReportMetric(float64(highWater(b))/1e3, "rss_MB")
 		})

@@ -9,23 +9,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
-
-	"github.com/nats-io/nats.go"
 
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/queue"
 	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/worker"
+	"github.com/lcbq/lcbq/worker/background"
 )
 
-// A Worker writes the cells of every run on its server. One is enough; a second
-// one does no harm.
+// A Worker writes the cells of every run on its server. One is enough, and several do no
+// harm.
 type Worker struct {
 	Queue    *queue.Queue
 	Store    *store.Store
@@ -35,46 +32,45 @@ type Worker struct {
 	Compress bool   // write .json.zst
 	Pulse    *worker.Pulse
 	Grace    time.Duration
+	Hurry    *worker.Hurry // cuts Grace short; may be nil
 	Log      *slog.Logger
 	// Closed, if set, is called when the summary of a run has been written into dir.
-	// It may be called again for the same run. No cell is written meanwhile.
+	// It is called by the combiner that finishes the run, and again when the run has grown and
+	// is finished anew. Its context outlives the drain by Grace. No cell is written meanwhile.
 	Closed func(ctx context.Context, dir string)
 
-	mu     sync.Mutex
-	ledger map[stream.Cell]map[int]bool // units seen of the cells not written yet
-	cell   sync.Mutex                   // held while a cell or a summary is written
+	mu     sync.Mutex                   // of ledger and bad
+	ledger map[stream.Cell]map[int]bool // good units seen, of the cells that are not written yet
+	bad    map[stream.Unit]bool         // units that no file can hold; written by handle and giveUp, read by the sweep
+
+	writing sync.Mutex // held while a cell or a summary is written
+
+	syncDir func(path string) error // instead of result.SyncDir, in tests
 }
 
-// sweepEvery is how often the cells in progress are counted in the stream itself,
-// for the units that another combiner was handed.
+// sweepEvery is how often the cells in progress are counted in the stream itself. That
+// finds units that were handed to another combiner.
 const sweepEvery = 15 * time.Second
 
-// Run writes cells until ctx is done. It first looks at what its former life left
-// behind: units already acknowledged, cells without a summary.
+// Run writes cells until ctx is done. It begins with what an earlier combiner left: units
+// already acknowledged, and cells without a summary.
 func (w *Worker) Run(ctx context.Context) error {
-	w.ledger = make(map[stream.Cell]map[int]bool)
-	// A server whose disk is full, or that was killed meanwhile, is waited for.
-	if err := insist(ctx, w.Log, func() error { return w.recover(ctx) }); err != nil {
+	w.ledger, w.bad = make(map[stream.Cell]map[int]bool), make(map[stream.Unit]bool)
+	// Wait for a server whose disk is full or that was killed meanwhile.
+	if err := patiently(ctx, w.Log, w.Pulse, w.recover); err != nil {
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // interrupted, as asked; the next life recovers again
+			return nil // interrupted, as asked; the next life recovers again
 		}
 		return fmt.Errorf("recover: %w", err)
 	}
-	swept := make(chan struct{})
-	sweep, stop := context.WithCancel(ctx)
-	go func() {
-		defer close(swept)
-		w.sweep(sweep)
-	}()
+	stop := background.Start(ctx, w.sweep)
+	defer stop()
 	loop := worker.Loop{
 		Stage: stream.Combine, Queue: w.Queue, Handle: w.handle,
 		// Several units are noted while one cell is being written.
-		Slots: 4, Grace: w.Grace, Pulse: w.Pulse, Log: w.Log,
+		Slots: 4, Grace: w.Grace, Hurry: w.Hurry, Pulse: w.Pulse, Log: w.Log,
 	}
-	err := loop.Run(ctx)
-	stop()
-	<-swept
-	return err
+	return loop.Run(ctx)
 }
 
 // handle notes one judged unit and writes its cell if it was the last.
@@ -91,9 +87,14 @@ func (w *Worker) handle(ctx context.Context, msg worker.Message) error {
 	if err != nil {
 		return err
 	}
-	if task.First < have { // a duplicate of a cell that was purged: its state decides, for ever
+	if task.First < have { // the cell was purged: this is a late duplicate, and the state decides
 		w.Log.Info("late duplicate dropped", "unit", msg.Unit.Subject(stream.Combine))
 		return w.Queue.Remove(ctx, stream.Combine, msg.Unit)
+	}
+	// A unit that no file can hold is given up when it comes. Its cell may wait for hours for
+	// other units, and a person should know before that.
+	if err := w.admit(msg, task); err != nil {
+		return err
 	}
 	if w.note(msg.Unit, m.Tasks(q, task.Temperature), have) {
 		return w.finish(ctx, m, q, msg.Unit.Cell)
@@ -110,9 +111,9 @@ func (w *Worker) have(ctx context.Context, c stream.Cell) (int, error) {
 	return st.N, err
 }
 
-// note remembers a unit and reports whether its cell may be complete: whether all
-// units were seen that the cell needs beyond the samples it has. Units of those
-// samples may still be in the stream, or in the ledger; they stand for no others.
+// note records a unit and reports whether its cell may be complete: whether it has seen
+// every unit that the cell needs beyond the samples it has. Units of samples that the cell
+// already has may still be in the stream or in the ledger. They do not count.
 func (w *Worker) note(u stream.Unit, tasks []stream.Task, have int) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -135,21 +136,22 @@ func (w *Worker) forget(c stream.Cell) {
 	delete(w.ledger, c)
 }
 
-// fullPause is how long the combiner waits when the results folder takes no more.
-const fullPause = 5 * time.Second
-
-// finish writes a cell and what depends on it. A folder that cannot be written is
-// waited for, with the cell not marked: giving the unit up would lose a cell.
-func (w *Worker) finish(ctx context.Context, m *store.Manifest, q store.Question, c stream.Cell) error {
-	w.cell.Lock()
-	defer w.cell.Unlock()
-	log := w.Log.With("folder", w.dir(m), "cell", c.Key())
-	err := insist(ctx, log, func() error { return w.write(ctx, m, q, c) })
+// finish writes a cell and what depends on it. While the folder cannot be written it waits,
+// with the cell not marked: giving the unit up would lose a cell. Other cells are written
+// meanwhile. A unit of the cell that no file can hold is given up, and the cell waits until
+// the unit is generated again.
+func (w *Worker) finish(ctx context.Context, m *store.Manifest, q store.Question, id stream.Cell) error {
+	log := w.Log.With("folder", w.dir(m), "cell", id.Key())
+	err := w.insist(ctx, log, w.newCell(m, q, id).write)
+	if bad, ok := errors.AsType[*badUnitError](err); ok {
+		log.Error("unit given up", "unit", bad.unit.Subject(stream.Combine), "err", bad.err)
+		return w.giveUp(ctx, bad.unit, err)
+	}
 	if err != nil {
 		return err
 	}
-	w.forget(c)
-	return insist(ctx, log, func() error {
+	w.forget(id)
+	return w.insist(ctx, log, func(ctx context.Context) error {
 		return w.sumUp(ctx, m.ID, func(m *store.Manifest) error {
 			now, ok := m.Question(q.Index)
 			if !ok {
@@ -160,9 +162,9 @@ func (w *Worker) finish(ctx context.Context, m *store.Manifest, q store.Question
 	})
 }
 
-// sumUp has summaries written as the present manifest wants them. Another combiner
-// may write them too: if the run was raised while this one wrote, it may have replaced
-// the other's, and writes again.
+// sumUp has summaries written as the stored manifest wants them. If the run was extended
+// while they were written, it writes them again: they may have replaced newer ones of
+// another combiner.
 func (w *Worker) sumUp(ctx context.Context, run string, write func(m *store.Manifest) error) error {
 	m, _, err := w.Store.Run(ctx, run)
 	for err == nil {
@@ -176,34 +178,6 @@ func (w *Worker) sumUp(ctx context.Context, run string, write func(m *store.Mani
 		m = now
 	}
 	return err
-}
-
-// insist calls f until it succeeds, ctx is done, or no waiting would help.
-func insist(ctx context.Context, log *slog.Logger, f func() error) error {
-	for {
-		err := f()
-		if err == nil || ctx.Err() != nil || errors.Is(err, stream.ErrPoison) || errors.Is(err, errIncomplete) || errors.Is(err, nats.ErrConnectionClosed) {
-			return err
-		}
-		log.Error("results not written, waiting", "err", err, "retry_in", fullPause, "remedy", remedy(err))
-		select {
-		case <-time.After(fullPause):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// remedy says what a person may do about a folder that cannot be written.
-func remedy(err error) string {
-	switch {
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return "make room on the results folder's disk"
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
-		return "let lcbq write to the results folder"
-	default:
-		return "none is needed if this passes by itself"
-	}
 }
 
 // dir returns the results folder of a run.
@@ -263,6 +237,9 @@ func (w *Worker) recount(ctx context.Context, c stream.Cell) error {
 	}
 	complete := false
 	for u := range units {
+		if w.isBad(stream.Unit{Cell: c, Index: u}) {
+			continue // given up; its cell waits until it is generated again
+		}
 		complete = w.note(stream.Unit{Cell: c, Index: u}, m.Tasks(q, c.Temperature), have)
 	}
 	if complete {
@@ -275,7 +252,7 @@ func (w *Worker) recount(ctx context.Context, c stream.Cell) error {
 // acknowledged before the file was durable, purges those whose state was set
 // before the purge, and writes summaries that are missing.
 func (w *Worker) recover(ctx context.Context) error {
-	runs, err := w.Store.Runs(ctx)
+	runs, _, err := w.Store.Runs(ctx) // a run that cannot be read costs no other run anything
 	if err != nil {
 		return err
 	}
@@ -283,8 +260,8 @@ func (w *Worker) recover(ctx context.Context) error {
 		if !m.Open() {
 			continue
 		}
-		// Units that were given up here are still here: a file that was put back
-		// since then is found, one that was not gives them up again.
+		// Units that were given up here are still in COMBINE. If the missing file was put
+		// back meanwhile it is found. If not, the units are given up again.
 		if err := w.Queue.ForgiveCombine(ctx, m.ID); err != nil {
 			return err
 		}
@@ -320,7 +297,7 @@ func (w *Worker) recoverQuestion(ctx context.Context, m *store.Manifest, q store
 	for c := range touched {
 		switch {
 		case done[c].N >= q.N():
-			if err := w.removeWritten(ctx, m, q, c); err != nil {
+			if err := w.newCell(m, q, c).purge(ctx); err != nil {
 				return err
 			}
 			w.forget(c)
@@ -330,7 +307,7 @@ func (w *Worker) recoverQuestion(ctx context.Context, m *store.Manifest, q store
 				// A cell that cannot be written, or that another combiner has just
 				// written, keeps nobody from the others. The sweep tries it again.
 				w.Log.Error("cell not written", "cell", c.Key(), "err", err)
-				err = w.giveUp(ctx, m, q, c, err)
+				err = w.giveUpLast(ctx, m, q, c, err)
 			}
 			if err != nil {
 				return err
@@ -342,26 +319,7 @@ func (w *Worker) recoverQuestion(ctx context.Context, m *store.Manifest, q store
 
 // recoverSummaries writes the summaries that a run is ready for.
 func (w *Worker) recoverSummaries(ctx context.Context, m *store.Manifest) error {
-	w.cell.Lock()
-	defer w.cell.Unlock()
-	return insist(ctx, w.Log.With("folder", w.dir(m)), func() error {
+	return w.insist(ctx, w.Log.With("folder", w.dir(m)), func(ctx context.Context) error {
 		return w.sumUp(ctx, m.ID, func(m *store.Manifest) error { return w.summariseAll(ctx, m) })
-	})
-}
-
-// giveUp puts the last unit of a cell that cannot be written among the dead, as
-// the loop does with a unit that was handed out. The unit stays in COMBINE.
-func (w *Worker) giveUp(ctx context.Context, m *store.Manifest, q store.Question, c stream.Cell, cause error) error {
-	if !errors.Is(cause, stream.ErrPoison) {
-		return nil
-	}
-	tasks := m.Tasks(q, c.Temperature)
-	last := tasks[len(tasks)-1].Unit
-	body, err := w.Queue.Body(ctx, stream.Combine, last)
-	if err != nil {
-		return err
-	}
-	return w.Queue.Bury(ctx, stream.Dead{
-		Subject: last.Subject(stream.Combine), Reason: stream.Poison, Error: cause.Error(), Worker: w.Pulse.Name(), At: time.Now().UnixMilli(), Body: body,
 	})
 }

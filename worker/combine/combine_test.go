@@ -26,8 +26,8 @@ func TestCellIsWrittenWithItsLastUnit(t *testing.T) {
 	w := b.worker()
 	stop := b.start(t, w)
 	st := b.waitCell(t, b.cell(0, 700), 25)
-	if st.N != 25 || st.Passed != 7 || st.Verdicts["passed"] != 7 || st.Verdicts["wrong_answer"] != 18 || st.Tokens != 250 ||
-		st.Unique != 7 || st.UniquePassed != 7 || st.JudgeCPU != 12.5 || st.Fingerprint != "f00d" || st.File != "t0_7_combined.json" || st.DoneAt == 0 {
+	if st.N != 25 || st.Passed != 7 || st.Verdicts[stream.Passed] != 7 || st.Verdicts[stream.WrongAnswer] != 18 || st.Tokens != 250 ||
+		st.UniquePrograms != 7 || st.UniquePassed != 7 || st.JudgeCPU != 12.5 || st.Fingerprint != "f00d" || st.File != "t0_7_combined.json" || st.DoneAt == 0 {
 		t.Errorf("state of the cell = %+v", st)
 	}
 	readCell(t, result.CellPath(b.dir, 0, 0.7), 25)
@@ -134,7 +134,7 @@ func TestRunSummary(t *testing.T) {
 		t.Fatalf("analysis = %+v", s.Analysis)
 	}
 	x := s.Analysis.Temperatures[0]
-	if len(x.Points) != 5 || x.Points[0].Value != got[1] || x.Points[2].Value != got[5] || x.Samples != 24 || x.Unique != 14 || x.UniqueOK != 6 || x.Tokens != 240 {
+	if len(x.Points) != 5 || x.Points[0].Value != got[1] || x.Points[2].Value != got[5] || x.Samples != 24 || x.UniquePrograms != 14 || x.UniquePassed != 6 || x.Tokens != 240 {
 		t.Errorf("analysis at 0.1 = %+v", x)
 	}
 	// Every cell has two units, each generated at the first go and judged at the third.
@@ -218,6 +218,40 @@ func TestClosed(t *testing.T) {
 	b.publish(t, b.tasks(1, 100)...)
 	if err := <-told; err != nil {
 		t.Errorf("told before the summary was there: %v", err)
+	}
+}
+
+// TestClosedOutlivesTheDrain: a combiner that finishes a run while it starts is drained at once. It is told
+// of the run's end all the same, and once.
+func TestClosedOutlivesTheDrain(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, 1, 30, 100)
+	finished(t, b)
+	reopen(t, b)
+	w := b.worker()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var told []error
+	w.Closed = func(c context.Context, _ string) {
+		cancel()
+		told = append(told, c.Err())
+	}
+	if err := w.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	m, _, err := b.Store.Run(t.Context(), b.m.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cells, err := b.Store.Cells(t.Context(), b.m.ID, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.closeRun(t.Context(), m, cells); err != nil {
+		t.Errorf("close a finished run: %v", err)
+	}
+	if len(told) != 1 || told[0] != nil {
+		t.Errorf("told %v, want once, with a context that has not ended", told)
 	}
 }
 

@@ -82,17 +82,13 @@ func TestCrash(t *testing.T) {
 			t.Helper()
 			b.publishAll(t)
 			b.acknowledge(t, 3)
-			begin(t, b, b.m).appear(t)
+			begin(t, b, b.m, true)
 		}},
 		{"file written, cell neither claimed nor marked", func(t *testing.T, b *bench) {
 			t.Helper()
 			b.publishAll(t)
 			b.acknowledge(t, 3)
-			d, err := b.worker().stage(t.Context(), b.m, b.m.Questions[0], b.cell(0, 100), store.CellState{})
-			if err == nil {
-				err = d.file.Appear()
-			}
-			if err != nil {
+			if err := look(t, b, b.m).appear(); err != nil {
 				t.Fatal(err)
 			}
 		}},
@@ -100,13 +96,13 @@ func TestCrash(t *testing.T) {
 			t.Helper()
 			b.publishAll(t)
 			b.acknowledge(t, 3)
-			begin(t, b, b.m)
+			begin(t, b, b.m, false)
 		}},
 		{"cell claimed, temporary file swept away", func(t *testing.T, b *bench) {
 			t.Helper()
 			b.publishAll(t)
 			b.acknowledge(t, 3)
-			s := begin(t, b, b.m)
+			s := begin(t, b, b.m, false)
 			remove(t, filepath.Join(result.QuestionDir(b.dir, 0), s.draft.file.Temp()))
 		}},
 		{"cell marked, units not purged", func(t *testing.T, b *bench) {
@@ -198,7 +194,7 @@ func TestRaisedAfterACrash(t *testing.T) {
 }
 
 // TestClosedWithEverySummary wants the summary of every question on the disk when the run is said to
-// be finished: nobody looks at it again then.
+// be finished: no later start looks at a finished run.
 func TestClosedWithEverySummary(t *testing.T) {
 	t.Parallel()
 	all := func(b *bench) (there []bool) {

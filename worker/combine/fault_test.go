@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/lcbq/lcbq/stream"
@@ -68,11 +69,22 @@ func TestAnotherCombinerWasFirst(t *testing.T) {
 	}
 }
 
-// A signalHandler tells when a message was logged.
+// A signalHandler tells when a message was logged, and which were.
 type signalHandler struct {
 	slog.Handler
 	message string
 	logged  chan struct{}
+	all     sync.Map // messages
+}
+
+func (h *signalHandler) has(message string) bool {
+	_, ok := h.all.Load(message)
+	return ok
+}
+
+// waiting is a handler that tells when the combiner waits.
+func waiting() *signalHandler {
+	return &signalHandler{Handler: slog.DiscardHandler, message: "results not written, waiting", logged: make(chan struct{}, 1)}
 }
 
 func (h *signalHandler) Enabled(context.Context, slog.Level) bool { return true }
@@ -80,6 +92,7 @@ func (h *signalHandler) Enabled(context.Context, slog.Level) bool { return true 
 func (h *signalHandler) WithAttrs([]slog.Attr) slog.Handler { return h }
 
 func (h *signalHandler) Handle(_ context.Context, r slog.Record) error {
+	h.all.Store(r.Message, true)
 	if r.Message == h.message {
 		select {
 		case h.logged <- struct{}{}:
@@ -104,7 +117,7 @@ func TestFolderThatTakesNothing(t *testing.T) {
 				b.publish(t, b.tasks(0, 100)[0])
 			}
 			w := b.worker()
-			said := &signalHandler{slog.DiscardHandler, "results not written, waiting", make(chan struct{}, 1)}
+			said := waiting()
 			w.Log = slog.New(said)
 			stop := b.start(t, w)
 			if when == "at work" {
@@ -123,6 +136,9 @@ func TestFolderThatTakesNothing(t *testing.T) {
 			b.waitFinished(t)
 			stop()
 			b.prove(t, 30)
+			if !said.has("results are written again") {
+				t.Error("the combiner did not say that it goes on")
+			}
 		})
 	}
 }
@@ -140,7 +156,7 @@ func TestFolderThatTakesNoSummary(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := b.worker()
-	said := &signalHandler{slog.DiscardHandler, "results not written, waiting", make(chan struct{}, 1)}
+	said := waiting()
 	w.Log = slog.New(said)
 	stop := b.start(t, w)
 	<-said.logged

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/worker/lcb/result"
 )
 
@@ -43,7 +44,7 @@ func TestFolderIsFull(t *testing.T) {
 	}
 	w := b.worker()
 	w.Dir = dir
-	said := &signalHandler{slog.DiscardHandler, "results not written, waiting", make(chan struct{}, 1)}
+	said := waiting()
 	w.Log = slog.New(said)
 	stop := b.start(t, w)
 	if _, err := b.Queue.Publish(t.Context(), stream.Combine, b.tasks(0, 100)[0].Unit, big); err != nil {
@@ -51,6 +52,9 @@ func TestFolderIsFull(t *testing.T) {
 	}
 	for range 2 { // it tries again, and waits again
 		<-said.logged
+	}
+	if got := trouble(t, b, w); got == nil || got.Code != store.TroubleDisk || got.Remedy != "make room on the results folder's disk" || !strings.Contains(got.Text, "no space left") {
+		t.Errorf("the heartbeat says %+v, want a full disk and what helps", got)
 	}
 	if done, err := b.Store.CellDone(t.Context(), b.cell(0, 100), 1); done || err != nil {
 		t.Errorf("a cell without a file is marked: %v, %v", done, err)
@@ -71,4 +75,23 @@ func TestFolderIsFull(t *testing.T) {
 	b.waitFinished(t)
 	stop()
 	b.prove(t, 30)
+	if got := trouble(t, b, w); got != nil {
+		t.Errorf("the heartbeat still says %+v", got)
+	}
+	if !said.has("results are written again") {
+		t.Error("the combiner did not say that it goes on")
+	}
+}
+
+// trouble returns what w's heartbeat says that it waits for.
+func trouble(t *testing.T, b *bench, w *Worker) *store.Trouble {
+	t.Helper()
+	if err := w.Pulse.Announce(t.Context(), b.Store); err != nil {
+		t.Fatal(err)
+	}
+	all, err := b.Store.Workers(t.Context())
+	if err != nil || len(all) != 1 {
+		t.Fatalf("heartbeats %+v, %v, want one", all, err)
+	}
+	return all[0].Trouble
 }

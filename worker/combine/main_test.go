@@ -67,7 +67,7 @@ func (b *bench) tasks(q int, t stream.Temperature) []stream.Task {
 // scored makes a judged unit: every fourth sample passed, of seven programs.
 func scored(t stream.Task) stream.Scored {
 	s := stream.Scored{
-		Batch:     stream.Batch{Unit: t.Unit, Generator: "gpu0", Engine: "sim", Simulated: true, Started: 1000, Ended: 2000},
+		Batch:     stream.Batch{Unit: t.Unit, Generator: "gpu0", Started: 1000, Ended: 2000},
 		Evaluator: "eval0", Fingerprint: "f00d", JudgeStarted: 2000, JudgeEnded: 6000, JudgeAttempts: 3,
 	}
 	for i := t.First; i < t.First+t.N; i++ {
@@ -103,10 +103,7 @@ func (b *bench) publishAll(tb testing.TB) {
 // acknowledge settles the next n units, so that no combiner is handed them again.
 func (b *bench) acknowledge(tb testing.TB, n int) {
 	tb.Helper()
-	c, err := b.Queue.Consumer(tb.Context(), stream.Combine)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	c := b.Consumer(tb, stream.Combine, "r1")
 	for range n {
 		msg, err := c.Next(jetstream.FetchMaxWait(10 * time.Second))
 		if err == nil {
@@ -194,7 +191,7 @@ func readCell(tb testing.TB, path string, n int) {
 		if err != nil {
 			tb.Fatal(err)
 		}
-		if s.Completion != fmt.Sprint("text ", s.Index) || s.Passed != (s.Index%4 == 0) {
+		if s.Completion != fmt.Sprint("text ", s.Index) || s.Passed() != (s.Index%4 == 0) {
 			tb.Errorf("sample %d of %s = %+v", s.Index, path, s)
 		}
 		seen++

@@ -11,60 +11,39 @@ import (
 	"github.com/lcbq/lcbq/worker/lcb/result"
 )
 
-// steps is a combiner that stands still after each step of writing a cell, as one
-// that is stopped, swapped out or starved does.
-type steps struct {
-	bench    *bench
-	worker   *Worker
-	manifest *store.Manifest
-	before   store.CellState
-	revision uint64
-	draft    draft
-}
-
-// look reads the cell's state and stages its next file.
-func look(t *testing.T, b *bench, m *store.Manifest) *steps {
+// look has a combiner read the cell's state and stage its next file, and stand still
+// there, as one that is stopped, swapped out or starved does.
+func look(t *testing.T, b *bench, m *store.Manifest) *cell {
 	t.Helper()
-	s := &steps{bench: b, worker: b.worker(), manifest: m}
-	var err error
-	s.before, s.revision, err = b.Store.Cell(t.Context(), b.cell(0, 100))
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
+	c := b.worker().newCell(m, m.Questions[0], b.cell(0, 100))
+	if err := c.look(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if s.draft, err = s.worker.stage(t.Context(), m, m.Questions[0], b.cell(0, 100), s.before); err != nil {
+	if err := c.stage(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	return s
+	return c
 }
 
-func (s *steps) claim(t *testing.T) error {
+// begin goes on to the claim, and to the file's name if named is true.
+func begin(t *testing.T, b *bench, m *store.Manifest, named bool) *cell {
 	t.Helper()
-	var err error
-	s.revision, err = s.worker.claim(t.Context(), s.manifest, s.manifest.Questions[0], s.bench.cell(0, 100), s.before, s.revision, s.draft)
-	return err
-}
-
-func (s *steps) appear(t *testing.T) {
-	t.Helper()
-	if err := appear(s.draft); err != nil {
+	c := look(t, b, m)
+	if err := c.claim(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// begin does everything up to the rename.
-func begin(t *testing.T, b *bench, m *store.Manifest) *steps {
-	t.Helper()
-	s := look(t, b, m)
-	if err := s.claim(t); err != nil {
-		t.Fatal(err)
+	if named {
+		if err := c.appear(); err != nil {
+			t.Fatal(err)
+		}
 	}
-	return s
+	return c
 }
 
 // finishRaised lets another combiner write the raised cell to its end.
 func finishRaised(t *testing.T, b *bench) {
 	t.Helper()
-	if err := b.worker().write(t.Context(), b.m, b.m.Questions[0], b.cell(0, 100)); err != nil {
+	if err := b.worker().newCell(b.m, b.m.Questions[0], b.cell(0, 100)).write(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	readCell(t, result.CellPath(b.dir, 0, 0.1), 50)
@@ -77,16 +56,16 @@ func TestRaisedUnderAnotherCombiner(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name string
-		slow func(t *testing.T, s *steps) error // what the slow one does once the other is done
-		late bool                               // it has claimed before the other started
+		slow func(t *testing.T, c *cell) error // what the slow one does once the other is done
+		late bool                              // it has claimed before the other started
 	}{
-		{"before its claim", func(t *testing.T, s *steps) error {
+		{"before its claim", func(t *testing.T, c *cell) error {
 			t.Helper()
-			return errors.Join(s.claim(t), s.draft.file.Abort())
+			return errors.Join(c.claim(t.Context()), c.draft.file.Abort())
 		}, false},
-		{"before its rename", func(t *testing.T, s *steps) error {
+		{"before its rename", func(t *testing.T, c *cell) error {
 			t.Helper()
-			return appear(s.draft)
+			return c.appear()
 		}, true},
 	}
 	for _, tt := range tests {
@@ -96,7 +75,7 @@ func TestRaisedUnderAnotherCombiner(t *testing.T) {
 			b.publishAll(t)
 			slow := look(t, b, b.m)
 			if tt.late {
-				if err := slow.claim(t); err != nil {
+				if err := slow.claim(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -114,7 +93,7 @@ func TestRaisedUnderAnotherCombiner(t *testing.T) {
 				t.Errorf("temporary files left: %v, %v", temps, err)
 			}
 			// Asked again, it finds the cell done and leaves it alone.
-			if err := slow.worker.write(t.Context(), slow.manifest, slow.manifest.Questions[0], b.cell(0, 100)); err != nil {
+			if err := slow.write(t.Context()); err != nil {
 				t.Error(err)
 			}
 			readCell(t, result.CellPath(b.dir, 0, 0.1), 50)
@@ -128,12 +107,11 @@ func TestRaisedAfterTheRename(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, 1, 30, 100)
 	b.publishAll(t)
-	slow := begin(t, b, b.m)
-	slow.appear(t)
+	slow := begin(t, b, b.m, true)
 	b.submit(t, 1, 50, 100)
 	b.publish(t, b.tasks(0, 100)[3:]...)
 	finishRaised(t, b)
-	if err := slow.worker.mark(t.Context(), b.cell(0, 100), slow.draft.state, 0, slow.revision); !errors.Is(err, errOvertaken) {
+	if err := slow.mark(t.Context(), slow.draft.state); !errors.Is(err, errOvertaken) {
 		t.Errorf("mark after the cell was raised = %v, want errOvertaken", err)
 	}
 	readCell(t, result.CellPath(b.dir, 0, 0.1), 50)
@@ -147,7 +125,7 @@ func TestRaiseInterrupted(t *testing.T) {
 	finished(t, b)
 	b.submit(t, 1, 50, 100)
 	b.publish(t, b.tasks(0, 100)[3:]...)
-	begin(t, b, b.m).appear(t)
+	begin(t, b, b.m, true)
 	stop := b.start(t, b.worker())
 	b.waitFinished(t)
 	stop()
@@ -166,11 +144,13 @@ func TestLargerClaimIsLeftAlone(t *testing.T) {
 	former := b.m
 	b.submit(t, 1, 50, 100)
 	b.publish(t, b.tasks(0, 100)[3:]...)
-	larger := begin(t, b, b.m)
-	if err := b.worker().write(t.Context(), former, former.Questions[0], b.cell(0, 100)); !errors.Is(err, errIncomplete) {
+	larger := begin(t, b, b.m, false)
+	if err := b.worker().newCell(former, former.Questions[0], b.cell(0, 100)).write(t.Context()); !errors.Is(err, errIncomplete) {
 		t.Errorf("write under a larger claim = %v, want errIncomplete", err)
 	}
-	larger.appear(t)
+	if err := larger.appear(); err != nil {
+		t.Fatal(err)
+	}
 	readCell(t, result.CellPath(b.dir, 0, 0.1), 50)
 }
 
@@ -180,14 +160,15 @@ func TestOvertakenWhileReading(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, 1, 30, 100)
 	finished(t, b)
-	before, revision, err := b.Store.Cell(t.Context(), b.cell(0, 100))
-	if err != nil {
+	slow := b.worker().newCell(b.m, b.m.Questions[0], b.cell(0, 100))
+	if err := slow.look(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	b.submit(t, 1, 50, 100)
 	b.publish(t, b.tasks(0, 100)[3:]...)
 	finishRaised(t, b)
-	if err := b.worker().replace(t.Context(), b.m, b.m.Questions[0], b.cell(0, 100), before, revision); !errors.Is(err, errOvertaken) {
+	slow.m, slow.q = b.m, b.m.Questions[0]
+	if err := slow.replace(t.Context()); !errors.Is(err, errOvertaken) {
 		t.Errorf("replace of a cell that changed = %v, want errOvertaken", err)
 	}
 	if _, err := os.Stat(result.CellPath(b.dir, 0, 0.1)); errors.Is(err, fs.ErrNotExist) {

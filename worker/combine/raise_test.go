@@ -90,7 +90,7 @@ func TestRaiseRefusesAnotherFile(t *testing.T) {
 			// The next life still serves, and finds the file put back.
 			stop = b.start(t, b.worker())
 			streamtest.WaitFor(t, "the combiner to pull", func(ctx context.Context) (bool, error) {
-				c, err := b.Queue.Consumer(ctx, stream.Combine)
+				c, err := b.JS.Consumer(ctx, "COMBINE", "combiner")
 				return err == nil && c.CachedInfo().NumWaiting > 0, err
 			})
 			stop()
@@ -120,7 +120,7 @@ func TestRaisedWhileWriting(t *testing.T) {
 	b.submit(t, 1, 50, 100)
 	b.publish(t, b.tasks(0, 100)[3:]...)
 	w := b.worker()
-	if err := w.write(t.Context(), former, former.Questions[0], b.cell(0, 100)); err != nil {
+	if err := w.newCell(former, former.Questions[0], b.cell(0, 100)).write(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	units, err := b.Queue.Units(t.Context(), stream.Combine, b.cell(0, 100))

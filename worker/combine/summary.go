@@ -10,9 +10,8 @@ import (
 	"github.com/lcbq/lcbq/worker/lcb/result"
 )
 
-// summarise writes the question's summary if its last cell is done, and closes the
-// run if that was the last question. w.cell is held. All is rewritten as it is when
-// called again.
+// summarise writes the question's summary if its last cell is done, and closes the run if
+// that was the last question. A second call writes the same again. w.writing is held.
 func (w *Worker) summarise(ctx context.Context, m *store.Manifest, q store.Question) error {
 	cells, err := w.Store.Cells(ctx, m.ID, q.Index)
 	if err != nil || !complete(cells, m, q) {
@@ -67,15 +66,16 @@ func complete(cells map[stream.Cell]store.CellState, m *store.Manifest, question
 	return true
 }
 
-// anyTime is after every time that a file can have, by whichever clock.
+// anyTime is later than the time of any file, whatever clock set that.
 var anyTime = time.Unix(1<<40, 0)
 
 // closeRun writes the summaries of all questions and run_summary.json, and marks the
-// run finished: nobody looks at it again then, and who marked the last cell of another
-// question may have died before that question's summary. The time of the
-// last cell, not the clock, ends the run: written twice, the file is the same.
+// run finished. It writes all summaries, because a combiner may have died after it
+// marked a question's last cell and before it wrote that question's summary, and a
+// finished run is not looked at again. The run ends with its last cell, not by the
+// clock: written twice, the file is the same.
 func (w *Worker) closeRun(ctx context.Context, m *store.Manifest, cells map[stream.Cell]store.CellState) error {
-	// What is remembered may be older than the last word on the engines.
+	// A cached manifest may lack the last readings of the engines.
 	m, _, err := w.Store.Run(ctx, m.ID)
 	if err != nil {
 		return err
@@ -92,24 +92,29 @@ func (w *Worker) closeRun(ctx context.Context, m *store.Manifest, cells map[stre
 	if err := result.WriteJSONAtomic(result.RunSummaryPath(w.dir(m)), run); err != nil {
 		return err
 	}
-	// Every cell is done, so no draft is wanted any more: what killed combiners left
-	// would keep the folder from being proved. A slower combiner that still holds one
-	// finds it gone and the cell done.
+	// Every cell is done, so no temporary file is needed. Those that killed combiners left
+	// would fail `lcbq verify`. A slower combiner finds its own gone and the cell done.
 	if _, err := result.Sweep(w.dir(m), anyTime); err != nil {
 		return err
 	}
+	ours := false // this call finishes the run; another may at the same time
 	m, err = w.Store.UpdateRun(ctx, m.ID, func(m *store.Manifest) bool {
+		ours = false
 		if m.Finished != 0 || m.Samples() != run.Samples+run.Unscored {
 			return false // finished before, or raised while we wrote
 		}
 		m.Finished = run.Finished.UnixMilli()
+		ours = true
 		return true
 	})
 	if err != nil {
 		return err
 	}
 	w.Runs.Learn(m)
-	if w.Closed != nil {
+	if ours && w.Closed != nil {
+		// A finished run drains its workers, this one too.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.Grace)
+		defer cancel()
 		w.Closed(ctx, w.dir(m))
 	}
 	return nil

@@ -59,8 +59,9 @@ type Share struct {
 func (m Machine) All() Share { return Share{Slots: max(m.Quota, 1)} }
 
 // Leave returns the share of programs that leave n processors to engines, but never
-// more than most: whole cores, the last one in part where most ends it, and those with the
-// lowest numbers, so that every process of this machine leaves the same.
+// more than most. It leaves whole cores; only the last one may be left in part, if most
+// is reached within it. They are those with the lowest numbers, so that every process of
+// this machine leaves the same.
 func (m Machine) Leave(n, most int) Share {
 	s := m.All()
 	left := map[int]bool{}
@@ -85,6 +86,24 @@ func (m Machine) Leave(n, most int) Share {
 	s.Left = len(left)
 	s.Slots = max(min(m.Quota-s.Left, len(s.CPUs)), 1)
 	return s
+}
+
+// Cores returns the usable processors core by core, in the order of their lowest numbers.
+// The processors of one core are hyperthreads, which share its speed.
+func (m Machine) Cores() [][]int {
+	var all [][]int
+	seen := map[int]bool{}
+	for _, cpu := range m.CPUs {
+		if seen[cpu] {
+			continue
+		}
+		siblings := m.core(cpu)
+		for _, c := range siblings {
+			seen[c] = true
+		}
+		all = append(all, siblings)
+	}
+	return all
 }
 
 // core returns the usable processors of the core that cpu belongs to, cpu among them.

@@ -28,6 +28,10 @@ type Engine interface {
 // the unit up instead of asking again.
 var ErrRejected = errors.New("request rejected")
 
+// ErrRefused marks a request that a server refused without a reason that lies in the
+// request for sure. The caller asks again some times before it gives the unit up.
+var ErrRefused = errors.New("request refused")
+
 // A Request asks for the samples First to First+N-1 of one question at one
 // temperature.
 type Request struct {
@@ -41,6 +45,7 @@ type Request struct {
 	Messages []Message // chat prompt; unused where Raw is set
 	Raw      string    // complete prompt with the template applied, for text completion; "" means Messages
 	Sampling Sampling
+	Redraw   bool  // whether a text that the server refuses is drawn again; else it is a completion with finish reason "refused"
 	Thinking *bool // whether a reasoning model thinks first; nil leaves it to the model's template
 }
 
@@ -71,6 +76,8 @@ type Completion struct {
 	Code         *string // only from a recording: the program, given beside or instead of the text
 	Tokens       int     // exact number of generated tokens; 0 where nobody counted
 	FinishReason string  // stop, length, or what the server calls it; "" in a recording that does not say
+	Redrawn      string  // why completions before this one were broken off or refused: a cause for each, separated by ", "
+	LeftOut      string  // fields of sampling that the server does not take, so that its own defaults drew; space-separated
 }
 
 // Info says what generates.

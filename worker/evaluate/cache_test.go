@@ -18,7 +18,7 @@ func TestCacheForgetsByGenerations(t *testing.T) {
 	c := newCache(2)
 	add := func(names string) {
 		for n := range strings.SplitSeq(names, "") {
-			c.put(key(n), stream.Judgement{Verdict: stream.Passed, Detail: n})
+			c.put(key(n), finding{Judgement: stream.Judgement{Verdict: stream.Passed, Detail: n}})
 		}
 	}
 	has := func(names, hasNot string) {

@@ -11,15 +11,17 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/singleflight"
 
 	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/worker/cores"
 	"github.com/lcbq/lcbq/worker/sandbox"
 )
 
-// ErrFault marks a failure of ours: the sandbox, not the program. The sample is
-// judged again; it is never counted.
+// ErrFault marks a failure of the sandbox, not of the program. The sample is judged again
+// and never counted.
 var ErrFault = errors.New("judge fault")
 
 // Config says how and where a Grader judges.
@@ -38,82 +40,140 @@ type Grader struct {
 	cached atomic.Int64
 	ran    atomic.Int64
 	near   atomic.Int64
+	unsure atomic.Int64
+	quiet  *quiet
+	shared *shared // nil if nothing is shared
+	forms  *forms  // nil if every program is judged by its text
 
-	// quiet is held for reading while a program runs, and for writing while one is
-	// run alone.
-	quiet sync.RWMutex
+	fingerprint string // of the host's environment
+
+	// others is held for reading while a program runs, and for writing while a program must
+	// run alone. turn holds the time from which the next program may run alone.
+	others sync.RWMutex
+	turn   chan time.Time
+
+	fault func(code string) error // stands for a failure of the sandbox; for tests
 }
 
 // NewGrader probes the host and starts the slots. Its error says what is missing
 // and how to get it.
 func NewGrader(ctx context.Context, cfg Config) (*Grader, error) {
+	cfg.Sandbox.Slots = cfg.Slots
 	host, err := sandbox.Probe(ctx, cfg.Sandbox)
 	if err != nil {
 		return nil, err
 	}
-	p, err := newPool(host, cfg.Slots)
+	log := cfg.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	p, err := newPool(host, cfg.Slots, log)
 	if err != nil {
 		return nil, err
 	}
-	return &Grader{host: host, pool: p, cache: newCache(cacheGeneration)}, nil
+	return newGraderOn(host, p, log)
+}
+
+// newGraderOn returns a grader that judges in the pool's slots.
+func newGraderOn(host *sandbox.Host, p *pool, log *slog.Logger) (*Grader, error) {
+	machine, err := cores.Here()
+	if err != nil {
+		return nil, errors.Join(err, p.close())
+	}
+	q := newQuiet(host, machine, len(p.all)+1)
+	q.base = host.CPUs()
+	g := &Grader{
+		host: host, pool: p, quiet: q, cache: newCache(cacheGeneration), turn: make(chan time.Time, 1),
+		fingerprint: host.Environment().Digest(),
+	}
+	if host.Environment().NormalForm {
+		g.forms = newForms(host, len(p.all), log)
+	}
+	g.turn <- time.Time{}
+	return g, nil
 }
 
 // Close stops the slots. No process of the grader is left when it has returned.
-func (g *Grader) Close() error { return g.pool.close() }
+func (g *Grader) Close() error { return errors.Join(g.pool.close(), g.quiet.close(), g.forms.close()) }
 
 // Host returns the sandbox the grader judges in.
 func (g *Grader) Host() *sandbox.Host { return g.host }
 
-// Limit makes the grader run at most n programs at once from now on, and those that start from now
-// on on the processors, nil for all. There is no limit but Config.Slots at first.
+// Limit sets how many programs run at once, at most Config.Slots. Programs that start from
+// now on run on the processors cpus; nil is all.
 func (g *Grader) Limit(n int, cpus []int) {
-	g.host.Pin(cpus)
-	g.pool.gate.Limit(n)
+	g.quiet.limit(cpus)
+	g.pool.limit(n)
 }
 
-// Counts returns how many programs were run, and how many samples were answered
-// from memory.
+// Counts returns how many programs were run, and how many samples the cache answered.
 func (g *Grader) Counts() (ran, cached int64) { return g.ran.Load(), g.cached.Load() }
+
+// ServerCPU returns the processor time that the fork servers of all slots have used, their
+// programs' not counted. It may be called only while no program runs.
+func (g *Grader) ServerCPU() (time.Duration, error) {
+	var sum time.Duration
+	for _, s := range g.pool.all {
+		used, err := s.ServerCPU()
+		if err != nil {
+			return 0, err
+		}
+		sum += used
+	}
+	return sum, nil
+}
 
 // Rejudged returns how many programs ended near the time limit and were run once
 // more, alone.
 func (g *Grader) Rejudged() int64 { return g.near.Load() }
 
+// Unsure returns how many programs ended near the time limit and were not run once
+// more, because too many others were. Their details say so.
+func (g *Grader) Unsure() int64 { return g.unsure.Load() }
+
 // Judge returns the judgement of one sample, and whether it was known already.
 // Identical programs of a question are run once, also when they arrive at the
-// same time. Its error wraps ErrFault unless ctx is done.
+// same time, and slow ones that differ in comments, docstrings and layout only, unless their outcome depends on chance: then each is run, as the official
+// runner does it. Its error wraps ErrFault unless ctx is done.
 func (g *Grader) Judge(ctx context.Context, q *Question, s stream.Sample) (j stream.Judgement, known bool, err error) {
 	if j, decided := withoutRunning(s); decided {
 		return j, false, nil
 	}
 	key := cacheKey{question: q.Digest, program: sha256.Sum256([]byte(s.Code))}
-	if j, ok := g.cache.get(key); ok {
-		g.cached.Add(1)
-		return j, true, nil
-	}
 	for {
+		f, ok := g.cache.get(key)
+		switch {
+		case ok && !f.chance:
+			g.cached.Add(1)
+			return f.Judgement, true, nil
+		case ok:
+			f, err := g.run(ctx, &trial{q: q, code: s.Code, asked: true})
+			return f.Judgement, false, err
+		}
 		ran := false
 		v, err, _ := g.flight.Do(key.String(), func() (any, error) {
-			if j, ok := g.cache.get(key); ok { // a run of it ended since we looked
-				return j, nil
+			if f, ok := g.cache.get(key); ok { // another run of the program has ended meanwhile
+				return f, nil
 			}
 			ran = true
-			j, err := g.run(ctx, q, s.Code)
+			f, err := g.run(ctx, &trial{q: q, code: s.Code, asked: g.forms == nil})
 			if err == nil {
-				g.cache.put(key, j)
+				g.cache.put(key, f)
 			}
-			return j, err
+			return f, err
 		})
-		if err == nil {
-			if !ran {
+		f, _ = v.(finding) // the function above returns no other type
+		switch {
+		case ran, err == nil && !f.chance:
+			if !ran || f.known {
 				g.cached.Add(1)
 			}
-			j, _ = v.(stream.Judgement) // the function above returns nothing else
-			return j, !ran, nil
-		}
-		if ran || ctx.Err() != nil || errors.Is(err, ErrFault) {
+			return f.Judgement, !ran || f.known, err
+		case err == nil: // a draw of another copy
+		case ctx.Err() != nil, errors.Is(err, ErrFault):
 			return stream.Judgement{}, false, err
 		}
-		// The caller whose run this one waited for was told to stop; this one was not.
+		// The error may also be of another caller: this one waited for that caller's run, and
+		// only that caller was told to stop.
 	}
 }

@@ -58,6 +58,9 @@ func TestVerdicts(t *testing.T) {
 		{"endless, called", labels, code(class("while True: pass")), stream.TimeLimit, "-3", "0", "time limit exceeded"},
 		{"endless at loading, called", labels, code("while True: pass\n" + class(merge)), stream.TimeLimit, "-4", "-1", "loading: time limit exceeded"},
 		{"memory", fog, code("n = input()\nx = bytearray(1 << 30)"), stream.MemoryLimit, "-4", "0", "memory limit exceeded"},
+		{"memory at loading, called", labels, code("x = bytearray(1 << 30)\n" + class(merge)), stream.MemoryLimit, "-4", "-1", "memory limit exceeded"},
+		{"too deep for the parser, called", labels, code("x = " + strings.Repeat("-", 100000) + "1\n" + class(merge)), stream.CompileError, "-4", "-1", "nested too deep"},
+		{"too deep for the parser", fog, code("x = " + strings.Repeat("-", 100000) + "1\n"), stream.CompileError, "-4", "-1", "nested too deep"},
 		{"output", fog, code("n = input()\nwhile True: print('x' * 1000)"), stream.OutputLimit, "-5", "0", "output limit exceeded"},
 		{"raises", fog, code("n = input()\n1 / 0"), stream.RuntimeError, "-4", "0", "ZeroDivisionError: division by zero (line 2)"},
 		{"raises, called", labels, code(class("raise KeyError('gone')")), stream.RuntimeError, "-4", "0", "KeyError: 'gone'"},
@@ -68,6 +71,8 @@ func TestVerdicts(t *testing.T) {
 		{"indentation", labels, code("class Solution:\ndef f(): pass"), stream.CompileError, "-4", "-1", "IndentationError"},
 		{"syntax in a test", labels, code(class("compile('1 +', '', 'exec')")), stream.RuntimeError, "-4", "0", "SyntaxError"},
 		{"no code", fog, stream.Sample{Completion: "I cannot.", FinishReason: "stop"}, stream.NoCode, "-4", "-1", "no closed code block"},
+		{"refused", fog, stream.Sample{FinishReason: "refused"}, stream.Refused, "-4", "-1", "the server refused"},
+		{"filtered", fog, stream.Sample{Completion: "I", FinishReason: "content_filter"}, stream.Refused, "-4", "-1", "content filter"},
 		{"cut off", fog, stream.Sample{Completion: "```python\nx", FinishReason: "length"}, stream.Truncated, "-4", "-1", "token limit"},
 		{"cut off behind a program", fog, stream.Sample{Code: solution, FinishReason: "length"}, stream.Passed, "null", "null", ""},
 	}
@@ -240,5 +245,23 @@ func TestQuestionThatDoesNotDecode(t *testing.T) {
 	}
 	if _, err := NewQuestion(p); err == nil || !strings.Contains(err.Error(), labels) {
 		t.Errorf("NewQuestion = %v, want an error with the question's id", err)
+	}
+}
+
+// TestHalfSurrogateInTheSource wants what the official runner says of a program that
+// Python cannot encode, in a comment too, and not a pass of another text.
+func TestHalfSurrogateInTheSource(t *testing.T) {
+	t.Parallel()
+	g := newGrader(t, 1)
+	for _, half := range []string{"\xed\xa0\xbd", "\xed\xb8\x80"} {
+		for _, s := range []string{"# smile " + half + "\n" + solution, solution + "x = '" + half + "'\n"} {
+			if j := judge1(t, g, question(t, fog), code(s)); j.Verdict == stream.Passed || text(j.ErrorCode) != "-4" {
+				t.Errorf("%q = %v, code %s (%s), want -4", s, j.Verdict, text(j.ErrorCode), j.Detail)
+			}
+		}
+		called := code(class(merge) + "# " + half)
+		if j := judge1(t, g, question(t, labels), called); text(j.ErrorCode) != "-4" {
+			t.Errorf("a method beside %q = %v, code %s", half, j.Verdict, text(j.ErrorCode))
+		}
 	}
 }

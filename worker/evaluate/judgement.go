@@ -24,7 +24,12 @@ func withoutRunning(s stream.Sample) (j stream.Judgement, decided bool) {
 		return stream.Judgement{}, false
 	}
 	j = fail(stream.NoCode, codeRuntime, -1, "the completion holds no closed code block")
-	if s.FinishReason == "length" {
+	switch stream.FinishClass(s.FinishReason) {
+	case stream.FinishRefused:
+		j.Verdict, j.Detail = stream.Refused, "the server refused the text that the model wrote"
+	case stream.FinishFilter:
+		j.Verdict, j.Detail = stream.Refused, "a content filter ended the completion before a program"
+	case stream.FinishLength:
 		j.Verdict, j.Detail = stream.Truncated, "the completion ends at the token limit, before a code block is closed"
 	}
 	return j, true
@@ -58,8 +63,11 @@ func verdict(q *Question, r sandbox.Result, failed comparison) stream.Judgement 
 		}
 		return fail(stream.TimeLimit, code, r.Test, q.where(r.Test)+"time limit exceeded")
 	case sandbox.MemoryLimit:
+		if tooDeep(r) {
+			return fail(stream.CompileError, r.Exception.Code, r.Test, q.where(r.Test)+"MemoryError: nested too deep for the parser")
+		}
 		code := codeRunner
-		if r.Exception != nil { // it lived to see a MemoryError
+		if r.Exception != nil { // it could still raise a MemoryError
 			code = r.Exception.Code
 		}
 		return fail(stream.MemoryLimit, code, r.Test, q.where(r.Test)+"memory limit exceeded")
@@ -69,6 +77,17 @@ func verdict(q *Question, r sandbox.Result, failed comparison) stream.Judgement 
 		return fail(stream.RuntimeError, codeRunner, r.Test, q.where(r.Test)+crash(r))
 	}
 }
+
+// tooDeep reports whether a MemoryError means that the program's text nests too deep for
+// the parser. Such an error names no line of the program, comes before any line ran, and
+// comes from a process that holds almost no memory.
+func tooDeep(r sandbox.Result) bool {
+	return r.Test < 0 && r.Exception != nil && r.Exception.Type == "MemoryError" && r.Exception.Line == 0 && r.PeakMemory < parserMemory
+}
+
+// parserMemory is far above what a process holds when its parser refuses a text, and below
+// any useful memory limit.
+const parserMemory = 128 << 20
 
 func rejected(q *Question, r sandbox.Result, failed comparison) stream.Judgement {
 	d := failed.detail
@@ -129,7 +148,7 @@ func (q *Question) where(test int) string {
 	return fmt.Sprintf("test %d of %d, input %s: ", test+1, q.Tests(), excerpt(q.sandbox.Inputs[test], 200))
 }
 
-// excerpt returns s, its middle left out if it is long, on one line.
+// excerpt returns s on one line, without its middle if it is long.
 func excerpt(s string, most int) string {
 	s = strings.ToValidUTF8(s, "\uFFFD")
 	if len(s) > most {
@@ -141,8 +160,8 @@ func excerpt(s string, most int) string {
 // mostDetail bounds what is stored with each failing sample.
 const mostDetail = 1000
 
-// address is what Python prints for an object without a repr of its own. It
-// differs between two runs of one program, and results must not.
+// address matches what Python prints for an object without a repr of its own. It differs
+// between two runs of one program, and results must not differ.
 var address = regexp.MustCompile(`0x[0-9a-f]{6,16}`)
 
 func shorten(s string) string {

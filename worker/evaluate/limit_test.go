@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lcbq/lcbq/worker/pythontest"
+
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/worker"
 	"github.com/lcbq/lcbq/worker/cores"
@@ -18,7 +20,7 @@ import (
 // given, and to take one unit more than that.
 func TestLimit(t *testing.T) {
 	t.Parallel()
-	g, err := NewGrader(t.Context(), Config{Sandbox: sandbox.Config{Python: python(t), Limits: limits}, Slots: 2})
+	g, err := NewGrader(t.Context(), Config{Sandbox: sandbox.Config{Python: pythontest.Find(t), Limits: limits}, Slots: 2})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,11 +2,12 @@ package evaluate
 
 import (
 	"fmt"
-	"os"
-	"os/exec"
+	"log/slog"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/lcbq/lcbq/worker/pythontest"
 
 	"go.uber.org/goleak"
 
@@ -23,22 +24,6 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, streamtest.Leaks())
 }
 
-// python returns the interpreter to judge with: LCBQ_PYTHON, Debian's, or the one
-// in PATH.
-func python(tb testing.TB) string {
-	tb.Helper()
-	if p, ok := os.LookupEnv("LCBQ_PYTHON"); ok && p != "" {
-		return p
-	}
-	for _, p := range []string{"/usr/bin/python3", "python3"} {
-		if path, err := exec.LookPath(p); err == nil {
-			return path
-		}
-	}
-	tb.Skip("no Python 3: set LCBQ_PYTHON")
-	return ""
-}
-
 // limits are small, so that programs that run into them are quick.
 var limits = sandbox.Limits{CPU: 300 * time.Millisecond, Wall: 3 * time.Second, Memory: 512 << 20, Output: 64 << 10}
 
@@ -46,7 +31,7 @@ var limits = sandbox.Limits{CPU: 300 * time.Millisecond, Wall: 3 * time.Second, 
 // the first one found out about the machine.
 func newGrader(tb testing.TB, slots int) *Grader {
 	tb.Helper()
-	path := python(tb)
+	path := pythontest.Find(tb)
 	probeMu.Lock()
 	defer probeMu.Unlock()
 	if host == nil { // a probe costs as much as a hundred programs
@@ -59,11 +44,14 @@ func newGrader(tb testing.TB, slots int) *Grader {
 			tb.Fatal(err)
 		}
 	}
-	p, err := newPool(host, slots)
+	p, err := newPool(host, slots, slog.New(slog.DiscardHandler))
 	if err != nil {
 		tb.Fatal(err)
 	}
-	g := &Grader{host: host, pool: p, cache: newCache(cacheGeneration)}
+	g, err := newGraderOn(host, p, slog.New(slog.DiscardHandler))
+	if err != nil {
+		tb.Fatal(err)
+	}
 	tb.Cleanup(func() {
 		if err := g.Close(); err != nil {
 			tb.Error(err)

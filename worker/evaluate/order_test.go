@@ -18,7 +18,7 @@ func TestStepsAreTheProtocols(t *testing.T) {
 	g := newGrader(t, 1)
 	q := b.m.Questions[0]
 	task := b.m.Tasks(q, 700)[0]
-	batch := stream.Batch{Unit: task.Unit, Engine: "sim", Simulated: true}
+	batch := stream.Batch{Unit: task.Unit}
 	for i := range task.N {
 		batch.Samples = append(batch.Samples, stream.Sample{Index: task.First + i, Code: "print(1)", FinishReason: "stop"})
 	}

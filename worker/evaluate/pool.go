@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 
 	"github.com/lcbq/lcbq/worker"
@@ -13,7 +14,7 @@ import (
 // A pool hands out sandbox slots, preferring one that has the question's inputs
 // loaded: loading megabytes of tests costs more than running a small program.
 type pool struct {
-	gate *worker.Gate // for as many as may be out at once
+	gate *worker.Gate // limits how many are in use
 
 	mu   sync.Mutex
 	idle []*pooled
@@ -25,18 +26,35 @@ type pooled struct {
 	question string // whose inputs are loaded
 }
 
-func newPool(host *sandbox.Host, n int) (*pool, error) {
-	p := &pool{gate: worker.NewGate(n)}
+// newPool opens n slots, or as many as the host has room for. It logs if these are fewer.
+func newPool(host *sandbox.Host, n int, log *slog.Logger) (*pool, error) {
+	asked := n
+	fewer := func(n int, why any) {
+		log.Warn("fewer programs at once than asked for", "asked", asked, "slots", n, "why", why)
+	}
+	if room, why := host.Room(); n > room {
+		n = room
+		fewer(n, why)
+	}
+	p := &pool{}
 	for i := range n {
 		slot, err := host.NewSlot(i)
+		if errors.Is(err, sandbox.ErrNoRoom) && i > 0 {
+			fewer(i, err)
+			break
+		}
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("start slot %d: %w", i, err), p.close())
 		}
 		s := &pooled{Slot: slot}
 		p.all, p.idle = append(p.all, s), append(p.idle, s)
 	}
+	p.gate = worker.NewGate(len(p.all))
 	return p, nil
 }
+
+// limit lets at most n slots be in use.
+func (p *pool) limit(n int) { p.gate.Limit(min(n, len(p.all))) }
 
 // acquire returns an idle slot, waiting for one until ctx is done.
 func (p *pool) acquire(ctx context.Context, question string) (*pooled, error) {

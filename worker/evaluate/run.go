@@ -2,54 +2,154 @@ package evaluate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
-	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/worker/sandbox"
 )
 
-// A program whose slowest test took between nearFrom and nearTo of the CPU limit
-// is run once more with nothing beside it, and the second result counts: caches
-// and hyperthreads shared with other programs cost up to a third of the speed.
-const (
-	nearFrom = 0.7
-	nearTo   = 1.3
-)
+// A program that broke the CPU limit by less than the factor nearTo is run again with
+// nothing beside it, and the second result counts. Caches and hyperthreads shared with other
+// programs cost up to a third of the speed. A program that kept the limit beside others
+// keeps it alone too, and is not run again.
+const nearTo = 1.3
 
-// Slack returns how far beyond a CPU limit a test must be let run for a Grader to
-// know that a program ends near it.
+// Slack returns how far beyond a CPU limit a test must be allowed to run, so that a Grader
+// can see that the program ended near it.
 func Slack(limit time.Duration) time.Duration {
 	return time.Duration(float64(limit) * (nearTo - 1))
 }
 
-// run judges a program in a slot, twice if its time leaves the verdict to chance.
-func (g *Grader) run(ctx context.Context, q *Question, code string) (stream.Judgement, error) {
-	slot, err := g.pool.acquire(ctx, q.Digest)
-	if err != nil {
-		return stream.Judgement{}, err
-	}
-	defer g.pool.release(slot)
+// run judges a program, or takes the verdict of another program of its form, or of another
+// evaluator that has judged it.
+func (g *Grader) run(ctx context.Context, t *trial) (finding, error) {
 	g.ran.Add(1)
-	g.quiet.RLock()
-	res, failed, err := once(ctx, slot, q, code)
-	g.quiet.RUnlock()
-	if err == nil && near(res, g.host.Environment().Limits.CPU) {
-		g.near.Add(1)
-		g.quiet.Lock()
-		res, failed, err = once(ctx, slot, q, code)
-		g.quiet.Unlock()
+	f, took, err := g.judge(ctx, t)
+	if same, ok := errors.AsType[*sameError](err); ok {
+		var good bool
+		if f, good, err = same.claim.wait(ctx); err == nil && !good {
+			// What the other came to does not count for this one, which runs again unasked.
+			f, took, err = g.judge(ctx, t)
+		}
 	}
-	if err != nil {
-		return stream.Judgement{}, err
+	if had, ok := errors.AsType[*knownError](err); ok {
+		f, err = finding{Judgement: had.judgement, known: true, own: had.own}, nil
 	}
-	return judgement(q, res, failed), nil
+	if g.forms != nil {
+		g.forms.settle(t, f, err, g.cache)
+	}
+	switch {
+	case err != nil:
+		return finding{}, err
+	case f.known:
+		g.ran.Add(-1)
+	case g.shared != nil && !f.chance && !f.unsure:
+		g.shared.tell(ctx, g.keyFor(t, f), f.Judgement, took)
+	}
+	return f, nil
 }
 
-// near reports whether the slowest test's time is too close to the limit.
+// judge runs a program in a slot. It runs the program again if its time was near the limit, or
+// if another program may have ended it. It returns how long the last run took.
+func (g *Grader) judge(ctx context.Context, t *trial) (finding, time.Duration, error) {
+	res, failed, err := g.beside(ctx, t)
+	switch {
+	case errors.Is(err, sandbox.ErrAlone):
+		res, failed, err = g.sole(ctx, t)
+	case err == nil && near(res, g.host.Environment().Limits.CPU):
+		first, wrong := res, failed
+		if res, failed, err = g.quietly(ctx, t); errors.Is(err, errBusy) {
+			g.unsure.Add(1)
+			j := judgement(t.q, first, wrong)
+			j.Detail = shorten(fmt.Sprintf("%s; it took %.2f s of processor time beside other programs, and was not run again alone: too many such programs wait", j.Detail, first.TestCPU.Seconds()))
+			return finding{Judgement: j, chance: first.Chance, unsure: true}, first.CPU, nil
+		}
+	}
+	if err != nil {
+		return finding{}, 0, err
+	}
+	return finding{Judgement: judgement(t.q, res, failed), chance: res.Chance, own: res.Outcome == sandbox.Exception}, res.CPU, nil
+}
+
+// Well returns an error if this host cannot judge the simplest program on a question.
+func (g *Grader) Well(ctx context.Context, q *Question) error {
+	_, _, err := g.beside(ctx, &trial{q: q, code: "pass", asked: true})
+	return err
+}
+
+// beside runs a program beside others.
+func (g *Grader) beside(ctx context.Context, t *trial) (sandbox.Result, comparison, error) {
+	slot, err := g.pool.acquire(ctx, t.q.Digest)
+	if err != nil {
+		return sandbox.Result{}, comparison{}, err
+	}
+	defer g.pool.release(slot)
+	g.others.RLock()
+	defer g.others.RUnlock()
+	if g.fault != nil {
+		if err := g.fault(t.code); err != nil {
+			return sandbox.Result{}, comparison{}, fmt.Errorf("%w: %w", ErrFault, err)
+		}
+	}
+	return g.watched(ctx, slot, t)
+}
+
+// quietly runs a program on a quiet core. Its error wraps errBusy if none is free soon.
+func (g *Grader) quietly(ctx context.Context, t *trial) (sandbox.Result, comparison, error) {
+	slot, err := g.quiet.enter(ctx)
+	if err != nil {
+		return sandbox.Result{}, comparison{}, err
+	}
+	g.near.Add(1)
+	g.others.RLock()
+	res, failed, err := g.watched(ctx, slot, t)
+	g.others.RUnlock()
+	if left := g.quiet.leave(slot); err == nil && left != nil {
+		err = fmt.Errorf("%w: give quiet processors back: %w", ErrFault, left)
+	}
+	return res, failed, err
+}
+
+// soleRest bounds the share of time in which programs run alone. After such a program the
+// next one waits soleRest times as long as that one took, its wait for others included. So
+// they take a ninth of the time at most, whoever sends them.
+const soleRest = 8
+
+// sole runs a program while no other program of the grader runs.
+func (g *Grader) sole(ctx context.Context, t *trial) (sandbox.Result, comparison, error) {
+	var rested time.Time
+	select {
+	case rested = <-g.turn:
+	case <-ctx.Done():
+		return sandbox.Result{}, comparison{}, ctx.Err()
+	}
+	defer func() { g.turn <- rested }()
+	pause := time.NewTimer(time.Until(rested))
+	defer pause.Stop()
+	select {
+	case <-pause.C:
+	case <-ctx.Done():
+		return sandbox.Result{}, comparison{}, ctx.Err()
+	}
+	slot, err := g.pool.acquire(ctx, t.q.Digest)
+	if err != nil {
+		return sandbox.Result{}, comparison{}, err
+	}
+	defer g.pool.release(slot)
+	g.near.Add(1)
+	began := time.Now()
+	g.others.Lock()
+	defer g.others.Unlock()
+	defer func() { rested = time.Now().Add(soleRest * time.Since(began)) }()
+	t.asked = true // making its form is a process too
+	return g.watched(ctx, slot, t)
+}
+
+// near reports whether a test exceeded the limit by so little that the machine's load may be
+// the cause.
 func near(r sandbox.Result, limit time.Duration) bool {
-	share := float64(r.TestCPU) / float64(limit)
-	return share > nearFrom && share < nearTo
+	return r.Outcome == sandbox.TimeLimit && r.TestCPU > limit && float64(r.TestCPU) < nearTo*float64(limit)
 }
 
 // once runs a program to its end or its first failing test.

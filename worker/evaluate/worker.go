@@ -3,9 +3,11 @@ package evaluate
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -26,8 +28,9 @@ type Worker struct {
 	Grader *Grader
 	Pulse  *worker.Pulse
 	Slots  int           // programs judged at once, the grader's
-	Units  *worker.Gate  // for units in hand; nil for one more than Slots
+	Units  *worker.Gate  // limits the units in hand; nil for one more than Slots
 	Grace  time.Duration // for units in flight when told to stop
+	Hurry  *worker.Hurry // cuts Grace short; may be nil
 	Log    *slog.Logger
 
 	questions questions
@@ -37,40 +40,58 @@ type Worker struct {
 // worker.Loop.Run does.
 func (w *Worker) Run(ctx context.Context) error {
 	w.questions.store = w.Store
+	w.Pulse.Judges(w.Grader.Host().Environment().Digest())
 	loop := worker.Loop{
 		Stage: stream.Evaluate, Queue: w.Queue, Handle: w.handle, Serves: w.serves,
-		Slots: unitsFor(w.Slots), Gate: w.Units, Grace: w.Grace, Pulse: w.Pulse, Log: w.Log,
+		Slots: unitsFor(w.Slots), Gate: w.Units, Grace: w.Grace, Hurry: w.Hurry, Pulse: w.Pulse, Log: w.Log,
+		Samples: w.Runs.Samples, Again: "judged",
 	}
 	return loop.Run(ctx)
 }
 
-// unitsFor returns how many units keep the slots busy: while one waits for its last program, the next
-// has begun.
+// unitsFor returns how many units keep the slots busy: one more, so that the next unit has begun while one
+// waits for its last program.
 func unitsFor(slots int) int { return slots + 1 }
 
 // NewUnits returns the gate of a worker whose number of programs changes.
 func NewUnits(slots int) *worker.Gate { return worker.NewGate(unitsFor(slots)) }
 
-// Limit makes a worker that has Units judge at most n programs at once from now on, on the processors, nil
-// for all, and take no more units than that needs: others may be free for them.
+// Limit sets how many programs a worker with Units judges at once, and on which processors; nil is all. The
+// worker takes no more units than that needs: other workers may be free for them.
 func (w *Worker) Limit(n int, cpus []int) {
 	w.Grader.Limit(n, cpus)
 	w.Units.Limit(unitsFor(n))
 	w.Pulse.Tell()
 }
 
-// serves reports whether this host judges as the run wants to be judged.
-func (w *Worker) serves(ctx context.Context, run string) (bool, error) {
+// serves returns nil if this host judges as the run wants to be judged.
+func (w *Worker) serves(ctx context.Context, run string) error {
 	m, err := w.Runs.Run(ctx, run)
 	if err != nil {
-		return false, err
+		return err
 	}
 	env := w.Grader.Host().Environment()
-	return fits(m.Judge, env) && (m.Judge.Fingerprint == "" || m.Judge.Fingerprint == env.Digest()), nil
+	if !fits(m.Judge, env) {
+		return unfitSettings(m, env)
+	}
+	if m.Judge.Fingerprint != "" && m.Judge.Fingerprint != env.Digest() {
+		return unfitHost(m, env)
+	}
+	return nil
 }
 
-// fits reports whether an environment has the run's mode and limits. A limit that
-// a run leaves open is 0.
+func unfitSettings(m *store.Manifest, env sandbox.Environment) error {
+	return fmt.Errorf("run %s is judged in mode %s with %v s, this host judges in mode %s with %v s: %w\nstart an evaluator for it with --run %s",
+		m.ID, m.Judge.Mode, m.Judge.TimeLimit, env.Mode, env.Limits.CPU.Seconds(), worker.ErrUnfit, m.ID)
+}
+
+func unfitHost(m *store.Manifest, env sandbox.Environment) error {
+	return fmt.Errorf("run %s was judged under %.12s, this host is %.12s: %w\nuse the same interpreter, packages, limits, sandbox level (lcbq doctor shows them) and --no-normal-form",
+		m.ID, m.Judge.Fingerprint, env.Digest(), worker.ErrUnfit)
+}
+
+// fits reports whether an environment has the run's mode and limits. A limit of 0 in the run
+// fits every environment.
 func fits(j store.Judge, env sandbox.Environment) bool {
 	return j.Mode == env.Mode &&
 		(j.TimeLimit == 0 || j.TimeLimit == env.Limits.CPU.Seconds()) &&
@@ -106,11 +127,11 @@ func (w *Worker) handle(ctx context.Context, msg worker.Message) error {
 		Evaluator: w.Pulse.Name(), Fingerprint: w.Grader.Host().Environment().Digest(),
 		JudgeStarted: time.Now().UnixMilli(), JudgeAttempts: int(min(msg.Deliveries, math.MaxInt32)),
 	}
-	if err := w.judgeAll(ctx, question, &scored); err != nil {
+	if err := w.judgeAll(ctx, question, &scored, msg.Deliveries); err != nil {
 		return err
 	}
 	scored.JudgeEnded = time.Now().UnixMilli()
-	fresh, err := worker.Publish(ctx, w.Queue, w.Log, stream.Combine, msg.Unit, scored)
+	fresh, err := w.Pulse.Publish(ctx, w.Queue, w.Log, stream.Combine, msg.Unit, scored)
 	if err == nil && !fresh {
 		w.Log.Debug("duplicate refused, the first output stays", "subject", msg.Unit.Subject(stream.Combine))
 	}
@@ -127,15 +148,25 @@ func (w *Worker) alreadyJudged(ctx context.Context, t stream.Task) (bool, error)
 	return w.Store.CellDone(ctx, t.Cell, t.First+t.N)
 }
 
-func (w *Worker) judgeAll(ctx context.Context, q *Question, s *stream.Scored) error {
-	group, ctx := errgroup.WithContext(ctx)
+// judgeAll judges the samples of a unit; deliveries is how often the unit was handed out. A
+// fault of the sandbox costs the unit another try, for which the cache keeps the samples
+// that were judged. From faultTries on it costs only the samples that it hits, if the host
+// is well.
+func (w *Worker) judgeAll(ctx context.Context, q *Question, s *stream.Scored, deliveries uint64) error {
+	faults := make([]error, len(s.Samples))
+	group, judging := errgroup.WithContext(ctx)
 	group.SetLimit(w.Slots)
 	for i := range s.Samples {
 		group.Go(func() error {
-			j, known, err := w.Grader.Judge(ctx, q, s.Samples[i])
+			j, known, err := w.Grader.Judge(judging, q, s.Samples[i])
+			if errors.Is(err, ErrFault) {
+				faults[i] = fmt.Errorf("judge sample %d: %w", s.Samples[i].Index, err)
+				return nil
+			}
 			if err != nil {
 				return fmt.Errorf("judge sample %d: %w", s.Samples[i].Index, err)
 			}
+			j.Cached = known
 			s.Judgements[i] = j
 			w.Pulse.Samples.Add(1)
 			if known {
@@ -144,11 +175,35 @@ func (w *Worker) judgeAll(ctx context.Context, q *Question, s *stream.Scored) er
 			return nil
 		})
 	}
-	return group.Wait()
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	hit := slices.IndexFunc(faults, func(err error) bool { return err != nil })
+	if hit < 0 {
+		return nil
+	}
+	if deliveries < faultTries {
+		return faults[hit]
+	}
+	if err := w.Grader.Well(ctx, q); err != nil {
+		return fmt.Errorf("%w\nno other program of the question can be judged here either: %w", faults[hit], err)
+	}
+	for i, err := range faults {
+		if err != nil {
+			w.Log.Error("sample given up", "question", q.ID, "sample", s.Samples[i].Index, "deliveries", deliveries, "err", err)
+			s.Judgements[i] = stream.Judgement{Verdict: stream.JudgeFault, Detail: shorten(err.Error())}
+		}
+	}
+	return nil
 }
 
-// admit holds a run to one judging environment, because verdicts of two could
-// differ: the first evaluator records its fingerprint, one with another is unfit.
+// faultTries is how often a unit is handed out before a fault that hits the same samples each
+// time counts as theirs. With the pauses between tries an overloaded machine has time to
+// recover.
+const faultTries = 3
+
+// admit holds a run to one judging environment, because the verdicts of two could differ. The
+// first evaluator records its fingerprint. An evaluator with another one is unfit.
 func (w *Worker) admit(ctx context.Context, m *store.Manifest) error {
 	env := w.Grader.Host().Environment()
 	mine := env.Digest()
@@ -156,14 +211,13 @@ func (w *Worker) admit(ctx context.Context, m *store.Manifest) error {
 		return nil
 	}
 	if !fits(m.Judge, env) {
-		return fmt.Errorf("run %s is judged in mode %s with %v s, this host judges in mode %s with %v s: %w\nstart an evaluator for it with --run %s",
-			m.ID, m.Judge.Mode, m.Judge.TimeLimit, env.Mode, env.Limits.CPU.Seconds(), worker.ErrUnfit, m.ID)
+		return unfitSettings(m, env)
 	}
 	environment, err := json.Marshal(env)
 	if err != nil {
 		return fmt.Errorf("describe the judging environment: %w", err)
 	}
-	m, err = w.Store.UpdateRun(ctx, m.ID, func(m *store.Manifest) bool {
+	m, err = w.Store.Note(ctx, stream.Evaluate, m.ID, func(m *store.Manifest) bool {
 		if m.Judge.Fingerprint != "" {
 			return false
 		}
@@ -176,7 +230,7 @@ func (w *Worker) admit(ctx context.Context, m *store.Manifest) error {
 	}
 	w.Runs.Learn(m)
 	if m.Judge.Fingerprint != mine {
-		return fmt.Errorf("run %s was judged under %.12s, this host is %.12s: %w\nuse the same interpreter, packages, limits and sandbox level (lcbq doctor shows them)", m.ID, m.Judge.Fingerprint, mine, worker.ErrUnfit)
+		return unfitHost(m, env)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"github.com/lcbq/lcbq/worker/engine/sim"
 	"github.com/lcbq/lcbq/worker/lcb"
 	"github.com/lcbq/lcbq/worker/lcb/sample"
+	"github.com/lcbq/lcbq/worker/sandbox"
 )
 
 // A bench is a server with a run of two built-in problems, whose units the tests
@@ -46,6 +48,7 @@ func newBench(t *testing.T) *bench {
 	if _, err := b.Store.PutRun(t.Context(), b.m, 0); err != nil {
 		t.Fatal(err)
 	}
+	b.Serve(t, "r1")
 	return b
 }
 
@@ -88,7 +91,7 @@ func (b *bench) dead(t *testing.T) []stream.Dead {
 
 // batchOf returns a unit of n equal samples.
 func batchOf(task stream.Task, n int, program string) stream.Batch {
-	b := stream.Batch{Unit: task.Unit, Generator: "gpu0", Engine: "sim"}
+	b := stream.Batch{Unit: task.Unit, Generator: "gpu0"}
 	for i := range n {
 		b.Samples = append(b.Samples, stream.Sample{Index: task.First + i, Code: program, FinishReason: "stop"})
 	}
@@ -115,7 +118,10 @@ func TestBatchesAreScored(t *testing.T) {
 			batch := batchOf(task, task.N, "")
 			for i, c := range said {
 				s := &batch.Samples[i]
-				s.Completion, s.Tokens, s.FinishReason, s.Code = c.Text, c.Tokens, c.FinishReason, lcb.Extract(c.Text, "lcb")
+				s.Completion, s.Tokens, s.FinishReason = c.Text, c.Tokens, c.FinishReason
+				if s.Code, err = lcb.Extract(c.Text, lcb.ExtractLCB); err != nil {
+					t.Fatal(err)
+				}
 				distinct[q.ID+s.Code] = true
 			}
 			delete(distinct, q.ID)
@@ -127,7 +133,7 @@ func TestBatchesAreScored(t *testing.T) {
 	w := b.worker(g)
 	before := time.Now().UnixMilli()
 	b.drain(t, w)
-	passed := 0
+	passed, known := 0, 0
 	for u, batch := range batches {
 		var s stream.Scored
 		if err := b.Queue.Get(t.Context(), stream.Combine, u, &s); err != nil {
@@ -146,6 +152,9 @@ func TestBatchesAreScored(t *testing.T) {
 			if j.Verdict == stream.Passed {
 				passed++
 			}
+			if j.Cached {
+				known++
+			}
 		}
 	}
 	if passed == 0 || passed == 40 {
@@ -154,8 +163,8 @@ func TestBatchesAreScored(t *testing.T) {
 	if ran, _ := g.Counts(); int(ran) != len(distinct) {
 		t.Errorf("%d programs were run, want the %d distinct ones", ran, len(distinct))
 	}
-	if w.Pulse.Samples.Load() != 40 || w.Pulse.Units() != 4 || w.Pulse.Cached.Load() == 0 {
-		t.Errorf("pulse counts %d samples, %d units, %d cached", w.Pulse.Samples.Load(), w.Pulse.Units(), w.Pulse.Cached.Load())
+	if w.Pulse.Samples.Load() != 40 || w.Pulse.Units() != 4 || known == 0 || int(w.Pulse.Cached.Load()) != known {
+		t.Errorf("pulse counts %d samples, %d units, %d cached; %d say that they are", w.Pulse.Samples.Load(), w.Pulse.Units(), w.Pulse.Cached.Load(), known)
 	}
 	m, _, err := b.Store.Run(t.Context(), "r1")
 	if err != nil || m.Judge.Fingerprint != g.Host().Environment().Digest() {
@@ -206,7 +215,7 @@ func TestUnitsThatNeedNoJudging(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.publish(t, one[0].Unit, batchOf(one[0], 10, solution))
-	if err := b.Store.PutCell(t.Context(), two[0].Cell, store.CellState{N: 10}, 0); err != nil { // raised since
+	if err := b.Store.PutCell(t.Context(), two[0].Cell, store.CellState{Counts: stream.Counts{N: 10}}, 0); err != nil { // raised since
 		t.Fatal(err)
 	}
 	b.publish(t, two[0].Unit, batchOf(two[0], 10, solution))
@@ -247,7 +256,9 @@ func TestAnotherEnvironment(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := newGrader(t, 1)
-	if err := b.worker(g).Run(t.Context()); !errors.Is(err, worker.ErrUnfit) || !strings.Contains(err.Error(), "lcbq doctor") {
+	ended := make(chan error, 1)
+	go func() { ended <- b.worker(g).Run(t.Context()) }()
+	if err := streamtest.Receive(t, "the evaluator to end", ended); !errors.Is(err, worker.ErrUnfit) || !strings.Contains(err.Error(), "lcbq doctor") {
 		t.Errorf("Run = %v, want ErrUnfit and a remedy", err)
 	}
 	lag, err := b.Queue.Lag(t.Context(), stream.Evaluate)
@@ -317,5 +328,65 @@ func TestQuestionsAreForgotten(t *testing.T) {
 	get(4) // one goes
 	if get(0) != zero || get(1) == one || len(c.ready) != keepQuestions {
 		t.Errorf("question 0 kept %v, 1 forgotten %v, %d ready", get(0) == zero, get(1) != one, len(c.ready))
+	}
+}
+
+// TestFaultOfOneSample wants a program that the sandbox fails with every time to cost
+// itself: the unit's other samples are judged, each once, and nothing is dead.
+func TestFaultOfOneSample(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	g := newGrader(t, 2)
+	const bad = "print(666)"
+	tries := 0
+	g.fault = func(code string) error {
+		if code != bad {
+			return nil
+		}
+		tries++ // one sample, so one at a time
+		return sandbox.ErrOverloaded
+	}
+	task := b.m.Tasks(b.m.Questions[0], 700)[0]
+	batch := batchOf(task, task.N, "")
+	for i := range batch.Samples {
+		batch.Samples[i].Code = fmt.Sprintf("print(%d)", i)
+	}
+	batch.Samples[3].Code = bad
+	b.publish(t, task.Unit, batch)
+	b.drain(t, b.worker(g))
+	var s stream.Scored
+	if err := b.Queue.Get(t.Context(), stream.Combine, task.Unit, &s); err != nil {
+		t.Fatal(err)
+	}
+	for i, j := range s.Judgements {
+		want := stream.WrongAnswer
+		if i == 3 {
+			want = stream.JudgeFault
+		}
+		if j.Verdict != want {
+			t.Errorf("sample %d: %v, want %v", i, j.Verdict, want)
+		}
+	}
+	if d := s.Judgements[3].Detail; !strings.Contains(d, "machine overloaded") || s.Judgements[3].ErrorCode != nil {
+		t.Errorf("the sample given up says %q, code %s", d, text(s.Judgements[3].ErrorCode))
+	}
+	// The other samples once, and the program that shows that the host is well.
+	if ran, _ := g.Counts(); tries != faultTries || ran != int64(task.N-1+faultTries) || len(b.dead(t)) != 0 {
+		t.Errorf("%d tries, %d programs run, %d dead units", tries, ran, len(b.dead(t)))
+	}
+}
+
+// TestFaultOfTheHost wants a host on which nothing can be judged to give no sample up.
+func TestFaultOfTheHost(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	g := newGrader(t, 1)
+	g.fault = func(string) error { return sandbox.ErrOverloaded }
+	w := b.worker(g)
+	q := question(t, fog)
+	s := stream.Scored{Batch: stream.Batch{Samples: []stream.Sample{code("print(1)"), code("print(2)")}}, Judgements: make([]stream.Judgement, 2)}
+	err := w.judgeAll(t.Context(), q, &s, faultTries)
+	if !errors.Is(err, ErrFault) || !strings.Contains(err.Error(), "can be judged here either") {
+		t.Errorf("judgeAll on a broken host = %v", err)
 	}
 }

@@ -1,15 +1,24 @@
 // Package generate turns units of GENERATE into samples: it renders the prompt,
 // asks the engine, takes the programs from the completions and publishes them as
 // one message. It does not know which engine answers, nor who judges.
+//
+// A unit is published whole or not at all. When a generator is stopped and its grace
+// ends, the samples of a unit that is not complete are dropped, also those that are,
+// and the unit is generated again by another. To keep a part of a unit would need a
+// second message about it, beside the one under its subject; two attempts could then
+// both be part of the truth, and the combiner would have to choose between them. A
+// smaller --unit-size loses less.
 package generate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math"
 	"reflect"
+	"sync"
 	"time"
 
 	"github.com/lcbq/lcbq/stream"
@@ -17,6 +26,7 @@ import (
 	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/worker"
 	"github.com/lcbq/lcbq/worker/engine"
+	"github.com/lcbq/lcbq/worker/health"
 	"github.com/lcbq/lcbq/worker/lcb"
 )
 
@@ -34,16 +44,23 @@ type Worker struct {
 	// generated; 0 is 256 MiB. Beyond it the engine waits for the queue.
 	Backlog int64
 	Grace   time.Duration // for units in flight when told to stop
-	Log     *slog.Logger
+	Hurry   *worker.Hurry // cuts Grace short; may be nil
+	// Unhealthy, if set, is called when the answers are no model's (see health.Watch), or when
+	// the server refuses every request. Its error ends the generator, nil lets it go on.
+	Unhealthy func(f health.Finding) error
+	Log       *slog.Logger
 
-	prompts prompts
-	turns   chan struct{}   // a place for each unit being generated
-	drains  <-chan struct{} // closed when units that had no turn yet are to go back
-	press   press
+	// What follows is set by Run before the first unit, and read by all handlers.
+	prompts  prompts
+	turns    chan struct{}   // holds a token for each unit being generated
+	drains   <-chan struct{} // closed when units that are not being generated yet are to go back
+	backlog  backlog
+	watches  watches
+	refusals refusals
 }
 
-// ahead returns how many units more than are generated are in hand: ready to be generated
-// when one ends, or generated and on their way to the queue.
+// ahead returns how many units a generator holds beside those being generated. They
+// wait for the engine, or are on their way to the queue.
 func ahead(slots int) int { return 1 + slots/2 }
 
 // Run generates until ctx is done, then finishes the units in hand or gives them
@@ -51,28 +68,47 @@ func ahead(slots int) int { return 1 + slots/2 }
 func (w *Worker) Run(ctx context.Context) error {
 	w.prompts.store = w.Store
 	w.turns, w.drains = make(chan struct{}, w.Slots), ctx.Done()
-	if w.press.most = w.Backlog; w.press.most == 0 {
-		w.press.most = defaultBacklog
-	}
+	w.backlog = newBacklog(cmp.Or(w.Backlog, defaultBacklog))
 	loop := worker.Loop{
 		Stage: stream.Generate, Queue: w.Queue, Handle: w.handle, Serves: w.serves,
-		Slots: w.Slots + ahead(w.Slots), Grace: w.Grace, Pulse: w.Pulse, Log: w.Log,
+		Slots: w.Slots + ahead(w.Slots), Grace: w.Grace, Hurry: w.Hurry, Pulse: w.Pulse, Log: w.Log,
+		Samples: w.Runs.Samples, Again: "generated",
 	}
 	return loop.Run(ctx)
 }
 
-// serves reports whether this generator's engine has the run's model.
-func (w *Worker) serves(ctx context.Context, run string) (bool, error) {
+// serves returns nil if this generator's engine has the run's model, and this lcbq the
+// run's extraction rule.
+func (w *Worker) serves(ctx context.Context, run string) error {
 	m, err := w.Runs.Run(ctx, run)
 	if err != nil {
-		return false, err
+		return err
 	}
-	return w.fits(m), nil
+	return w.fits(m)
 }
 
-func (w *Worker) fits(m *store.Manifest) bool {
+// fits returns an error that wraps worker.ErrUnfit if the run wants another engine, model
+// or engine settings.
+func (w *Worker) fits(m *store.Manifest) error {
 	info := w.Engine.Info()
-	return info.Name == m.Model.Engine && info.Model == m.Model.Name && reflect.DeepEqual(w.Serve, m.Model.Serve)
+	if info.Name != string(m.Model.Engine) || info.Model != m.Model.Name {
+		return fmt.Errorf("run %s wants model %q of engine %s, this generator has %q of %s: %w", m.ID, m.Model.Name, m.Model.Engine, info.Model, info.Name, worker.ErrUnfit)
+	}
+	if !reflect.DeepEqual(w.Serve, m.Model.Serve) {
+		return fmt.Errorf("run %s wants engine settings %+v, this generator's engine has %+v: %w", m.ID, said(m.Model.Serve), said(w.Serve), worker.ErrUnfit)
+	}
+	if err := lcb.Extraction(m.Model.Extract).Check(); err != nil {
+		return fmt.Errorf("run %s: %w: %w", m.ID, err, worker.ErrUnfit)
+	}
+	return nil
+}
+
+// said returns what s points to, for a message.
+func said(s *store.Serve) any {
+	if s == nil {
+		return "of its own"
+	}
+	return *s
 }
 
 // handle generates one unit and publishes it to EVALUATE.
@@ -84,69 +120,99 @@ func (w *Worker) handle(ctx context.Context, msg worker.Message) error {
 	if done, err := w.alreadyGenerated(ctx, task); done || err != nil {
 		return err
 	}
-	var said stream.Task
-	if err := stream.Decode(msg.Body, &said); err != nil {
+	var got stream.Task
+	if err := stream.Decode(msg.Body, &got); err != nil {
 		return err
 	}
-	if said != task {
-		return fmt.Errorf("task says samples %d from %d of %s, the run %d from %d: %w", said.N, said.First, said.Key(), task.N, task.First, stream.ErrPoison)
+	if got != task {
+		return fmt.Errorf("task says samples %d from %d of %s, the run %d from %d: %w", got.N, got.First, got.Key(), task.N, task.First, stream.ErrPoison)
 	}
-	info := w.Engine.Info()
-	if !w.fits(m) {
-		return fmt.Errorf("run %s wants model %q of engine %s, this generator has %q of %s: %w", m.ID, m.Model.Name, m.Model.Engine, info.Model, info.Name, worker.ErrUnfit)
+	if err := w.fits(m); err != nil {
+		return err
 	}
-	if err := w.describe(ctx, m, info); err != nil {
+	if err := w.describe(ctx, m, w.Engine.Info()); err != nil {
 		return err
 	}
 	prompt, err := w.prompts.get(ctx, m, q.Index)
 	if err != nil {
 		return err
 	}
-	batch, err := w.turn(ctx, m, q, task, prompt)
+	return w.produce(ctx, msg, m, q, task, prompt)
+}
+
+// produce generates one unit when its turn has come, and publishes it to EVALUATE. The
+// next unit's turn comes as soon as the batch has room among those that wait to be
+// published: only a queue that is far behind keeps the engine waiting.
+func (w *Worker) produce(ctx context.Context, msg worker.Message, m *store.Manifest, q store.Question, task stream.Task, prompt lcb.Prompt) error {
+	if err := w.awaitTurn(); err != nil {
+		return err
+	}
+	endTurn := sync.OnceFunc(func() { <-w.turns })
+	defer endTurn()
+	batch, err := w.generate(ctx, m, q, task, prompt, msg.Deliveries)
 	if err != nil {
 		return err
 	}
+	if err := w.watch(m, batch); err != nil {
+		return err
+	}
 	bytes := weight(batch)
-	defer func() {
-		w.Pulse.Publishing.Add(-bytes)
-		w.press.leave(bytes)
-	}()
+	leave, waited, err := w.backlog.enter(ctx, bytes)
+	if waited > 0 {
+		w.Pulse.Blocked.Add(int64(waited))
+		w.Log.Warn("generating waited for the queue", "waited", waited.Round(time.Millisecond), "backlog_bytes", w.backlog.most)
+	}
+	if err != nil {
+		return fmt.Errorf("wait for the queue: %w", err)
+	}
+	defer leave()
+	w.Pulse.Publishing.Add(bytes)
+	defer w.Pulse.Publishing.Add(-bytes)
+	endTurn()
+	ctx, end := outlive(ctx, publishGrace)
+	defer end()
 	batch.Attempts = int(min(msg.Deliveries, math.MaxInt32))
-	fresh, err := worker.Publish(ctx, w.Queue, w.Log, stream.Evaluate, msg.Unit, batch)
+	fresh, err := w.Pulse.Publish(ctx, w.Queue, w.Log, stream.Evaluate, msg.Unit, batch)
 	if err == nil && !fresh {
 		w.Log.Debug("duplicate refused, the first output stays", "subject", msg.Unit.Subject(stream.Evaluate))
 	}
 	return err
 }
 
-// turn generates a unit when its turn has come, and returns when there is room for it on
-// the way to the queue: only a queue that is far behind keeps the next unit from its turn. The caller
-// leaves the press.
-func (w *Worker) turn(ctx context.Context, m *store.Manifest, q store.Question, task stream.Task, prompt lcb.Prompt) (*stream.Batch, error) {
+// publishGrace is how long a whole unit on its way to the queue may outlive the work: its
+// samples are made and cost a card, and a queue that answers takes them in milliseconds.
+const publishGrace = 2 * time.Second
+
+// outlive returns a context that ends d after ctx does, or when end is called.
+func outlive(ctx context.Context, d time.Duration) (longer context.Context, end func()) {
+	longer, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		t := time.NewTimer(d)
+		defer t.Stop()
+		select {
+		case <-t.C:
+			cancel(context.Cause(ctx))
+		case <-longer.Done():
+		}
+	})
+	return longer, func() {
+		stop()
+		cancel(nil)
+	}
+}
+
+// awaitTurn waits until fewer units than Slots are being generated. Turns are taken in
+// the order in which they are asked for: older units come first, but units that came
+// together may change places while they are looked up.
+func (w *Worker) awaitTurn() error {
 	w.Pulse.Ready.Add(1)
+	defer w.Pulse.Ready.Add(-1)
 	select {
 	case w.turns <- struct{}{}:
-		w.Pulse.Ready.Add(-1)
+		return nil
 	case <-w.drains:
-		w.Pulse.Ready.Add(-1)
-		return nil, fmt.Errorf("wait for a turn: %w", worker.ErrDrained)
+		return fmt.Errorf("wait for a turn: %w", worker.ErrDrained)
 	}
-	defer func() { <-w.turns }()
-	batch, err := w.generate(ctx, m, q, task, prompt)
-	if err != nil {
-		return nil, err
-	}
-	bytes := weight(batch)
-	waited, err := w.press.enter(ctx, bytes)
-	if waited > 0 {
-		w.Pulse.Blocked.Add(int64(waited))
-		w.Log.Warn("generating waited for the queue", "waited", waited.Round(time.Millisecond), "backlog_bytes", w.press.most)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("wait for the queue: %w", err)
-	}
-	w.Pulse.Publishing.Add(bytes)
-	return batch, nil
 }
 
 // describe records the version of the server behind the engine, once a run.
@@ -154,7 +220,7 @@ func (w *Worker) describe(ctx context.Context, m *store.Manifest, info engine.In
 	if info.Version == "" || m.Provenance.EngineVersion != "" {
 		return nil
 	}
-	m, err := w.Store.UpdateRun(ctx, m.ID, func(m *store.Manifest) bool {
+	m, err := w.Store.Note(ctx, stream.Generate, m.ID, func(m *store.Manifest) bool {
 		if m.Provenance.EngineVersion != "" {
 			return false
 		}
@@ -180,30 +246,32 @@ func (w *Worker) alreadyGenerated(ctx context.Context, t stream.Task) (bool, err
 	return w.Store.CellDone(ctx, t.Cell, t.First+t.N)
 }
 
-func (w *Worker) generate(ctx context.Context, m *store.Manifest, q store.Question, task stream.Task, prompt lcb.Prompt) (*stream.Batch, error) {
+func (w *Worker) generate(ctx context.Context, m *store.Manifest, q store.Question, task stream.Task, prompt lcb.Prompt, deliveries uint64) (*stream.Batch, error) {
 	r := request(m, q, task, prompt)
 	started := time.Now()
 	completions, err := w.Engine.Generate(ctx, r)
-	if errors.Is(err, engine.ErrRejected) {
-		return nil, fmt.Errorf("generate question %s: %w: %w", q.ID, stream.ErrPoison, err)
+	if errors.Is(err, engine.ErrRejected) || errors.Is(err, engine.ErrRefused) {
+		return nil, w.refused(m, q, deliveries, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("generate question %s: %w", q.ID, err)
 	}
+	w.refusals.accept(m.ID)
 	if len(completions) != task.N {
 		return nil, fmt.Errorf("generate question %s: engine gave %d completions, want %d", q.ID, len(completions), task.N)
 	}
-	info := w.Engine.Info()
 	b := &stream.Batch{
-		Unit: task.Unit, Samples: make([]stream.Sample, task.N), Generator: w.Pulse.Name(), Engine: info.Name, Simulated: info.Simulated,
+		Unit: task.Unit, Samples: make([]stream.Sample, task.N), Generator: w.Pulse.Name(),
 		Started: started.UnixMilli(), Ended: time.Now().UnixMilli(),
 	}
 	for i, c := range completions {
-		s := stream.Sample{Index: task.First + i, Completion: c.Text, Tokens: c.Tokens, FinishReason: c.FinishReason}
+		s := stream.Sample{Index: task.First + i, Completion: c.Text, Tokens: c.Tokens, FinishReason: c.FinishReason, LeftOut: c.LeftOut, Redrawn: c.Redrawn}
 		if c.Code != nil && c.Text == "" { // a recording of programs, not of answers
 			s.Code = *c.Code
 		} else {
-			s.Code = lcb.Extract(c.Text, lcb.Extraction(m.Model.Extract))
+			if s.Code, err = lcb.Extract(c.Text, lcb.Extraction(m.Model.Extract)); err != nil {
+				return nil, fmt.Errorf("generate question %s: %w", q.ID, err)
+			}
 		}
 		b.Samples[i] = s
 	}
@@ -214,7 +282,7 @@ func (w *Worker) generate(ctx context.Context, m *store.Manifest, q store.Questi
 func request(m *store.Manifest, q store.Question, task stream.Task, prompt lcb.Prompt) engine.Request {
 	r := engine.Request{
 		Run: m.ID, Seed: m.Model.Seed, Question: q.Index, QuestionID: q.ID, First: task.First, N: task.N,
-		Raw: prompt.Raw, Thinking: m.Model.Thinking,
+		Raw: prompt.Raw, Thinking: m.Model.Thinking, Redraw: m.Model.OnRefused == "redraw",
 		Sampling: engine.Sampling{
 			Temperature: task.Temperature.Float(), TopP: m.Model.TopP, TopK: m.Model.TopK, MinP: m.Model.MinP,
 			RepetitionPenalty: 1, MaxTokens: m.Model.MaxTokens, Stop: m.Model.Stop,

@@ -147,7 +147,7 @@ func TestUnitsBecomeBatches(t *testing.T) {
 		}
 		for _, task := range m.Tasks(q, 700) {
 			b := batch(t, env, task.Unit)
-			if b.Unit != task.Unit || b.Generator != w.Pulse.Name() || b.Engine != "sim" || !b.Simulated || b.Started < before || b.Ended < b.Started || b.Attempts != 1 {
+			if b.Unit != task.Unit || b.Generator != w.Pulse.Name() || b.Started < before || b.Ended < b.Started || b.Attempts != 1 {
 				t.Errorf("batch = %+v", b)
 			}
 			if len(b.Samples) != task.N {
@@ -155,7 +155,7 @@ func TestUnitsBecomeBatches(t *testing.T) {
 			}
 			for i, s := range b.Samples {
 				c := want[task.First+i]
-				if s.Index != task.First+i || s.Completion != c.Text || s.Tokens != c.Tokens || s.FinishReason != c.FinishReason || s.Code != lcb.Extract(c.Text, "lcb") {
+				if s.Index != task.First+i || s.Completion != c.Text || s.Tokens != c.Tokens || s.FinishReason != c.FinishReason || s.Code != extracted(t, c.Text) {
 					t.Errorf("sample %d of %s = %+v, want %+v", task.First+i, q.ID, s, c)
 				}
 			}
@@ -179,7 +179,7 @@ func TestRequest(t *testing.T) {
 		raw    bool
 	}{
 		{"chat", func(m *store.Manifest) { m.Model.Thinking = &off }, "board", false},
-		{"own template", func(m *store.Manifest) { m.Model.Template = template }, "Ferry Queue", true},
+		{"own template", func(m *store.Manifest) { m.Model.Template, m.Model.OnRefused = template, "redraw" }, "Ferry Queue", true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -197,6 +197,9 @@ func TestRequest(t *testing.T) {
 			want := engine.Sampling{Temperature: 0.7, TopP: 0.95, TopK: 20, MinP: 0.1, RepetitionPenalty: 1, MaxTokens: 512, Stop: []string{"###"}}
 			if r.Run != "r1" || r.Seed != 7 || r.QuestionID != m.Questions[1].ID || r.N != 2 || fmt.Sprint(r.Sampling) != fmt.Sprint(want) {
 				t.Errorf("request = %+v, want sampling %+v", r, want)
+			}
+			if r.Redraw != (m.Model.OnRefused == "redraw") {
+				t.Errorf("redraw = %v, the run says %q", r.Redraw, m.Model.OnRefused)
 			}
 			if (r.Thinking == nil) != (m.Model.Thinking == nil) {
 				t.Errorf("thinking = %v, the run says %v", r.Thinking, m.Model.Thinking)
@@ -219,13 +222,19 @@ func TestWrongModel(t *testing.T) {
 	for name, change := range map[string]func(*store.Manifest){
 		"model":  func(m *store.Manifest) { m.Model.Name = "another" },
 		"engine": func(m *store.Manifest) { m.Model.Engine = "vllm" },
+		"engine settings": func(m *store.Manifest) {
+			m.Model.Serve = &store.Serve{DType: "half", MaxModelLen: 2182, Args: []string{"--enforce-eager"}}
+		},
+		"rule": func(m *store.Manifest) { m.Model.Extract = "of a newer lcbq" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			env := streamtest.New(t)
 			submit(t, env, change)
 			e := &fake{}
-			if err := newWorker(env, e).Run(t.Context()); !errors.Is(err, worker.ErrUnfit) {
+			ended := make(chan error, 1)
+			go func() { ended <- newWorker(env, e).Run(t.Context()) }()
+			if err := streamtest.Receive(t, "the generator to end", ended); !errors.Is(err, worker.ErrUnfit) {
 				t.Errorf("Run = %v, want ErrUnfit", err)
 			}
 			lag, err := env.Queue.Lag(t.Context(), stream.Generate)
@@ -252,7 +261,6 @@ func TestPoison(t *testing.T) {
 		{"task of another unit", nil, unit, stream.Task{Unit: stream.Unit{Cell: unit.Cell, Index: 1}, First: 0, N: 3}, "task says"},
 		{"no task", nil, unit, "hello", "decode"},
 		{"unit the run has not", nil, stream.Unit{Cell: unit.Cell, Index: 2}, stream.Task{}, "has no unit 2"},
-		{"run that is not", nil, stream.Unit{Cell: stream.Cell{Run: "r9", Temperature: 700}}, stream.Task{}, "r9"},
 		{"unknown prompt style", func(m *store.Manifest) { m.Model.Prompt = "nonsense" }, unit, nil, "nonsense"},
 		{"template that does not parse", func(m *store.Manifest) { m.Model.Template = "{{" }, unit, nil, "template"},
 		{"template that does not render with this question", func(m *store.Manifest) {
@@ -302,7 +310,7 @@ func TestNothingIsGeneratedTwice(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The cell is done with the first unit's samples only: it was raised since.
-	if err := env.Store.PutCell(ctx, second[0].Cell, store.CellState{N: 3}, 0); err != nil {
+	if err := env.Store.PutCell(ctx, second[0].Cell, store.CellState{Counts: stream.Counts{N: 3}}, 0); err != nil {
 		t.Fatal(err)
 	}
 	e := &fake{}
@@ -403,4 +411,14 @@ func TestRecordedPrograms(t *testing.T) {
 			t.Errorf("sample %d = %+v, want %+v", i, b.Samples[i], want)
 		}
 	}
+}
+
+// extracted returns what the official rule finds in text.
+func extracted(t *testing.T, text string) string {
+	t.Helper()
+	code, err := lcb.Extract(text, lcb.ExtractLCB)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return code
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/worker/lcb"
@@ -13,12 +15,13 @@ import (
 
 // prompts remembers the rendered prompt of each question: a few kilobytes, used
 // by every unit of sixteen cells. The problem itself, with its megabytes of
-// tests, is not kept.
+// tests, is not kept. It is safe for concurrent use.
 type prompts struct {
-	store *store.Store
+	store   *store.Store
+	fetches singleflight.Group // one fetch a question, which holds up no other question's units
 
 	mu    sync.Mutex
-	known map[promptKey]lcb.Prompt
+	known map[promptKey]lcb.Prompt // under mu
 }
 
 type promptKey struct {
@@ -27,21 +30,28 @@ type promptKey struct {
 }
 
 func (p *prompts) get(ctx context.Context, m *store.Manifest, question int) (lcb.Prompt, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	key := promptKey{m.ID, question}
-	if prompt, ok := p.known[key]; ok {
+	p.mu.Lock()
+	prompt, ok := p.known[key]
+	p.mu.Unlock()
+	if ok {
 		return prompt, nil
 	}
-	prompt, err := p.render(ctx, m, question)
-	if err != nil {
-		return lcb.Prompt{}, err
-	}
-	if p.known == nil {
-		p.known = make(map[promptKey]lcb.Prompt)
-	}
-	p.known[key] = prompt
-	return prompt, nil
+	v, err, _ := p.fetches.Do(fmt.Sprint(key), func() (any, error) {
+		prompt, err := p.render(ctx, m, question)
+		if err != nil {
+			return lcb.Prompt{}, err
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.known == nil {
+			p.known = make(map[promptKey]lcb.Prompt)
+		}
+		p.known[key] = prompt
+		return prompt, nil
+	})
+	prompt, _ = v.(lcb.Prompt) // the function above returns nothing else
+	return prompt, err
 }
 
 func (p *prompts) render(ctx context.Context, m *store.Manifest, question int) (lcb.Prompt, error) {

@@ -17,6 +17,14 @@ import (
 // virtual machine, utilisation of a card cut into instances.
 const Unknown = -1
 
+// Text formats a value of a reading, "?" where it is Unknown.
+func Text(v float64, format string) string {
+	if v == Unknown {
+		return "?"
+	}
+	return fmt.Sprintf(format, v)
+}
+
 // A Reading is one card at one moment.
 type Reading struct {
 	Index       int       `json:"index"` // NVML's, in PCI order; CUDA's own order may differ
@@ -76,6 +84,20 @@ func Open(ctx context.Context, cfg Config) (Source, error) {
 		return s, nil
 	}
 	return nil, fmt.Errorf("%w: %w; %w", ErrNoDriver, err, err2)
+}
+
+// Count returns how many cards this machine has: 0 where there is no driver, or it does not answer.
+func Count(ctx context.Context) int {
+	s, err := Open(ctx, Config{})
+	if err != nil {
+		return 0
+	}
+	defer func() { _ = s.Close() }() // nothing is read any more
+	all, err := s.Read(ctx)
+	if err != nil {
+		return 0
+	}
+	return len(all)
 }
 
 // Select returns the readings that a list in the manner of CUDA_VISIBLE_DEVICES

@@ -131,8 +131,8 @@ func TestSelect(t *testing.T) {
 	}
 }
 
-// kernel returns a proc file system with one live process (10), one zombie (11)
-// and one of a strange name (12).
+// kernel returns a proc file system with one live process (10), one zombie (11),
+// one of a strange name (12) and one that is being taken off the table (13).
 func kernel(t *testing.T, contained bool) Kernel {
 	t.Helper()
 	dir := t.TempDir()
@@ -140,6 +140,7 @@ func kernel(t *testing.T, contained bool) Kernel {
 		10: {"10 (python3) S 1 10", "/usr/bin/python3\x00train.py\x00" + strings.Repeat("x", 200)},
 		11: {"11 (VLLM::EngineCor) Z 1 10", ""},
 		12: {"12 (a) Z (b)) R 1 10", ""},
+		13: {"13 (pt_main_thread) X 1 10", ""},
 	} {
 		at := filepath.Join(dir, strconv.Itoa(pid))
 		if err := errors.Join(os.Mkdir(at, 0o700),
@@ -157,18 +158,19 @@ func TestHolders(t *testing.T) {
 	base := kernel(t, false).Base([]Reading{{UUID: "a", Used: g}, {UUID: "b", Used: 3 * g, Processes: []Process{{10, 2 * g}}}})
 	equal(t, base, Baseline{"a": g, "b": g})
 	all := []Reading{
-		{Index: 0, UUID: "a", Used: 10 * g, Processes: []Process{{10, 2 * g}, {11, 3 * g}, {99, 4 * g}}},
+		{Index: 0, UUID: "a", Used: 10 * g, Processes: []Process{{10, 1 * g}, {11, 3 * g}, {99, 4 * g}, {13, 1 * g}}},
 		{Index: 1, UUID: "b", Used: 8*g + slack, Processes: []Process{{12, 7 * g}}},
 		{Index: 2, UUID: "c", Used: 5 * g},
 		{Index: 3, UUID: "d", Used: slack},
 	}
 	for contained, state := range map[bool]State{false: Gone, true: Elsewhere} {
-		got := kernel(t, contained).Holders(all, base, func(pid int) bool { return pid == 12 || pid == 11 })
+		got := kernel(t, contained).Holders(all, base, func(pid int) bool { return pid > 10 && pid < 14 })
 		long := "/usr/bin/python3 train.py " + strings.Repeat("x", 80-26) + "..."
 		equal(t, got, []Holder{
-			{0, 10, Foreign, long, 2 * g},
+			{0, 10, Foreign, long, 1 * g},
 			{0, 11, Zombie, "VLLM::EngineCor", 3 * g},
 			{0, 99, state, "", 4 * g},
+			{0, 13, Zombie, "pt_main_thread", 1 * g},
 			{1, 12, Ours, "a) Z (b)", 7 * g},
 			{2, 0, Unlisted, "", 5 * g},
 		})

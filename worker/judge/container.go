@@ -1,39 +1,25 @@
 package judge
 
-// list appends a list whose opening bracket was consumed, and returns the tag
-// that it got: one of the short forms, where the harness would take it.
-func (p *parser) list(depth int) (byte, error) {
-	if depth >= maxNesting {
-		return 0, errNesting
-	}
+// list appends the next value, a list, and returns the tag that it got: one of
+// the short forms, where the harness would take it.
+func (p *parser) list() (byte, error) {
 	start := p.head(tagList)
 	n, only := 0, byte(0) // only is the one tag of all items, or a 0
-	p.space()
-	if p.next(']') {
-		return tagList, nil
-	}
-	for {
-		tag, err := p.value(depth + 1)
-		if err != nil {
-			return 0, err
-		}
-		if n == 0 {
+	err := p.r.Array(func(i int) error {
+		tag, err := p.value()
+		if i == 0 {
 			only = tag
 		} else if only != tag {
 			only = 0
 		}
 		n++
-		p.space()
-		if p.next(']') {
-			break
-		}
-		if !p.next(',') {
-			return 0, errPunctuation
-		}
-		p.space()
+		return err
+	})
+	if err != nil {
+		return 0, err
 	}
 	order.PutUint32(p.out[start:], uint32(n))
-	if n == 1 {
+	if n < 2 {
 		return tagList, nil
 	}
 	switch only {
@@ -87,38 +73,22 @@ func (p *parser) compactStrings(start, n int) {
 // entry is where a key of an object and its value lie in the parser's output.
 type entry struct{ key, value, end int }
 
-// object appends a dict whose opening brace was consumed.
-func (p *parser) object(depth int) error {
-	if depth >= maxNesting {
-		return errNesting
-	}
+// object appends the next value, a dict.
+func (p *parser) object() error {
 	start := p.head(tagDict)
-	p.space()
-	if p.next('}') {
-		return nil
-	}
 	var entries []entry
 	index := map[string]int{}
 	again := false // a key came twice
-	for {
+	err := p.r.Object(func(key string) error {
 		e := entry{key: len(p.out)}
-		if p.at == len(p.s) || p.s[p.at] != '"' {
-			return errPunctuation
-		}
-		if _, err := p.value(depth + 1); err != nil {
-			return err
-		}
-		p.space()
-		if !p.next(':') {
-			return errPunctuation
-		}
-		p.space()
+		at := p.head(tagString)
+		p.out = append(p.out, key...)
+		order.PutUint32(p.out[at:], uint32(len(key)))
 		e.value = len(p.out)
-		if _, err := p.value(depth + 1); err != nil {
+		if _, err := p.value(); err != nil {
 			return err
 		}
 		e.end = len(p.out)
-		key := string(p.out[e.key:e.value])
 		if i, ok := index[key]; ok {
 			again = true
 			entries[i].value, entries[i].end = e.value, e.end
@@ -126,14 +96,10 @@ func (p *parser) object(depth int) error {
 			index[key] = len(entries)
 			entries = append(entries, e)
 		}
-		p.space()
-		if p.next('}') {
-			break
-		}
-		if !p.next(',') {
-			return errPunctuation
-		}
-		p.space()
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	if again {
 		p.rebuild(start+4, entries)

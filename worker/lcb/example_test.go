@@ -6,11 +6,16 @@ import (
 	"github.com/lcbq/lcbq/worker/lcb"
 )
 
+// The official rule takes what stands between the last two fences; the robust
+// one takes the block that is the program.
 func ExampleExtract() {
-	answer := "First try:\n```python\nprint(1)\n```\nBetter:\n```python\nprint(2)\n```\n"
-	fmt.Println(lcb.Extract(answer, lcb.ExtractLCB))
-	fmt.Println(lcb.Extract(answer, lcb.ExtractFirst))
+	answer := "Solution:\n```python\nprint(input())\n```\nRun it:\n```bash\npython main.py\n```\n"
+	for _, how := range []lcb.Extraction{lcb.ExtractLCB, lcb.ExtractFirst, lcb.ExtractRobust} {
+		code, err := lcb.Extract(answer, how)
+		fmt.Println(how, code, err)
+	}
 	// Output:
-	// print(2)
-	// print(1)
+	// lcb python main.py <nil>
+	// first print(input()) <nil>
+	// robust print(input()) <nil>
 }

@@ -2,6 +2,7 @@ package lcb
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -24,6 +25,9 @@ const (
 	// ExtractAfterThink applies the official rule to what follows the last
 	// </think>. Where a <think> is not closed there is no answer.
 	ExtractAfterThink Extraction = "after-think"
+	// ExtractRobust takes the program that a person would copy: see robust for the
+	// principle. It is not comparable with published results.
+	ExtractRobust Extraction = "robust"
 	// ExtractWhole is the whole text without the white space around it, as the
 	// official runner takes it from base models.
 	ExtractWhole Extraction = "whole"
@@ -31,34 +35,26 @@ const (
 
 // Extractions returns the rules, the official one first.
 func Extractions() []Extraction {
-	return []Extraction{ExtractLCB, ExtractFirst, ExtractLastClosed, ExtractAfterThink, ExtractWhole}
+	return []Extraction{ExtractLCB, ExtractFirst, ExtractLastClosed, ExtractAfterThink, ExtractWhole, ExtractRobust}
 }
 
-// ParseExtraction returns the rule of that name; "" is the official one.
-func ParseExtraction(name string) (Extraction, error) {
-	if name == "" {
-		return ExtractLCB, nil
+// Check returns an error unless the rule is one of Extractions: one that a newer
+// lcbq knows must not become another here.
+func (e Extraction) Check() error {
+	if !slices.Contains(Extractions(), e) {
+		return fmt.Errorf("unknown extraction rule %q, want one of %v", string(e), Extractions())
 	}
-	for _, how := range Extractions() {
-		if string(how) == name {
-			return how, nil
-		}
-	}
-	return "", fmt.Errorf("unknown extraction %q, want one of %v", name, Extractions())
+	return nil
 }
 
 // Extract returns the program in a model's answer, "" where there is none. The
-// result is a part of output and not a copy.
-func Extract(output string, how Extraction) string {
+// error is for an unknown rule.
+func Extract(output string, how Extraction) (string, error) {
+	if err := how.Check(); err != nil {
+		return "", err
+	}
 	code, _ := find(output, how)
-	return code
-}
-
-// HasCode reports whether the rule finds a program in output at all; the program
-// it finds may be empty.
-func HasCode(output string, how Extraction) bool {
-	_, ok := find(output, how)
-	return ok
+	return code, nil
 }
 
 const fence = "```"
@@ -80,7 +76,9 @@ func find(output string, how Extraction) (string, bool) {
 	case ExtractWhole:
 		code := strings.TrimFunc(output, isPythonSpace)
 		return code, code != ""
-	default:
+	case ExtractRobust:
+		return robust(output)
+	default: // ExtractLCB: Extract has checked the rule
 		return lastFences(output)
 	}
 }

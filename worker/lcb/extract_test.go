@@ -33,26 +33,26 @@ func TestExtract(t *testing.T) {
 		for how, want := range map[Extraction]string{
 			ExtractLCB: c.lcb, ExtractFirst: c.first, ExtractLastClosed: c.closed, ExtractAfterThink: c.afterThink, ExtractWhole: c.wholly,
 		} {
-			found := want != none
-			if got := Extract(c.output, how); got != strings.TrimPrefix(want, none) || HasCode(c.output, how) != found {
-				t.Errorf("%s: Extract(%s) = %q, %v, want %q, %v", c.name, how, got, HasCode(c.output, how), want, found)
+			if got, err := Extract(c.output, how); got != strings.TrimPrefix(want, none) || err != nil {
+				t.Errorf("%s: Extract(%s) = %q, %v, want %q", c.name, how, got, err, want)
 			}
 		}
 	}
 }
 
-func TestParseExtraction(t *testing.T) {
+// TestUnknownRule wants a rule of another lcbq refused and not taken for the official one.
+func TestUnknownRule(t *testing.T) {
 	t.Parallel()
 	for _, how := range Extractions() {
-		if got, err := ParseExtraction(string(how)); err != nil || got != how {
-			t.Errorf("ParseExtraction(%s) = %s, %v", how, got, err)
+		if err := how.Check(); err != nil {
+			t.Errorf("%s: %v", how, err)
 		}
 	}
-	if got, err := ParseExtraction(""); err != nil || got != ExtractLCB {
-		t.Errorf(`ParseExtraction("") = %s, %v, want the official rule`, got, err)
-	}
-	if _, err := ParseExtraction("LCB"); err == nil || !strings.Contains(err.Error(), "last-closed") {
-		t.Errorf(`ParseExtraction("LCB") = %v, want the names`, err)
+	for _, how := range []Extraction{"", "LCB", "robust2"} {
+		code, err := Extract("```\na\n```", how)
+		if err == nil || code != "" || !strings.Contains(err.Error(), "last-closed") {
+			t.Errorf("Extract by %q = %q, %v, want an error with the names", how, code, err)
+		}
 	}
 }
 
@@ -87,8 +87,8 @@ func TestExtractRecorded(t *testing.T) {
 		if err := json.Unmarshal(lines.Bytes(), &c); err != nil {
 			t.Fatal(err)
 		}
-		if got := Extract(c.Output, ExtractLCB); got != c.Code {
-			t.Errorf("%s: Extract = %q, want %q", c.ID, got, c.Code)
+		if got, err := Extract(c.Output, ExtractLCB); got != c.Code || err != nil {
+			t.Errorf("%s: Extract = %q, %v, want %q", c.ID, got, err, c.Code)
 		}
 	}
 	if lines.Err() != nil || rows < 5000 {
@@ -100,13 +100,14 @@ func FuzzExtract(f *testing.F) {
 	f.Add("Hi\n```python\na\n```\n</think>\n```\nb\n```")
 	f.Add("````\n```\n`` `\n```")
 	f.Fuzz(func(t *testing.T, output string) {
-		if got, want := Extract(output, ExtractLCB), officialExtract(output); got != want {
-			t.Fatalf("Extract(%q) = %q, want %q", output, got, want)
+		got, err := Extract(output, ExtractLCB)
+		if want := officialExtract(output); got != want || err != nil {
+			t.Fatalf("Extract(%q) = %q, %v, want %q", output, got, err, want)
 		}
 		for _, how := range Extractions() {
-			code := Extract(output, how)
-			if !strings.Contains(output, code) || code != "" && !HasCode(output, how) {
-				t.Fatalf("Extract(%q, %s) = %q, which is not in it", output, how, code)
+			code, err := Extract(output, how)
+			if err != nil || how != ExtractRobust && !strings.Contains(output, code) || len(code) > len(output) {
+				t.Fatalf("Extract(%q, %s) = %q, %v, which is not in it", output, how, code, err)
 			}
 		}
 	})

@@ -2,8 +2,6 @@ package lcb
 
 import (
 	"bytes"
-	"encoding/json"
-	"strings"
 	"testing"
 )
 
@@ -41,39 +39,6 @@ func FuzzUnpickle(f *testing.F) {
 		}
 		if !bytes.Contains(data, text) || data[len(data)-1] != opStop {
 			t.Fatalf("unpickle(%q) = %q", data, text)
-		}
-	})
-}
-
-// FuzzJSON holds the scanner against the standard library, which reads a
-// narrower language: what it accepts the scanner must accept, and read the same.
-func FuzzJSON(f *testing.F) {
-	for _, text := range []string{`{"a": [1, -0.5e+7, true, null, "\ud83d\ude00"]}`, "NaN", "-Infinity", "01", "1.", `"\u12"`, "[1,]", " \t"} {
-		f.Add(text)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		err := validJSON(text)
-		std := json.Valid([]byte(text))
-		words := strings.Contains(text, "NaN") || strings.Contains(text, "Infinity")
-		if std && err != nil && !strings.Contains(err.Error(), "UTF-8") && !strings.Contains(err.Error(), "deep") {
-			t.Fatalf("%q: %v, want none", text, err)
-		}
-		if !std && err == nil && !words {
-			t.Fatalf("%q is accepted", text)
-		}
-		var want string
-		if err != nil || json.Unmarshal([]byte(text), &want) != nil || !strings.HasPrefix(strings.TrimSpace(text), `"`) {
-			return
-		}
-		s := scanner{data: []byte(text)}
-		s.space()
-		var got string
-		if err := s.into(&got); err != nil {
-			t.Fatal(err)
-		}
-		// The library turns lone surrogates into U+FFFD; they are kept here.
-		if strings.ToValidUTF8(got, "\ufffd") != want && !strings.Contains(text, `\u`) {
-			t.Fatalf("%q is read as %q, want %q", text, got, want)
 		}
 	})
 }

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"github.com/lcbq/lcbq/worker/pyjson"
 )
 
 // The names of a row's fields.
@@ -58,18 +60,26 @@ func ParseProblem(row []byte) (*Problem, error) {
 		"difficulty": &p.Difficulty, fieldMetadata: &metadata,
 	}
 	seen := make(map[string]bool, len(texts)+2)
-	s := scanner{data: row}
-	err := s.object(func(key string) (err error) {
+	r := pyjson.New(row)
+	err := r.Object(func(key string) (err error) {
 		seen[key] = true
 		switch to := texts[key]; {
+		case key == fieldID:
+			p.ID, err = readID(r)
+		case key == fieldMetadata && r.Next() == pyjson.Object: // the object itself, not its text
+			var raw []byte
+			raw, err = r.Raw()
+			metadata = string(raw)
+		case to != nil && r.Next() == pyjson.Null:
+			*to, err = "", r.Skip()
 		case to != nil:
-			err = s.into(to)
+			*to, err = r.Text()
 		case key == fieldPublic:
-			p.public, err = s.str()
+			p.public, err = testSpan(r)
 		case key == fieldPrivate:
-			p.private, err = s.str()
+			p.private, err = testSpan(r)
 		default:
-			return s.skip()
+			return r.Skip()
 		}
 		if err != nil {
 			return &fieldError{key, err}
@@ -77,15 +87,22 @@ func ParseProblem(row []byte) (*Problem, error) {
 		return nil
 	})
 	if err == nil {
-		err = s.end()
+		err = r.End()
 	}
 	if err != nil {
 		return nil, err
 	}
-	for _, field := range []string{fieldID, fieldContent, fieldPublic, fieldPrivate, fieldMetadata} {
+	var missing []string
+	for _, field := range []string{fieldID, fieldContent, fieldPublic, fieldPrivate} {
 		if !seen[field] {
-			return nil, &fieldError{field, errors.New("field is missing")}
+			missing = append(missing, field)
 		}
+	}
+	switch {
+	case len(missing) == 1:
+		return nil, &fieldError{missing[0], errors.New("field is missing")}
+	case len(missing) > 1:
+		return nil, &fieldError{strings.Join(missing, ", "), errors.New("fields are missing")}
 	}
 	if err := validID(p.ID); err != nil {
 		return nil, &fieldError{fieldID, err}
@@ -93,10 +110,46 @@ func ParseProblem(row []byte) (*Problem, error) {
 	if strings.TrimSpace(p.Content) == "" {
 		return nil, &fieldError{fieldContent, errors.New("statement is empty")}
 	}
+	if metadata == "" && p.StarterCode != "" {
+		return nil, &fieldError{fieldMetadata, errors.New(`field is missing, want {"func_name": "..."} beside starter_code`)}
+	}
+	if metadata == "" {
+		metadata = "{}" // a program that reads stdin has nothing to say there
+	}
 	if p.FuncName, err = parseMetadata(metadata); err != nil {
 		return nil, &fieldError{fieldMetadata, err}
 	}
 	return p, nil
+}
+
+// readID reads an id: text, or a whole number, as old LeetCode rows have it.
+func readID(r *pyjson.Reader) (string, error) {
+	if r.Next() != pyjson.Number {
+		return r.Text()
+	}
+	raw, err := r.Number()
+	id := strings.TrimSuffix(string(raw), ".0")
+	if err == nil && strings.ContainsAny(id, ".eEIN") {
+		err = fmt.Errorf("%s, want text or a whole number", raw)
+	}
+	return id, err
+}
+
+// testSpan reads a field of tests and returns it as it is written: a string, or the
+// list itself, as people write it who make a set of their own.
+func testSpan(r *pyjson.Reader) ([]byte, error) {
+	if r.Next() == pyjson.Array {
+		return r.Raw()
+	}
+	return r.Span()
+}
+
+// testText returns what a span of testSpan says.
+func testText(span []byte) []byte {
+	if len(span) > 0 && span[0] == '[' {
+		return span
+	}
+	return pyjson.Unquoted(span)
 }
 
 // maxID bounds a question id; it appears in file names and tables.
@@ -116,16 +169,16 @@ func validID(id string) error {
 
 // parseMetadata returns the function name, "" where there is none or null.
 func parseMetadata(text string) (string, error) {
-	s := scanner{data: []byte(text)}
+	r := pyjson.NewInner([]byte(text))
 	var name string
-	err := s.object(func(key string) error {
+	err := r.Object(func(key string) (err error) {
 		if key != "func_name" {
-			return s.skip()
+			return r.Skip()
 		}
-		if name = ""; s.word("null") {
-			return nil
+		if name = ""; r.Next() == pyjson.Null {
+			return r.Skip()
 		}
-		if err := s.into(&name); err != nil {
+		if name, err = r.Text(); err != nil {
 			return fmt.Errorf("func_name: %w", err)
 		}
 		if !isIdentifier(name) {
@@ -134,7 +187,7 @@ func parseMetadata(text string) (string, error) {
 		return nil
 	})
 	if err == nil {
-		err = s.end()
+		err = r.End()
 	}
 	return name, err
 }
@@ -154,8 +207,8 @@ func isIdentifier(name string) bool {
 func (p *Problem) Digest() string {
 	h := sha256.New()
 	hashTexts(h, "lcbq question 1", p.FuncName)
-	hashText(h, unquoted(p.public))
-	hashText(h, unquoted(p.private))
+	hashText(h, testText(p.public))
+	hashText(h, testText(p.private))
 	return hex.EncodeToString(h.Sum(nil))
 }
 

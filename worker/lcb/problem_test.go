@@ -101,25 +101,27 @@ func TestBrokenRow(t *testing.T) {
 		{"empty id", map[string]any{"question_id": ""}, "question_id", "empty"},
 		{"long id", map[string]any{"question_id": strings.Repeat("x", 200)}, "question_id", "200 bytes"},
 		{"id with newline", map[string]any{"question_id": "a\nb"}, "question_id", "unprintable"},
-		{"id is a number", map[string]any{"question_id": 7}, "question_id", "want a string"},
 		{"no statement", map[string]any{"question_content": " "}, "question_content", "empty"},
 		{"title is null", map[string]any{"question_title": []int{}}, "question_title", "want a string"},
-		{"no metadata", map[string]any{"metadata": nil}, "metadata", "missing"},
-		{"metadata is no JSON", map[string]any{"metadata": "{"}, "metadata", "ends too early"},
+		{"no metadata", map[string]any{"metadata": nil, "starter_code": "class Solution:"}, "metadata", "want {\"func_name\""},
+		{"id is a fraction", map[string]any{"question_id": 1.5}, "question_id", "whole number"},
+		{"id is a list", map[string]any{"question_id": []int{1}}, "question_id", "want a string"},
+		{"tests are an object", map[string]any{"public_test_cases": map[string]any{}}, "public_test_cases", "want a string"},
+		{"three fields missing", map[string]any{"question_content": nil, "public_test_cases": nil, "private_test_cases": nil}, "question_content, public_test_cases, private_test_cases", "fields are missing"},
+		{"metadata is no JSON", map[string]any{"metadata": "{"}, "metadata", "the text ends"},
 		{"metadata is a list", map[string]any{"metadata": "[]"}, "metadata", "want an object"},
 		{"metadata and more", map[string]any{"metadata": "{} {}"}, "metadata", "nothing after"},
 		{"function is no name", map[string]any{"metadata": `{"func_name": "a.b"}`}, "metadata", `"a.b" is not a Python name`},
 		{"function is empty", map[string]any{"metadata": `{"func_name": ""}`}, "metadata", "not a Python name"},
 		{"function is a number", map[string]any{"metadata": `{"func_name": 1}`}, "metadata", "want a string"},
 		{"no public tests", map[string]any{"public_test_cases": nil}, "public_test_cases", "missing"},
-		{"public tests are a list", map[string]any{"public_test_cases": []string{}}, "public_test_cases", "want a string"},
 		{"public tests are an object", map[string]any{"public_test_cases": "{}"}, "public_test_cases", "want a list"},
 		{"no private tests", map[string]any{"private_test_cases": nil}, "private_test_cases", "missing"},
 		{"zero tests", map[string]any{"public_test_cases": "[]", "private_test_cases": "[]"}, "private_test_cases", "no tests"},
 		{"input alone", map[string]any{"public_test_cases": `[{"input": "", "output": ""}, {"input": "1"}]`}, "public_test_cases", "test 1: input without output"},
 		{"output alone", map[string]any{"private_test_cases": `[{"output": "1"}]`}, "private_test_cases", "test 0: output without input"},
 		{"output is a number", map[string]any{"private_test_cases": `[{"input": "", "output": 1}]`}, "private_test_cases", "want a string"},
-		{"list is cut", map[string]any{"private_test_cases": list[:len(list)-1]}, "private_test_cases", "ends too early"},
+		{"list is cut", map[string]any{"private_test_cases": list[:len(list)-1]}, "private_test_cases", "the text ends"},
 		{"list and more", map[string]any{"private_test_cases": list + "x"}, "private_test_cases", "nothing after"},
 		{"raw newline", map[string]any{"private_test_cases": "[{\"input\": \"\n\"}]"}, "private_test_cases", "control character"},
 		{"not base64", map[string]any{"private_test_cases": "***"}, "private_test_cases", "base64"},
@@ -164,19 +166,24 @@ func TestBrokenRow(t *testing.T) {
 	}
 }
 
-func TestDepth(t *testing.T) {
+// TestOwnRows wants what people write who make a set of their own: a number as id, tests and metadata as they
+// are and not as texts, no field that says nothing.
+func TestOwnRows(t *testing.T) {
 	t.Parallel()
-	for depth, ok := range map[int]bool{1000: true, 1001: false, 10_000_000: false} {
-		for _, ends := range []string{"[]", "{}"} {
-			text := strings.Repeat("[", depth-1) + ends + strings.Repeat("]", depth-1)
-			if err := validJSON(text); (err == nil) != ok {
-				t.Errorf("a text nested %d deep: %v", depth, err)
-			}
-		}
+	const plain = `{"question_id": 7, "question_content": "Add.", "public_test_cases": [{"input": "1", "output": "\ud83d"}], "private_test_cases": [], "platform": null}`
+	const called = `{"question_id": 8.0, "question_content": "Add.", "starter_code": "def f(x):", "metadata": {"func_name": "f"}, "public_test_cases": "[]", "private_test_cases": [{"input": "1", "output": "2"}]}`
+	problems, err := ReadProblems(strings.NewReader("\uFEFF"+plain+"\r\n\r\n"+called+"\r\n"), "own.jsonl")
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, element := range []string{"[]", "[1]", "{}", `{"a": 1}`} {
-		if err := validJSON("[" + strings.Repeat(element+",", 2000) + element + "]"); err != nil {
-			t.Errorf("a long list of %s: %v", element, err)
+	for i, want := range []struct{ id, function, output string }{{"7", "", "\xed\xa0\xbd"}, {"8", "f", "2"}} {
+		p := problems[i]
+		tests, err := p.Tests()
+		if err != nil || len(tests) != 1 || p.ID != want.id || p.FuncName != want.function || tests[0].Output != want.output {
+			t.Errorf("problem %d: %q, function %q, tests %q, %v, want %q", i, p.ID, p.FuncName, tests, err, want)
+		}
+		if again, err := ParseProblem(p.Row()); err != nil || again.Digest() != p.Digest() {
+			t.Errorf("problem %d does not survive its own row: %v", i, err)
 		}
 	}
 }

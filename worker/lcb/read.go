@@ -11,6 +11,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/lcbq/lcbq/worker/lcb/input"
+	"github.com/lcbq/lcbq/worker/pyjson"
 )
 
 // A RowError is a row that cannot be used, and why.
@@ -48,15 +51,15 @@ const maxRowErrors = 20
 
 // A Reader reads problems one row at a time, in file order. It holds one row.
 type Reader struct {
-	r    *bufio.Reader
+	src  io.Reader
+	text *input.Text // of src, once it is open
 	name string
 	line int
 }
 
-// NewReader returns a Reader of JSON lines. The name is for error texts.
-func NewReader(r io.Reader, name string) *Reader {
-	return &Reader{r: bufio.NewReaderSize(r, 1<<20), name: name}
-}
+// NewReader returns a Reader of JSON lines, plain or compressed with gzip or zstd,
+// with or without a byte order mark. The name is for error texts.
+func NewReader(r io.Reader, name string) *Reader { return &Reader{src: r, name: name} }
 
 // Line returns the number of the line that Next read last, from 1.
 func (r *Reader) Line() int { return r.line }
@@ -83,10 +86,17 @@ func (r *Reader) Next() (*Problem, error) {
 
 // row returns the next line in memory of its own.
 func (r *Reader) row() ([]byte, error) {
+	if r.text == nil {
+		text, err := input.Open(r.src)
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", r.name, err)
+		}
+		r.text = text
+	}
 	r.line++
 	var row []byte
 	for {
-		part, err := r.r.ReadSlice('\n')
+		part, err := r.text.ReadSlice('\n')
 		if len(row)+len(part) > maxRow {
 			return nil, fmt.Errorf("read %s: line %d is longer than %d bytes", r.name, r.line, maxRow)
 		}
@@ -96,6 +106,7 @@ func (r *Reader) row() ([]byte, error) {
 			// The row is kept for as long as the problem is: drop what append has spared.
 			return slices.Clip(bytes.Clone(bytes.TrimRight(row, "\r\n"))), nil
 		case errors.Is(err, io.EOF):
+			r.text.Close()
 			return nil, io.EOF
 		case !errors.Is(err, bufio.ErrBufferFull):
 			return nil, fmt.Errorf("read %s: line %d: %w", r.name, r.line, err)
@@ -115,12 +126,13 @@ func (r *Reader) RowError(line int, id string, err error) *RowError {
 // rowID returns the question id of a row that is otherwise broken, or "".
 func rowID(row []byte) string {
 	var id string
-	s := scanner{data: row}
-	err := s.object(func(key string) error {
+	r := pyjson.New(row)
+	err := r.Object(func(key string) (err error) {
 		if key == fieldID {
-			return s.into(&id)
+			id, err = readID(r)
+			return err
 		}
-		return s.skip()
+		return r.Skip()
 	})
 	// A row broken behind its id still has that id.
 	if err != nil && validID(id) != nil {
@@ -140,9 +152,9 @@ func ReadProblems(r io.Reader, name string) ([]*Problem, error) {
 	reader := NewReader(r, name)
 	// One decoder a core: inflating the tests is nearly all of the work.
 	jobs := make(chan numbered)
-	var crew sync.WaitGroup
+	var decoders sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
-		crew.Go(func() {
+		decoders.Go(func() {
 			var d decoder
 			for job := range jobs {
 				if _, err := d.tests(job.p); err != nil {
@@ -153,7 +165,7 @@ func ReadProblems(r io.Reader, name string) ([]*Problem, error) {
 	}
 	err := c.read(reader, jobs)
 	close(jobs)
-	crew.Wait()
+	decoders.Wait()
 	if err != nil {
 		return nil, err
 	}

@@ -35,7 +35,7 @@ func TestReadProblemsTellsOfEveryRow(t *testing.T) {
 	t.Parallel()
 	rows := [][]byte{row(nil), []byte(`{"question_id": "q2"`), row(map[string]any{"question_id": "q3", "private_test_cases": "x"}), row(nil)}
 	for i := range 30 {
-		rows = append(rows, row(map[string]any{"question_id": fmt.Sprint("z", i), "metadata": ""}))
+		rows = append(rows, row(map[string]any{"question_id": fmt.Sprint("z", i), "metadata": "x"}))
 	}
 	_, err := ReadProblems(bytes.NewReader(bytes.Join(rows, []byte("\n"))), "set.jsonl")
 	if err == nil {
@@ -46,10 +46,10 @@ func TestReadProblemsTellsOfEveryRow(t *testing.T) {
 		t.Fatalf("%d lines, the last %q, want 20 rows and 13 more", len(lines), lines[len(lines)-1])
 	}
 	for i, want := range []string{
-		"set.jsonl:2: question q2: at byte 20: want a comma or the object's end: text ends too early",
+		"set.jsonl:2: question q2: column 21: want a comma or the object's end, but the text ends",
 		"set.jsonl:3: question q3: private_test_cases: neither",
 		"set.jsonl:4: question abc1_a: question_id: same id as line 1",
-		"set.jsonl:5: question z0: metadata: at byte 0",
+		"set.jsonl:5: question z0: metadata: column 1",
 	} {
 		if !strings.HasPrefix(lines[i], want) {
 			t.Errorf("line %d = %q, want %q", i, lines[i], want)

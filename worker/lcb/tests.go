@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/klauspost/compress/zlib"
+
+	"github.com/lcbq/lcbq/worker/pyjson"
 )
 
 // A Test is one input with the output expected for it. For a stdin problem both
@@ -35,6 +37,17 @@ func (p *Problem) Tests() ([]Test, error) {
 	return d.tests(p)
 }
 
+// TestCounts returns how many public and how many private tests there are. Its
+// error is that of Tests.
+func (p *Problem) TestCounts() (public, private int, err error) {
+	all, err := p.Tests()
+	if err != nil {
+		return 0, 0, err
+	}
+	first, err := parseTests(nil, testText(p.public))
+	return len(first), len(all) - len(first), err
+}
+
 // A decoder keeps the memory that decoding needs from one question to the next.
 // The zero value is ready; it serves one goroutine at a time.
 type decoder struct{ inflated bytes.Buffer }
@@ -49,12 +62,12 @@ func (e *fieldError) Error() string { return e.field + ": " + e.err.Error() }
 func (e *fieldError) Unwrap() error { return e.err }
 
 func (d *decoder) tests(p *Problem) ([]Test, error) {
-	tests, err := parseTests(nil, unquoted(p.public))
+	tests, err := parseTests(nil, testText(p.public))
 	if err != nil {
 		return nil, &fieldError{fieldPublic, err}
 	}
 	public := len(tests)
-	list, err := d.plain(unquoted(p.private), maxDecoded)
+	list, err := d.plain(testText(p.private), maxDecoded)
 	if err != nil {
 		return nil, &fieldError{fieldPrivate, err}
 	}
@@ -105,23 +118,24 @@ func (d *decoder) plain(field []byte, limit int64) ([]byte, error) {
 // parseTests appends the tests of a JSON list of {input, output, testtype}. The
 // test type is not looked at: the question's function name decides.
 func parseTests(tests []Test, list []byte) ([]Test, error) {
-	s := scanner{data: list}
-	err := s.array(func(i int) error {
+	r := pyjson.NewInner(list)
+	err := r.Array(func(i int) error {
 		var (
 			t             Test
 			input, output bool
 		)
-		err := s.object(func(key string) error {
+		err := r.Object(func(key string) (err error) {
 			switch key {
 			case "input":
 				input = true
-				return s.into(&t.Input)
+				t.Input, err = r.Text()
 			case "output":
 				output = true
-				return s.into(&t.Output)
+				t.Output, err = r.Text()
 			default:
-				return s.skip()
+				err = r.Skip()
 			}
+			return err
 		})
 		switch {
 		case err != nil:
@@ -135,19 +149,9 @@ func parseTests(tests []Test, list []byte) ([]Test, error) {
 		return nil
 	})
 	if err == nil {
-		err = s.end()
+		err = r.End()
 	}
 	return tests, err
-}
-
-// into reads a string value.
-func (s *scanner) into(to *string) error {
-	span, err := s.str()
-	if err != nil {
-		return err
-	}
-	*to = unquote(span)
-	return nil
 }
 
 // validCall checks that the test of a functional problem can be read: the
@@ -155,11 +159,11 @@ func (s *scanner) into(to *string) error {
 // one bad line there fails every completion.
 func validCall(t Test) error {
 	for n, line := range strings.Split(t.Input, "\n") {
-		if err := validJSON(line); err != nil {
+		if err := pyjson.ValidInner(line); err != nil {
 			return fmt.Errorf("input: argument %d is not JSON: %w", n, err)
 		}
 	}
-	if err := validJSON(t.Output); err != nil {
+	if err := pyjson.ValidInner(t.Output); err != nil {
 		return fmt.Errorf("output is not JSON: %w", err)
 	}
 	return nil

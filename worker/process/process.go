@@ -1,16 +1,21 @@
-// Package process names processes for good. A number alone does not: it is used
-// again by another process, after a restart of the machine and in every container.
+// Package process gives processes names that no other process ever has. A number alone
+// is not such a name: the kernel gives it to other processes later, after a restart of
+// the machine too, and every container counts anew.
 package process
 
 import (
 	"bytes"
+	"debug/buildinfo"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // An ID names one process. The zero value names none.
@@ -104,20 +109,74 @@ func (id ID) Alive() bool {
 	return err == nil && start == id.Start && state != "Z" && state != "X"
 }
 
-// ErrGone says that the process has ended.
-var ErrGone = errors.New("the process has ended")
+// Errors by which callers decide.
+var (
+	// ErrGone says that the process has ended.
+	ErrGone = errors.New("the process has ended")
+	// ErrStranger says that the process is none of ours. Where names of processes come from a server,
+	// whoever can write there could otherwise have this user's processes ended by it.
+	ErrStranger = errors.New("no process of this program and user")
+)
 
-// Signal sends a signal to the process. It returns ErrGone if it has ended.
+// Signal sends a signal to the process, if it is one of ours: of the same user, and running the same
+// program as this one. It returns ErrGone if it has ended, and an error that wraps ErrStranger if it is
+// somebody else's.
 func (id ID) Signal(sig syscall.Signal) error {
+	if !id.Here() {
+		return ErrGone
+	}
+	// What is looked at is what is signalled, whoever gets the number meanwhile.
+	fd, err := unix.PidfdOpen(id.PID, 0)
+	switch {
+	case errors.Is(err, syscall.ESRCH):
+		return ErrGone
+	case err == nil:
+		defer func() { _ = unix.Close(fd) }() // nothing was written
+	}
 	if !id.Alive() {
 		return ErrGone
 	}
-	err := syscall.Kill(id.PID, sig)
+	if err := id.ours(); err != nil {
+		return err
+	}
+	if err == nil {
+		err = unix.PidfdSendSignal(fd, sig, nil, 0)
+	} else { // a kernel, or a list of allowed calls, from before these calls
+		err = syscall.Kill(id.PID, sig)
+	}
 	if errors.Is(err, syscall.ESRCH) {
 		return ErrGone
 	}
 	if err != nil {
 		return fmt.Errorf("signal process %d: %w", id.PID, err)
+	}
+	return nil
+}
+
+// ours returns an error that wraps ErrStranger unless the process is this user's and runs this program:
+// the same file, or another build of it.
+func (id ID) ours() error {
+	dir := filepath.Join("/proc", strconv.Itoa(id.PID))
+	info, err := os.Stat(dir)
+	if err != nil {
+		return ErrGone
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); !ok || int(st.Uid) != os.Geteuid() {
+		return fmt.Errorf("process %d: %w", id.PID, ErrStranger)
+	}
+	exe := filepath.Join(dir, "exe")
+	its, err := os.Stat(exe)
+	if err != nil {
+		return fmt.Errorf("process %d: %w: %w", id.PID, ErrStranger, err)
+	}
+	mine, err := os.Stat("/proc/self/exe")
+	if err == nil && os.SameFile(mine, its) {
+		return nil
+	}
+	built, err := buildinfo.ReadFile(exe)
+	self, ok := debug.ReadBuildInfo()
+	if err != nil || !ok || self.Path == "" || built.Path != self.Path {
+		return fmt.Errorf("process %d: %w", id.PID, ErrStranger)
 	}
 	return nil
 }

@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -19,6 +18,7 @@ import (
 type cgroups struct {
 	memory, pids string
 	v2           bool
+	tasks        int // that a slot may have
 }
 
 // cgroupName starts the name of every group we make. The PID namespace and the
@@ -35,89 +35,6 @@ func ownGroups() (string, error) {
 		return "", fmt.Errorf("find PID namespace: %w", err)
 	}
 	return cgroupName + strings.Trim(link, "pid:[]") + "-", nil
-}
-
-// findCgroups returns the parents for slots' groups, or why there is none.
-func findCgroups() (*cgroups, error) {
-	mounts, err := cgroupMounts()
-	if err != nil {
-		return nil, err
-	}
-	own, err := ownCgroups()
-	if err != nil {
-		return nil, err
-	}
-	var errs []error
-	if mount, ok := mounts["memory"]; ok {
-		g := &cgroups{memory: filepath.Join(mount, own["memory"])}
-		if mount, ok := mounts["pids"]; ok {
-			g.pids = filepath.Join(mount, own["pids"])
-		}
-		if err := g.try(); err == nil {
-			return g, nil
-		} else {
-			errs = append(errs, err)
-		}
-	}
-	if mount, ok := mounts[""]; ok {
-		for _, dir := range slices.Compact([]string{filepath.Join(mount, own[""]), mount}) {
-			g := &cgroups{memory: dir, pids: dir, v2: true}
-			if err := g.try(); err == nil {
-				return g, nil
-			} else {
-				errs = append(errs, err)
-			}
-		}
-	}
-	if len(errs) == 0 {
-		return nil, errors.New("no memory controller is mounted")
-	}
-	return nil, errors.Join(errs...)
-}
-
-// cgroupMounts returns the mount points by controller, "" for version 2.
-func cgroupMounts() (map[string]string, error) {
-	f, err := os.Open("/proc/self/mountinfo")
-	if err != nil {
-		return nil, fmt.Errorf("find control groups: %w", err)
-	}
-	defer func() { _ = f.Close() }()
-	mounts := map[string]string{}
-	for sc := bufio.NewScanner(f); sc.Scan(); {
-		before, after, ok := strings.Cut(sc.Text(), " - ")
-		fields, rest := strings.Fields(before), strings.Fields(after)
-		if !ok || len(fields) < 5 || len(rest) < 3 {
-			continue
-		}
-		switch rest[0] {
-		case "cgroup2":
-			mounts[""] = fields[4]
-		case "cgroup":
-			for option := range strings.SplitSeq(rest[2], ",") {
-				mounts[option] = fields[4]
-			}
-		}
-	}
-	return mounts, nil
-}
-
-// ownCgroups returns our own group by controller, "" for version 2.
-func ownCgroups() (map[string]string, error) {
-	text, err := os.ReadFile("/proc/self/cgroup")
-	if err != nil {
-		return nil, fmt.Errorf("find control groups: %w", err)
-	}
-	own := map[string]string{}
-	for line := range strings.Lines(string(text)) {
-		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
-		if len(fields) != 3 {
-			continue
-		}
-		for controller := range strings.SplitSeq(fields[1], ",") {
-			own[controller] = fields[2]
-		}
-	}
-	return own, nil
 }
 
 // try makes and removes a group with limits.
@@ -151,7 +68,7 @@ func (g *cgroups) make(slot string, memory int64) ([]string, error) {
 		memFile, swapFile, swap = "memory.max", "memory.swap.max", "0"
 	}
 	if err := os.WriteFile(filepath.Join(memDir, memFile), []byte(limit), 0); err != nil {
-		return dirs, fmt.Errorf("limit memory of control group: %w", err)
+		return dirs, fmt.Errorf("limit memory of control group: %w", notHandedOn(err, "memory"))
 	}
 	// Absent where the kernel accounts for no swap.
 	if err := os.WriteFile(filepath.Join(memDir, swapFile), []byte(swap), 0); err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, os.ErrPermission) {
@@ -160,15 +77,23 @@ func (g *cgroups) make(slot string, memory int64) ([]string, error) {
 	if g.pids == "" {
 		return dirs, nil
 	}
-	if err := os.WriteFile(filepath.Join(pidsDir, "pids.max"), []byte(strconv.Itoa(maxTasks)), 0); err != nil {
-		return dirs, fmt.Errorf("limit tasks of control group: %w", err)
+	if err := os.WriteFile(filepath.Join(pidsDir, "pids.max"), []byte(strconv.Itoa(g.tasks)), 0); err != nil {
+		return dirs, fmt.Errorf("limit tasks of control group: %w", notHandedOn(err, "pids"))
 	}
 	return dirs, nil
 }
 
-// maxTasks bounds the threads of a slot's program, fork servers included. The
-// most that an honest program was seen to start is 16.
-const maxTasks = 72
+// notHandedOn says what it means that a new group of version 2 lacks a controller's files.
+func notHandedOn(err error, controller string) error {
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
+		return fmt.Errorf("the parent does not hand on the controller %s: %w", controller, err)
+	}
+	return err
+}
+
+// maxTasks bounds the threads of a slot's program, fork servers included. An
+// honest program may have 300 at once: a thread for each item of a list.
+const maxTasks = 384
 
 // remove removes groups; their processes must have been waited for.
 func (g *cgroups) remove(dirs []string) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -24,34 +25,73 @@ func cpuTime(pid int) (time.Duration, error) {
 	return time.Duration(ts.Nano()), nil
 }
 
-// asleep reports whether every thread of pid sleeps or is stopped. A thread that
-// is ready to run and has no processor, or waits for a disk, is not asleep:
-// that is the machine's doing. So the time a program is found asleep, plus its
-// processor time, is what it would have taken on a machine of its own.
-func asleep(pid int) (all bool, threads int, err error) {
+// runDelay returns how long the threads that pid has now were ready to run and had no
+// processor, all together. It reports false where the kernel does not count that.
+func runDelay(pid int) (time.Duration, bool) {
+	files, _ := filepath.Glob("/proc/" + strconv.Itoa(pid) + "/task/*/schedstat")
+	var sum time.Duration
+	known := false
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue // the thread ended meanwhile
+		}
+		// Nanoseconds that it ran, that it waited, and how often it ran.
+		fields := bytes.Fields(text)
+		if len(fields) != 3 {
+			return 0, false
+		}
+		n, err := strconv.ParseInt(string(fields[1]), 10, 64)
+		if err != nil {
+			return 0, false
+		}
+		sum, known = sum+time.Duration(n), true
+	}
+	return sum, known
+}
+
+// A doing is what a program was found to do.
+type doing uint8
+
+const (
+	awake doing = iota // a thread runs, or is ready to
+	// stuck means that none is awake and one waits in the kernel for what no signal
+	// ends. That is a disk, or what the program made.
+	stuck
+	sleeping // every thread sleeps or is stopped
+)
+
+// stateOf says what pid does, and how many threads it has. A thread that is ready
+// to run and has no processor is awake: that is the machine's doing. So the time a
+// program is found asleep, plus its processor time, is what it would have taken on a
+// machine of its own.
+func stateOf(pid int) (state doing, threads int, err error) {
 	dir := "/proc/" + strconv.Itoa(pid) + "/task"
 	tasks, err := os.ReadDir(dir)
 	if err != nil {
-		return false, 0, fmt.Errorf("read state of process %d: %w", pid, err)
+		return awake, 0, fmt.Errorf("read state of process %d: %w", pid, err)
 	}
+	state = sleeping
 	for _, task := range tasks {
 		stat, err := os.ReadFile(dir + "/" + task.Name() + "/stat")
 		if errors.Is(err, unix.ESRCH) || errors.Is(err, os.ErrNotExist) {
 			continue // the thread ended meanwhile
 		}
 		if err != nil {
-			return false, 0, fmt.Errorf("read state of process %d: %w", pid, err)
+			return awake, 0, fmt.Errorf("read state of process %d: %w", pid, err)
 		}
 		// The name before the state is in parentheses and may hold some.
 		end := bytes.LastIndexByte(stat, ')')
 		if end < 0 || end+2 >= len(stat) {
-			return false, 0, fmt.Errorf("read state of process %d: got %q", pid, stat)
+			return awake, 0, fmt.Errorf("read state of process %d: got %q", pid, stat)
 		}
 		switch stat[end+2] {
-		case 'S', 'T', 't', 'Z', 'X':
+		case 'S', 'T', 't', 'Z', 'X', 'I':
+		case 'D':
+			state = stuck
 		default:
-			return false, len(tasks), nil
+			return awake, len(tasks), nil
 		}
 	}
-	return true, len(tasks), nil
+	return state, len(tasks), nil
 }

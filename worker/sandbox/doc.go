@@ -40,5 +40,29 @@
 // By the processor time of the whole process per test, read from the kernel's
 // clock of that process, so that a loaded machine does not change a verdict; and
 // for sleepers by how long it was found asleep. Elapsed time alone never
-// condemns a program: beyond Limits.Hard Run returns ErrOverloaded.
+// condemns a program: beyond Limits.Hard Run returns ErrOverloaded. The clocks are
+// looked at by time, whatever a program sends meanwhile. One that waits in the
+// kernel beyond the reach of a signal is charged with it when it does so twice: the
+// first time a slow disk may be to blame.
+//
+// # Who is to blame
+//
+// What comes from a program's process is the harness's word only if the harness
+// could have said it at that moment; anything else is the program's failure. A
+// program that was killed and nobody knows why, that had the most memory when it ran
+// out, or that found no thread left beside others, gets no verdict: Run returns
+// ErrAlone, and decides when it is run with no other program of the Host.
+//
+// # What passes from one program to the next
+//
+// Nothing that a program writes. But programs read the same files, and how long a
+// read takes says whether somebody has read them before. No program can take a
+// file out of the page cache again (no fadvise, no paging out, no preadv2 that
+// asks what is there), so that such a mark is made once and read by all who come
+// after, until the kernel needs the memory. The same holds for names that are
+// looked up and do not exist. What a program can learn to mark is whether it was
+// asked for another test, and so whether its last answer was right: a family of
+// texts made for each other could find a yes or a no this way, at a bit or two a
+// verdict. Nothing here prevents that: to have nothing cold, all that an interpreter
+// may load would have to stay in memory, and names that do not exist have no end.
 package sandbox

@@ -18,6 +18,8 @@ type Environment struct {
 	Mode     string            `json:"mode"`
 	Limits   Limits            `json:"limits"`
 	Level    Level             `json:"level"`
+	// NormalForm says that programs of one normal form may share a verdict, see Slot.Normal.
+	NormalForm bool `json:"normal_form"`
 	// Interpreter is where the binary lies. Not part of the digest.
 	Interpreter string `json:"interpreter"`
 }
@@ -45,6 +47,7 @@ func (h *Host) describeEnvironment() Environment {
 		Mode:        h.config.Mode.String(),
 		Limits:      h.config.Limits,
 		Level:       h.level,
+		NormalForm:  !h.config.NoNormalForm,
 		Interpreter: h.interpreter.Executable,
 	}
 }

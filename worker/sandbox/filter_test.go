@@ -11,6 +11,14 @@ import (
 // runFilter returns what the kernel would do with a system call.
 func runFilter(t *testing.T, p insns, arch, nr uint32, args ...uint64) uint32 {
 	t.Helper()
+	return installed(t, p).run(t, arch, nr, args...)
+}
+
+// A machine runs one filter many times.
+type machine struct{ vm *bpf.VM }
+
+func installed(t *testing.T, p insns) machine {
+	t.Helper()
 	raw := make([]bpf.RawInstruction, len(p))
 	for i, in := range p {
 		raw[i] = bpf.RawInstruction{Op: in.Code, Jt: in.Jt, Jf: in.Jf, K: in.K}
@@ -23,6 +31,11 @@ func runFilter(t *testing.T, p insns, arch, nr uint32, args ...uint64) uint32 {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return machine{vm}
+}
+
+func (m machine) run(t *testing.T, arch, nr uint32, args ...uint64) uint32 {
+	t.Helper()
 	// The machine of x/net reads big-endian words, the kernel's native ones:
 	// so each word is put down big-endian, at its little-endian place.
 	data := make([]byte, 64)
@@ -32,7 +45,7 @@ func runFilter(t *testing.T, p insns, arch, nr uint32, args ...uint64) uint32 {
 		binary.BigEndian.PutUint32(data[dataArgs+8*i:], uint32(arg))
 		binary.BigEndian.PutUint32(data[dataArgs+8*i+4:], uint32(arg>>32))
 	}
-	action, err := vm.Run(data)
+	action, err := m.vm.Run(data)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,11 +59,17 @@ func TestFilter(t *testing.T) {
 		kill = uint32(unix.SECCOMP_RET_KILL_PROCESS)
 		no   = unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)
 		acc  = unix.SECCOMP_RET_ERRNO | uint32(unix.EACCES)
+		mem  = unix.SECCOMP_RET_ERRNO | uint32(unix.ENOMEM)
 		nos  = unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)
 		tty  = unix.SECCOMP_RET_ERRNO | uint32(unix.ENOTTY)
 	)
-	server := assemble(serverRules())
-	program, alone := stack{server, assembleDelta(deltaRules(true))}, stack{server, assembleDelta(deltaRules(false))}
+	of := func(r rights) (filter, stack) {
+		server := assemble(serverRules(r))
+		return server, stack{server, assembleDelta(deltaRules(r))}
+	}
+	server, program := of(rights{signals: true})
+	_, alone := of(rights{})
+	_, devices := of(rights{devices: true})
 	for _, tt := range []struct {
 		name string
 		p    filter
@@ -61,11 +80,24 @@ func TestFilter(t *testing.T) {
 	}{
 		{"read", program, auditArch, unix.SYS_READ, nil, ok},
 		{"mmap with exec, which extension modules need", program, auditArch, unix.SYS_MMAP, []uint64{0, 4096, 7}, ok},
+		{"map a file to read", program, auditArch, unix.SYS_MMAP, []uint64{0, 4096, 1, unix.MAP_SHARED, 3}, ok},
+		{"anonymous memory", program, auditArch, unix.SYS_MMAP, []uint64{0, 4096, 3, unix.MAP_PRIVATE | unix.MAP_ANONYMOUS}, ok},
+		{"shared anonymous memory", program, auditArch, unix.SYS_MMAP, []uint64{0, 4096, 3, unix.MAP_SHARED | unix.MAP_ANONYMOUS}, mem},
+		{"shared anonymous memory, flags checked", program, auditArch, unix.SYS_MMAP, []uint64{0, 4096, 3, unix.MAP_SHARED_VALIDATE | unix.MAP_ANONYMOUS}, mem},
+		{"free pages", program, auditArch, unix.SYS_MADVISE, []uint64{0, 4096, unix.MADV_DONTNEED}, ok},
+		{"drop a file's pages", program, auditArch, unix.SYS_MADVISE, []uint64{0, 4096, unix.MADV_PAGEOUT}, no},
+		{"advise on a file", program, auditArch, unix.SYS_FADVISE64, nil, no},
+		{"read what is cached", program, auditArch, unix.SYS_PREADV2, nil, nos},
+		{"barriers there are", program, auditArch, unix.SYS_MEMBARRIER, []uint64{membarrierQuery}, ok},
+		{"barrier of its own", program, auditArch, unix.SYS_MEMBARRIER, []uint64{membarrierPrivateExpedited}, ok},
+		{"barrier of all", program, auditArch, unix.SYS_MEMBARRIER, []uint64{membarrierGlobal}, no},
+		{"barrier of all that registered", program, auditArch, unix.SYS_MEMBARRIER, []uint64{membarrierGlobalExpedited}, no},
 		{"another architecture", program, unix.AUDIT_ARCH_I386, unix.SYS_READ, nil, kill},
 		{"the other ABI", program, auditArch, x32Bit | unix.SYS_READ, nil, kill},
 		{"beyond what is known", program, auditArch, 600, nil, nos},
 		{"far beyond", program, auditArch, x32Bit - 1, nil, nos},
 		{"thread", program, auditArch, unix.SYS_CLONE, []uint64{unix.CLONE_VM | unix.CLONE_THREAD | unix.CLONE_SIGHAND}, ok},
+		{"thread that its maker waits for", program, auditArch, unix.SYS_CLONE, []uint64{unix.CLONE_VM | unix.CLONE_THREAD | unix.CLONE_VFORK}, no},
 		{"process", program, auditArch, unix.SYS_CLONE, []uint64{uint64(unix.SIGCHLD)}, no},
 		{"thread in a namespace", program, auditArch, unix.SYS_CLONE, []uint64{unix.CLONE_THREAD | unix.CLONE_NEWUSER}, no},
 		{"clone3", program, auditArch, unix.SYS_CLONE3, nil, nos},
@@ -74,7 +106,22 @@ func TestFilter(t *testing.T) {
 		{"open to read and write", program, auditArch, unix.SYS_OPENAT, []uint64{0, 0, unix.O_RDWR}, acc},
 		{"truncate", program, auditArch, unix.SYS_OPENAT, []uint64{0, 0, unix.O_TRUNC}, acc},
 		{"temporary file", program, auditArch, unix.SYS_OPENAT, []uint64{0, 0, unix.O_TMPFILE}, acc},
+		{"open /dev/null as Python does", devices, auditArch, unix.SYS_OPENAT, []uint64{0, 0, unix.O_WRONLY | unix.O_CREAT | unix.O_TRUNC | unix.O_CLOEXEC}, ok},
+		{"open a device for both", devices, auditArch, unix.SYS_OPENAT, []uint64{0, 0, unix.O_RDWR}, ok},
+		{"open a device to append", devices, auditArch, unix.SYS_OPENAT, []uint64{0, 0, unix.O_WRONLY | unix.O_APPEND}, ok},
+		{"the fourth access mode", devices, auditArch, unix.SYS_OPENAT, []uint64{0, 0, unix.O_WRONLY | unix.O_RDWR}, acc},
+		{"truncate what is read", devices, auditArch, unix.SYS_OPENAT, []uint64{0, 0, unix.O_TRUNC}, acc},
+		{"make what is read", devices, auditArch, unix.SYS_OPENAT, []uint64{0, 0, unix.O_CREAT}, acc},
+		{"temporary file beside devices", devices, auditArch, unix.SYS_OPENAT, []uint64{0, 0, unix.O_TMPFILE | unix.O_RDWR}, acc},
 		{"socket", program, auditArch, unix.SYS_SOCKET, []uint64{1, 1}, no},
+		{"socket pair", program, auditArch, unix.SYS_SOCKETPAIR, []uint64{unix.AF_UNIX, unix.SOCK_STREAM | unix.SOCK_CLOEXEC}, ok},
+		{"socket pair of a network", program, auditArch, unix.SYS_SOCKETPAIR, []uint64{unix.AF_INET, unix.SOCK_STREAM}, no},
+		{"send to the other end", program, auditArch, unix.SYS_SENDTO, []uint64{9, 1 << 40, 1, 0, 0, 0}, ok},
+		{"send to an address", program, auditArch, unix.SYS_SENDTO, []uint64{9, 1, 1, 0, 1, 0}, no},
+		{"send to a high address", program, auditArch, unix.SYS_SENDTO, []uint64{9, 1, 1, 0, 1 << 32, 0}, no},
+		{"send descriptors", program, auditArch, unix.SYS_SENDMSG, []uint64{9, 1, 0}, no},
+		{"connect", program, auditArch, unix.SYS_CONNECT, []uint64{9, 1, 0}, no},
+		{"set a socket's options", program, auditArch, unix.SYS_SETSOCKOPT, []uint64{9, 1, 16}, no},
 		{"kill", program, auditArch, unix.SYS_KILL, []uint64{1, 9}, no},
 		{"tgkill where no other is in reach", program, auditArch, unix.SYS_TGKILL, []uint64{1, 1, 6}, ok},
 		{"tgkill where others are", alone, auditArch, unix.SYS_TGKILL, []uint64{1, 1, 6}, no},
@@ -117,13 +164,13 @@ func (p insns) run(t *testing.T, arch, nr uint32, args ...uint64) uint32 {
 
 // A stack is what was installed one after the other: the kernel runs all, and the
 // strictest action counts, of equals the last one's.
-type stack []insns
+type stack []filter
 
 func (s stack) run(t *testing.T, arch, nr uint32, args ...uint64) uint32 {
 	t.Helper()
 	result := uint32(unix.SECCOMP_RET_ALLOW)
 	for _, p := range s {
-		action := runFilter(t, p, arch, nr, args...)
+		action := p.run(t, arch, nr, args...)
 		strictness := func(a uint32) int32 { return int32(a & unix.SECCOMP_RET_ACTION_FULL) }
 		if strictness(action) <= strictness(result) {
 			result = action
@@ -137,12 +184,13 @@ func (s stack) run(t *testing.T, arch, nr uint32, args ...uint64) uint32 {
 // two filters must be as strict as one of all the rules.
 func TestFilterNumbers(t *testing.T) {
 	t.Parallel()
-	for _, signals := range []bool{true, false} {
-		rules := programRules(signals)
-		whole := assemble(rules)
-		both := stack{assemble(serverRules()), assembleDelta(deltaRules(signals))}
+	for _, r := range []rights{{}, {signals: true}, {devices: true}, {signals: true, devices: true}} {
+		rules := programRules(r)
+		code := assemble(rules)
+		whole := installed(t, code)
+		both := stack{installed(t, assemble(serverRules(r))), installed(t, assembleDelta(deltaRules(r)))}
 		values := map[uint64]bool{0: true, 1: true, ^uint64(0): true, 1 << 32: true}
-		for _, in := range whole {
+		for _, in := range code {
 			if in.Code&0x07 == unix.BPF_JMP {
 				for _, v := range []uint32{in.K, in.K - 1, in.K + 1} {
 					values[uint64(v)] = true
@@ -161,7 +209,7 @@ func TestFilterNumbers(t *testing.T) {
 			if got := whole.run(t, auditArch, nr); got != want {
 				t.Errorf("call %d: one filter gives %#x, want %#x", nr, got, want)
 			}
-			if len(serverRules()[nr]) <= 1 && len(rules[nr]) <= 1 {
+			if len(serverRules(r)[nr]) <= 1 && len(rules[nr]) <= 1 {
 				// Whatever the arguments.
 				if got := both.run(t, auditArch, nr); got != want {
 					t.Errorf("call %d: two filters give %#x, want %#x", nr, got, want)
@@ -169,7 +217,7 @@ func TestFilterNumbers(t *testing.T) {
 				continue
 			}
 			for v := range values {
-				for _, args := range [][]uint64{{v}, {0, v}, {0, 0, v}, {0, unix.RLIMIT_AS, v}, {unix.CLONE_THREAD | v}} {
+				for _, args := range [][]uint64{{v}, {0, v}, {0, 0, v}, {0, 0, 0, 0, v}, {0, unix.RLIMIT_AS, v}, {0, 0, 0, v}, {0, 0, 0, unix.MAP_SHARED | v}, {unix.CLONE_THREAD | v}} {
 					want, got := whole.run(t, auditArch, nr, args...), both.run(t, auditArch, nr, args...)
 					if got != want {
 						t.Errorf("call %d with %#x: two filters give %#x, want %#x", nr, args, got, want)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -25,13 +26,18 @@ type Host struct {
 	numpy       bool
 	groups      *cgroups // nil where there are none
 	memory      memoryWatch
+	running     *register
+	tasks       int // that a slot may have, programs' threads included
 	supply      supply
 	cpus        *atomic.Pointer[[]int] // Config.CPUs, or what Pin said since
 }
 
 // Pin makes the programs that start from now on run on the processors, by the kernel's numbers; nil
-// is all that this process may use. A slot whose fork server has others replaces it first.
+// is all that this process may use. Those that run stay where they are.
 func (h *Host) Pin(cpus []int) { h.cpus.Store(&cpus) }
+
+// CPUs returns the processors that Config or Pin named last, nil for all.
+func (h *Host) CPUs() []int { return *h.cpus.Load() }
 
 // Level returns how much a program is isolated here.
 func (h *Host) Level() Level { return h.level }
@@ -50,14 +56,21 @@ func Probe(ctx context.Context, config Config) (*Host, error) {
 		return nil, errors.New("probe sandbox: sandbox.Main was not called first in main")
 	}
 	config = config.withDefaults()
+	if err := errors.Join(checkProc("/proc"), checkInherited(config.Limits)); err != nil {
+		return nil, fmt.Errorf("probe sandbox: %w", err)
+	}
 	in, err := interrogate(ctx, config.Python)
 	if err != nil {
 		return nil, fmt.Errorf("probe sandbox: %w", err)
 	}
-	h := &Host{config: config, interpreter: in, cpus: new(atomic.Pointer[[]int])}
+	h := &Host{config: config, interpreter: in, running: new(register), cpus: new(atomic.Pointer[[]int])}
 	h.Pin(config.CPUs)
 	_, h.numpy = in.Packages["numpy"]
-	h.memory = newMemoryWatch()
+	h.memory = newMemoryWatch(memoryDirs())
+	limits := taskLimits()
+	if h.tasks = tasksPerSlot(config.Slots, limits); len(limits) > 0 {
+		reserveThreads(reserve*config.Slots + runtime.GOMAXPROCS(0))
+	}
 	k := askKernel()
 	if config.kernel != nil {
 		k = *config.kernel

@@ -7,9 +7,11 @@ import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -32,8 +34,8 @@ type interpreter struct {
 }
 
 // interrogateTimeout bounds the one unconfined start of the interpreter; a
-// cold page cache and numpy take a few seconds at worst.
-const interrogateTimeout = time.Minute
+// cold page cache and numpy take seconds, and a loaded machine takes longer.
+const interrogateTimeout = 5 * time.Minute
 
 // interrogate runs python, which may be a shim, and returns what it is. It
 // runs in / so that no file of the working directory shadows a module.
@@ -43,7 +45,7 @@ func interrogate(ctx context.Context, python string) (*interpreter, error) {
 	}
 	path, err := exec.LookPath(python)
 	if err != nil {
-		return nil, fmt.Errorf("find interpreter %q: %w\ninstall Python 3.10 or later, or name one with --python", python, err)
+		return nil, fmt.Errorf("find interpreter %q: %w\n%s", python, err, otherPython())
 	}
 	if path, err = filepath.Abs(path); err != nil {
 		return nil, fmt.Errorf("find interpreter %q: %w", python, err)
@@ -53,11 +55,16 @@ func interrogate(ctx context.Context, python string) (*interpreter, error) {
 	cmd := exec.CommandContext(ctx, path, "-E", "-B", "-c", interpreterSource)
 	cmd.Dir = "/"
 	cmd.WaitDelay = time.Second
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
+	stdin, null, err := nothing(os.DevNull)
+	if err != nil {
+		return nil, fmt.Errorf("ask interpreter %s what it is: %w", path, err)
+	}
+	defer func() { _, _ = stdin.Close(), null.Close() }()
+	printed := new(said)
+	cmd.Stdin, cmd.Stderr = stdin, printed
 	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("ask interpreter %s what it is: %w: %s", path, err, lastLine(stderr.String()))
+		return nil, fmt.Errorf("ask interpreter %s what it is: %w; it printed:\n%s", path, err, printed.all())
 	}
 	in := new(interpreter)
 	if err := json.Unmarshal(out, in); err != nil {
@@ -67,10 +74,23 @@ func interrogate(ctx context.Context, python string) (*interpreter, error) {
 		return nil, fmt.Errorf("use interpreter %s: it is %s, want CPython", path, in.Implementation)
 	}
 	if v := in.VersionInfo; v[0] != 3 || v[1] < 10 {
-		return nil, fmt.Errorf("use interpreter %s: it is Python %s, want 3.10 or later\nname another with --python", path, in.Version)
+		return nil, fmt.Errorf("use interpreter %s: it is Python %s, want 3.10 or later\n%s", path, in.Version, otherPython())
 	}
 	in.keepOwnPath()
 	return in, nil
+}
+
+// newestPython is the last minor version looked for by name; there is no harm in one that is not out.
+const newestPython = 19
+
+// otherPython returns the remedy for an interpreter that will not do: one that is here, if any is.
+func otherPython() string {
+	for minor := newestPython; minor >= 10; minor-- {
+		if path, err := exec.LookPath("python3." + strconv.Itoa(minor)); err == nil {
+			return "name another with --python: " + path + " is here"
+		}
+	}
+	return "install Python 3.10 or later, or name one with --python"
 }
 
 // keepOwnPath drops from the module path what is not the interpreter's: a
@@ -137,11 +157,4 @@ func loaderOf(file string) string {
 		return string(bytes.TrimRight(name, "\x00"))
 	}
 	return ""
-}
-
-// lastLine returns the last line of s that is not empty: of a traceback, what
-// happened.
-func lastLine(s string) string {
-	lines := strings.Split(strings.TrimSpace(s), "\n")
-	return lines[len(lines)-1]
 }

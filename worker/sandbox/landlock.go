@@ -3,6 +3,7 @@ package sandbox
 import (
 	"errors"
 	"fmt"
+	"os"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -36,10 +37,10 @@ func landlockVersion() (int, error) {
 	return int(v), nil
 }
 
-// makeRuleset leaves in descriptor fd a ruleset that lets its bearer read the
-// fixtures and nothing else: no other file, no TCP port, and from ABI 6 no
+// makeRuleset returns the descriptor of a ruleset that lets its bearer read the
+// fixtures, write to /dev/null, and nothing else: no other file, no TCP port, and from ABI 6 no
 // signal and no abstract socket outside its own domain.
-func makeRuleset(abi int, fixtures []fixture, fd int) error {
+func makeRuleset(abi int, fixtures []fixture) (int, error) {
 	attr := landlockAttr{handledFS: landlockFS1}
 	size := unsafe.Sizeof(attr.handledFS)
 	if abi >= 2 {
@@ -61,23 +62,20 @@ func makeRuleset(abi int, fixtures []fixture, fd int) error {
 	}
 	ruleset, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), size, 0)
 	if errno != 0 {
-		return fmt.Errorf("create landlock ruleset: %w", errno)
+		return none, fmt.Errorf("create landlock ruleset: %w", errno)
 	}
 	for _, f := range fixtures {
 		if f.Link != "" {
 			continue
 		}
 		if err := allowRead(int(ruleset), f); err != nil {
-			return fmt.Errorf("add %s to landlock ruleset: %w", f.Path, err)
+			return none, fmt.Errorf("add %s to landlock ruleset: %w", f.Path, err)
 		}
 	}
-	if err := inheritAs(int(ruleset), fd); err != nil {
-		return fmt.Errorf("keep landlock ruleset: %w", err)
-	}
-	return nil
+	return int(ruleset), nil
 }
 
-// allowRead adds the rule that f may be read.
+// allowRead adds the rule that f may be read, and /dev/null written to.
 func allowRead(ruleset int, f fixture) error {
 	parent, err := unix.Open(f.Path, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if errors.Is(err, unix.ENOENT) {
@@ -90,6 +88,9 @@ func allowRead(ruleset int, f fixture) error {
 	attr := unix.LandlockPathBeneathAttr{Allowed_access: unix.LANDLOCK_ACCESS_FS_READ_FILE, Parent_fd: int32(parent)}
 	if f.Dir {
 		attr.Allowed_access = landlockRead
+	}
+	if f.Path == os.DevNull {
+		attr.Allowed_access |= unix.LANDLOCK_ACCESS_FS_WRITE_FILE
 	}
 	_, _, errno := unix.Syscall6(unix.SYS_LANDLOCK_ADD_RULE, uintptr(ruleset), unix.LANDLOCK_RULE_PATH_BENEATH,
 		uintptr(unsafe.Pointer(&attr)), 0, 0, 0)

@@ -50,7 +50,8 @@ func (h *Host) describeLayers(st stance, k kernel, groupsErr error, refused []er
 	add(fmt.Sprintf("landlock (ABI %d)", k.landlock), k.landlockErr == nil, text(k.landlockErr, "Linux 5.13 with CONFIG_SECURITY_LANDLOCK and lsm=landlock has it"))
 	add("system call allow-list", k.seccompErr == nil, text(k.seccompErr, "CONFIG_SECCOMP_FILTER gives it"))
 	add("resource limits", true, "")
+	add("programs die first when memory runs out", k.oomErr == nil, text(k.oomErr, "mount /proc writable for processes' own files"))
 	add("inputs in a sealed memfd", k.memfdErr == nil, text(k.memfdErr, "they go through a pipe"))
-	add("sleepers told from the starved", k.stateErr == nil, text(k.stateErr, "mount /proc without hidepid; until then the hard limit stops sleepers"))
+	add("sleepers and starved programs told apart", k.stateErr == nil, text(k.stateErr, "mount /proc without hidepid; until then the hard limit stops sleepers"))
 	return layers
 }

@@ -3,14 +3,26 @@ package sandbox
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
+	"sync/atomic"
 )
 
 // A memoryWatch keeps a host alive that promised programs more memory than it
-// has: before the kernel must choose whom to kill, the program at hand goes.
+// has: before the kernel must choose whom to kill, the program that has most goes.
 type memoryWatch struct {
-	floor int64 // bytes that must stay available
+	total  int64 // bytes that the host has, or its container if that has less
+	floor  int64 // bytes that must stay available
+	groups []memoryGroup
+	seen   *atomic.Int64 // kills, as last counted
+}
+
+// A memoryGroup is a control group that limits us: where its files are.
+type memoryGroup struct {
+	limit, usage, events string
 }
 
 // memoryFloor is the share of the memory, and the bytes, below which a host is
@@ -18,59 +30,125 @@ type memoryWatch struct {
 const (
 	memoryFloorShare = 20 // a twentieth
 	memoryFloorMost  = 1 << 30
-	// memoryBlame is the resident size from which a program is to blame.
-	memoryBlame = 256 << 20
+	// memoryBlameShare is the part of all memory from which a program that runs
+	// alone is to blame for its end, and not whoever has the rest.
+	memoryBlameShare = 3
 )
 
-func newMemoryWatch() memoryWatch {
-	total, _ := meminfo("MemTotal:")
-	return memoryWatch{floor: min(total/memoryFloorShare, memoryFloorMost)}
+// newMemoryWatch returns a watch over the memory of the host, and of the control
+// groups of dirs that limit it, whichever has less.
+func newMemoryWatch(dirs []string) memoryWatch {
+	total, ok := meminfo("MemTotal:")
+	if !ok {
+		total = math.MaxInt64
+	}
+	w := memoryWatch{total: total}
+	for _, dir := range dirs {
+		for _, g := range []memoryGroup{
+			{"memory.max", "memory.current", "memory.events"},
+			{"memory.limit_in_bytes", "memory.usage_in_bytes", "memory.oom_control"},
+		} {
+			g = memoryGroup{filepath.Join(dir, g.limit), filepath.Join(dir, g.usage), filepath.Join(dir, g.events)}
+			// What is no limit is a word in version 2, and more than there is in version 1.
+			if limit, ok := readNumber(g.limit); ok && limit < total {
+				w.groups = append(w.groups, g)
+				w.total = min(w.total, limit)
+			}
+		}
+	}
+	w.floor = min(w.total/memoryFloorShare, memoryFloorMost)
+	w.seen = new(atomic.Int64)
+	w.killed()
+	return w
 }
 
-// check returns an error that wraps ErrOverloaded if memory is all but gone
-// and the process has a good part of it.
-func (w memoryWatch) check(pid int) error {
-	available, ok := availableMemory()
-	if !ok || available >= w.floor {
+// memoryDirs returns the control groups that may limit our memory: ours and those
+// above it, as far as they can be seen.
+func memoryDirs() []string {
+	places, err := cgroupPlaces()
+	if err != nil {
 		return nil
 	}
-	resident := residentMemory(pid)
-	if resident < memoryBlame {
-		return nil
+	var dirs []string
+	for _, dir := range append(places["memory"], places[""]...) {
+		for ; len(dir) > 1 && !slices.Contains(dirs, dir); dir = filepath.Dir(dir) {
+			dirs = append(dirs, dir)
+		}
 	}
-	return fmt.Errorf("%w: %d MiB of memory left while a program holds %d MiB", ErrOverloaded, available>>20, resident>>20)
+	return dirs
 }
 
-// availableMemory returns what can still be had, by the kernel's estimate and
-// by the limit of our own container.
-func availableMemory() (int64, bool) {
+// available returns what can still be had, by the kernel's estimate and by the
+// limits of our own groups.
+func (w memoryWatch) available() (int64, bool) {
 	available, ok := meminfo("MemAvailable:")
-	for _, files := range [][2]string{
-		{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"},
-		{"/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"},
-	} {
-		limit, lok := readNumber(files[0])
-		used, uok := readNumber(files[1])
-		// Usage holds the page cache, which the kernel gives back: half is a
-		// guess on the safe side where the group is near its limit.
-		if lok && uok && limit-used/2 < available {
-			available = min(available, limit-used+cachedBytes(files[1]))
+	for _, g := range w.groups {
+		limit, lok := readNumber(g.limit)
+		used, uok := readNumber(g.usage)
+		if !lok || !uok || ok && limit-used >= available {
+			continue
+		}
+		// Usage holds the page cache, which the kernel gives back.
+		left := limit - used + cachedBytes(filepath.Join(filepath.Dir(g.usage), "memory.stat"))
+		if !ok || left < available {
+			available, ok = left, true
 		}
 	}
 	return available, ok
 }
 
-// cachedBytes returns the reclaimable page cache of the group whose usage file
-// is given.
-func cachedBytes(usage string) int64 {
-	text, err := os.ReadFile(usage[:bytes.LastIndexByte([]byte(usage), '/')] + "/memory.stat")
+// killed reports whether the kernel has killed a process for want of memory, in
+// our groups or on the host, since it was last asked.
+func (w memoryWatch) killed() bool {
+	n := fieldOf("/proc/vmstat", "oom_kill")
+	for _, g := range w.groups {
+		n += fieldOf(g.events, "oom_kill")
+	}
+	return w.seen.Swap(int64(n)) < int64(n)
+}
+
+// checkMemory says what becomes of a program by the memory that is left: a *stop if the
+// program took it, ErrAlone if it has more than any other and the others had a part.
+func (c *conversation) checkMemory() error {
+	w := c.host.memory
+	available, ok := w.available()
+	if !ok || available >= w.floor {
+		return nil
+	}
+	mine := residentMemory(c.pid)
+	if c.host.running.alone(c.program) {
+		if mine < w.total/memoryBlameShare {
+			// Somebody else on this host has it.
+			return fmt.Errorf("%w: %d MiB of memory left while a program holds %d MiB", ErrOverloaded, available>>20, mine>>20)
+		}
+		return &stop{MemoryLimit, fmt.Sprintf("held %d MiB, and %d MiB were left of %d MiB", mine>>20, available>>20, w.total>>20)}
+	}
+	for _, pid := range c.host.running.others(c.program) {
+		if residentMemory(pid) > mine {
+			return nil // that one goes
+		}
+	}
+	return fmt.Errorf("%w: %d MiB of memory left while it holds %d MiB, more than any other", ErrAlone, available>>20, mine>>20)
+}
+
+// cachedBytes returns the reclaimable page cache of the group whose statistics are
+// given.
+func cachedBytes(stat string) int64 {
+	if n := fieldOf(stat, "total_inactive_file"); n > 0 {
+		return int64(n)
+	}
+	return int64(fieldOf(stat, "inactive_file"))
+}
+
+// fieldOf returns the number after a word at the start of a line, 0 if there is none.
+func fieldOf(file, word string) int {
+	text, err := os.ReadFile(file)
 	if err != nil {
 		return 0
 	}
 	for line := range bytes.Lines(text) {
-		fields := bytes.Fields(line)
-		if len(fields) == 2 && (string(fields[0]) == "inactive_file" || string(fields[0]) == "total_inactive_file") {
-			n, _ := strconv.ParseInt(string(fields[1]), 10, 64)
+		if fields := bytes.Fields(line); len(fields) == 2 && string(fields[0]) == word {
+			n, _ := strconv.Atoi(string(fields[1]))
 			return n
 		}
 	}

@@ -13,23 +13,20 @@ type plan struct {
 	Memory     int64     `json:"memory"`
 	Processes  int64     `json:"processes"` // limit on the slot's user, 0 for none
 	Python     string    `json:"python"`
+	FirstToDie bool      `json:"first_to_die"` // when memory runs out
 
 	// For the fork server.
 
 	Path       []string `json:"path"`
 	Mode       string   `json:"mode"`
 	Numpy      bool     `json:"numpy"`
+	NullByFD   bool     `json:"null_by_descriptor"` // Filter lets no path be opened to be written, /dev/null neither
 	OutputCap  int64    `json:"output_cap"`
 	UID        int      `json:"uid"` // the user a program becomes, 0 to stay
 	DropCaps   bool     `json:"drop_caps"`
 	PIDNS      bool     `json:"pidns"`
 	Filter     string   `json:"filter"`      // of programs, on top of BaseFilter: struct sock_filter array in hex, "" for none
 	BaseFilter string   `json:"base_filter"` // of the fork server, which programs inherit
-
-	// Descriptors that stage 1 opened for the fork server, -1 for none.
-
-	LandlockFD int `json:"landlock_fd"`
-	PIDNSFD    int `json:"pidns_fd"`
 
 	NrCapset           int `json:"nr_capset"`
 	NrLandlockRestrict int `json:"nr_landlock_restrict_self"`
@@ -47,9 +44,11 @@ type fixture struct {
 	Device bool `json:"device,omitempty"`
 }
 
-// The descriptors stage 1 gives the fork server, by number.
-const (
-	controlFD  = 3
-	landlockFD = 4
-	pidnsFD    = 5
-)
+// controlFD is the control socket of stage 1 and the fork server. It can have a number
+// of its own because it gets it before stage 1 begins, by the start of a process: what a
+// running program opens is where the kernel puts it, for the lowest numbers may
+// be its runtime's.
+const controlFD = 3
+
+// none stands for a descriptor that there is not.
+const none = -1

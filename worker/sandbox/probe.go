@@ -41,6 +41,7 @@ type kernel struct {
 	seccompErr  error
 	memfdErr    error
 	stateErr    error
+	oomErr      error // why a program cannot be made the first to die when memory runs out
 }
 
 // askKernel finds out what the kernel offers.
@@ -55,7 +56,8 @@ func askKernel() kernel {
 	if k.memfdErr = err; err == nil {
 		_ = unix.Close(fd)
 	}
-	_, _, k.stateErr = asleep(os.Getpid())
+	_, _, k.stateErr = stateOf(os.Getpid())
+	k.oomErr = unix.Access(oomScore, unix.W_OK)
 	return k
 }
 
@@ -71,6 +73,7 @@ func (h *Host) settleLevel(ctx context.Context, k kernel) error {
 	}
 	groups, groupsErr := findCgroups()
 	if groupsErr == nil {
+		groups.tasks = h.tasks
 		groups.sweep()
 	}
 	var refused []error
@@ -120,21 +123,19 @@ func (h *Host) unfit(st stance, k kernel) error {
 
 // basePlan returns the part of the plan that no stance changes.
 func (h *Host) basePlan(k kernel) (plan, error) {
-	view, err := viewOf(append(h.interpreter.files(), "/dev/null", "/dev/zero", "/dev/urandom"))
+	view, err := viewOf(append(h.interpreter.files(), "/dev/null", "/dev/urandom"))
 	if err != nil {
 		return plan{}, err
 	}
 	p := plan{
 		View: view, Python: h.interpreter.Executable, Path: h.interpreter.Path,
 		Mode: h.config.Mode.String(), OutputCap: h.config.Limits.Output,
-		Memory: h.config.Limits.Memory, LandlockFD: -1, PIDNSFD: -1,
-		NrCapset: unix.SYS_CAPSET, NrLandlockRestrict: unix.SYS_LANDLOCK_RESTRICT_SELF, NrSeccomp: unix.SYS_SECCOMP,
+		Memory:     h.config.Limits.Memory,
+		FirstToDie: k.oomErr == nil,
+		NrCapset:   unix.SYS_CAPSET, NrLandlockRestrict: unix.SYS_LANDLOCK_RESTRICT_SELF, NrSeccomp: unix.SYS_SECCOMP,
 	}
 	if k.landlockErr == nil {
-		p.Landlock, p.LandlockFD = k.landlock, landlockFD
-	}
-	if k.seccompErr == nil {
-		p.BaseFilter = assemble(serverRules()).encode()
+		p.Landlock = k.landlock
 	}
 	return p, nil
 }
@@ -145,11 +146,8 @@ func (h *Host) try(ctx context.Context, st stance, base plan, k kernel) error {
 	h.plan, h.userns = base, st.userns
 	h.plan.Namespaces = st.level == A
 	h.plan.PIDNS = h.plan.Namespaces
-	if h.plan.PIDNS {
-		h.plan.PIDNSFD = pidnsFD
-	}
 	if st.uid {
-		h.plan.UID, h.plan.Processes = firstUID, maxTasks
+		h.plan.UID, h.plan.Processes = firstUID, int64(h.tasks)
 	}
 	// A user other than root has no capabilities to drop, but in its own
 	// namespace it has them all.
@@ -157,8 +155,13 @@ func (h *Host) try(ctx context.Context, st stance, base plan, k kernel) error {
 	if k.seccompErr == nil {
 		// With its own processes out of sight or of another user, a signal
 		// reaches only the program itself.
-		signals := st.level >= B || h.plan.Landlock >= landlockScopes
-		h.plan.Filter = assembleDelta(deltaRules(signals)).encode()
+		has := rights{
+			signals: st.level >= B || h.plan.Landlock >= landlockScopes,
+			devices: h.plan.Namespaces || h.plan.Landlock > 0,
+		}
+		h.plan.NullByFD = !has.devices
+		h.plan.BaseFilter = assemble(serverRules(has)).encode()
+		h.plan.Filter = assembleDelta(deltaRules(has)).encode()
 	}
 	slot, err := h.NewSlot(maxSlots - 1)
 	if err != nil {

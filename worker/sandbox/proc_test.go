@@ -1,12 +1,14 @@
 package sandbox
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -18,11 +20,37 @@ func probeAt(t *testing.T, level Level, config Config) *Host {
 	if config.Python == "" {
 		config.Python = testPython
 	}
-	h, err := Probe(t.Context(), config)
+	h, err := probed(config)
 	if err != nil {
 		t.Skipf("no level %v here: %v", level, err)
 	}
 	return h
+}
+
+// hosts are the hosts that were probed, by what was asked of them.
+var hosts struct {
+	sync.Mutex
+	probed map[string]func() (*Host, error)
+}
+
+// probed is Probe, once for each configuration: tests share their hosts, as slots do. A test that
+// logs, or does not believe the kernel, has a host of its own.
+func probed(config Config) (*Host, error) {
+	probe := func() (*Host, error) { return Probe(context.Background(), config) }
+	if config.Log != nil || config.kernel != nil {
+		return probe()
+	}
+	hosts.Lock()
+	key := fmt.Sprintf("%+v", config)
+	if hosts.probed == nil {
+		hosts.probed = make(map[string]func() (*Host, error))
+	}
+	if hosts.probed[key] == nil {
+		hosts.probed[key] = sync.OnceValues(probe)
+	}
+	once := hosts.probed[key]
+	hosts.Unlock()
+	return once()
 }
 
 // testPython is the interpreter of the tests: the system's, which any user can

@@ -3,7 +3,6 @@ package sandbox
 import (
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -12,18 +11,6 @@ import (
 
 	"github.com/lcbq/lcbq/worker/sandbox/driver"
 )
-
-// The statuses of a program's frames; the first five are the driver's.
-const (
-	statusOutput = 1
-	statusValue  = 2
-	statusError  = 3
-	statusLimit  = 4
-	statusDone   = 5
-	statusLoaded = 0x10
-)
-
-const frameHeader = 5
 
 // A conversation is one program's process as seen from here: the socket, the
 // clocks, and why it was given up. It holds no verdict on the host: that a
@@ -34,15 +21,21 @@ type conversation struct {
 	fd     int // ours of the program's socket, blocking, times out each tick
 	pid    int // known once the program is confined
 	buf    []byte
-	have   int // bytes of buf read and not yet consumed
-	used   int // bytes of buf that the last frame took, consumed by the next read
-	asked  int // frames asked for that have not come
+	have   int           // bytes of buf read and not yet consumed
+	used   int           // bytes of buf that the last frame took, consumed by the next read
+	asked  int           // frames asked for that have not come
+	period time.Duration // between two looks, 0 for a tick
 	strict bool
+	final  bool // what is unclear this time stays so
+	chance bool // its driver said that its outcome depends on chance
+
+	program *running // nil for none
 
 	// A script's standard output: ours of the socket, and what came of it.
 	out    int // -1 for none
 	text   []byte
 	closed bool // the program's side is
+	over   bool // the process was reaped
 
 	clocks clocks
 }
@@ -60,6 +53,13 @@ func (s *stop) Error() string { return s.detail }
 
 // fill reads at least one more byte.
 func (c *conversation) fill() error {
+	if c.have > 0 {
+		// Part of a frame is here: the program has yet to answer, however busily
+		// it sends.
+		if err := c.glance(); err != nil {
+			return err
+		}
+	}
 	for {
 		if c.out >= 0 {
 			if err := c.drain(); err != nil {
@@ -108,7 +108,9 @@ func (c *conversation) ready() error {
 			return fmt.Errorf("%w: confine program: %s", errServer, c.buf[1:n])
 		}
 		c.have = copy(c.buf, c.buf[1:n])
-		c.pid, err = senderOf(oob[:oobn])
+		if c.pid, err = senderOf(oob[:oobn]); err == nil && c.program != nil {
+			c.host.running.known(c.program, c.pid)
+		}
 		return err
 	}
 }
@@ -132,43 +134,6 @@ func senderOf(oob []byte) (int, error) {
 	return int(cred.Pid), nil
 }
 
-// frame reads the next frame. The payload is valid until the next call. What
-// comes beyond the frames asked for is out of turn.
-func (c *conversation) frame() (status byte, payload []byte, err error) {
-	c.have = copy(c.buf, c.buf[c.used:c.have])
-	c.used = 0
-	for c.have < frameHeader {
-		if err := c.fill(); err != nil {
-			return 0, nil, err
-		}
-	}
-	size := int64(binary.LittleEndian.Uint32(c.buf[1:]))
-	// Values are a little larger than the text they stand for; the driver keeps
-	// the exact limit.
-	if size > 2*c.limits.Output+frameSlack {
-		return 0, nil, &stop{OutputLimit, fmt.Sprintf("answered %d bytes, limit %d", size, c.limits.Output)}
-	}
-	total := frameHeader + int(size)
-	for c.have < total {
-		if c.have == len(c.buf) {
-			// Doubled as the bytes come, not as they are announced.
-			c.buf = append(c.buf, make([]byte, min(len(c.buf), total-len(c.buf)))...)
-		}
-		if err := c.fill(); err != nil {
-			return 0, nil, err
-		}
-	}
-	c.used = total
-	c.asked--
-	if c.asked == 0 && c.have > total {
-		return 0, nil, outOfTurn()
-	}
-	return c.buf[0], c.buf[frameHeader:total], nil
-}
-
-// frameSlack is room for what an answer holds besides the output: an exception.
-const frameSlack = 64 << 10
-
 func outOfTurn() error { return &stop{Crashed, "answered what it was not asked"} }
 
 // goAhead asks for the next n tests, if the program has kept silent.
@@ -180,10 +145,13 @@ func (c *conversation) goAhead(n int) error {
 	c.clocks.ask()
 	c.asked = n
 	_, err = unix.SendmsgN(c.fd, goAheads[:n], nil, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
-	if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
+	switch {
+	case errors.Is(err, unix.EPIPE), errors.Is(err, unix.ECONNRESET):
 		return errGone
-	}
-	if err != nil {
+	case errors.Is(err, unix.EAGAIN):
+		// The driver reads each before it answers, so that few are ever unread.
+		return &stop{Crashed, "does not read which tests it is asked for"}
+	case err != nil:
 		return fmt.Errorf("ask program for a test: %w", err)
 	}
 	return nil
@@ -223,6 +191,9 @@ func (c *conversation) send(data []byte) error {
 			return fmt.Errorf("send program: %w", err)
 		default:
 			data = data[n:]
+			if err := c.glance(); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -264,13 +235,22 @@ func (c *conversation) talk(q *Question, source string, check Check, test *int) 
 // that is compiled and loaded, under the limits of a test. Unless the pace is
 // strict, the first of the tests is asked for along with it.
 func (c *conversation) load(source string, text driver.Text, tests int) error {
-	c.clocks.started = time.Now()
 	data := message(source, text)
 	c.asked = 1
 	if tests > 0 && !c.strict {
 		data = append(data, 'G')
 		c.asked = 2
 	}
+	if err := c.hand(data); err != nil {
+		return err
+	}
+	_, err := c.answer(statusLoaded)
+	return err
+}
+
+// hand waits for the program's process and gives it its message, under the limits of a test.
+func (c *conversation) hand(data []byte) error {
+	c.clocks.restart()
 	small := len(data) <= inlineSource
 	if small {
 		if err := c.send(data); err != nil {
@@ -284,13 +264,10 @@ func (c *conversation) load(source string, text driver.Text, tests int) error {
 		return err
 	}
 	c.clocks.ask()
-	if !small {
-		if err := c.send(data); err != nil {
-			return err
-		}
+	if small {
+		return nil
 	}
-	_, err := c.answer(statusLoaded)
-	return err
+	return c.send(data)
 }
 
 // message lays out a program as its process reads it: length u32 of the rest, text
@@ -316,39 +293,6 @@ func output(kind Kind, payload []byte) Output {
 	}
 	return Output{Text: payload}
 }
-
-// answer reads the frame that ends a test, and judges the test by its clocks:
-// an answer that took too long is none.
-func (c *conversation) answer(want byte) ([]byte, error) {
-	status, payload, err := c.frame()
-	if err != nil {
-		return nil, err
-	}
-	if err := c.clocks.read(c.pid); err != nil {
-		return nil, err
-	}
-	if err := c.clocks.answered(c.limits); err != nil {
-		return nil, err
-	}
-	switch status {
-	case want:
-		return payload, nil
-	case statusError:
-		e := new(raised)
-		if err := json.Unmarshal(payload, &e.Raised); err != nil {
-			return nil, &stop{Crashed, "answered an error that does not decode"}
-		}
-		return nil, e
-	case statusLimit:
-		return nil, &stop{OutputLimit, fmt.Sprintf("more than %d bytes", c.limits.Output)}
-	}
-	return nil, &stop{Crashed, fmt.Sprintf("answered with status %d", status)}
-}
-
-// raised is the error that stands for an exception of the program.
-type raised struct{ Raised }
-
-func (r *raised) Error() string { return r.Type + ": " + r.Message }
 
 // watch ends the conversation when ctx is done; release undoes that and must
 // be called before the socket is closed.

@@ -101,13 +101,23 @@ type Config struct {
 	// Recycle is the number of programs after which a fork server is replaced.
 	// Default 2000.
 	Recycle int
+	// Slots is how many slots will be open at once: what this session may have of
+	// processes and threads is shared out among them. Default 1.
+	Slots int
 	// CPUs are the processors that fork servers and programs run on, by the kernel's
 	// numbers; nil is all that this process may use. Host.Pin changes them later.
 	CPUs []int
+	// NoNormalForm has no program's normal form made: Slot.Normal always says that there is none.
+	NoNormalForm bool
 	// Log receives what an operator should know. Default: nothing is logged.
 	Log *slog.Logger
 
-	kernel *kernel // what to believe of the kernel instead of asking it; for tests
+	kernel  *kernel       // what to believe of the kernel instead of asking it; for tests
+	control time.Duration // instead of controlTimeout; for tests
+	normal  time.Duration // instead of normalLimits.CPU; for tests
+	// patience is how long a program waits for a process of its own where there are
+	// too many; shorter for tests.
+	patience time.Duration
 }
 
 // withDefaults returns c with each zero field replaced.
@@ -115,6 +125,15 @@ func (c Config) withDefaults() Config {
 	c.Limits = c.Limits.withDefaults()
 	if c.Recycle <= 0 {
 		c.Recycle = 2000
+	}
+	if c.Slots <= 0 {
+		c.Slots = 1
+	}
+	if c.patience <= 0 {
+		c.patience = 10 * time.Second
+	}
+	if c.control <= 0 {
+		c.control = controlTimeout
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -193,6 +212,10 @@ type Result struct {
 	// Exception says what was raised: with Exception always, and with
 	// MemoryLimit when the program saw a MemoryError.
 	Exception *Raised
+	// Chance says that another run of the program may end otherwise: its code names
+	// the clock or a source of random numbers, or it ran threads at once. One that
+	// hides what it does from its driver is not found.
+	Chance bool
 	// Signal is what killed the process, if a signal did and it was not ours.
 	Signal syscall.Signal
 	// Detail is one line for people: which limit, which status.

@@ -1,6 +1,9 @@
 package sandbox
 
 import (
+	"flag"
+	"fmt"
+	"hash/fnv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -11,6 +14,20 @@ import (
 func TestMain(m *testing.M) {
 	Main()
 	goleak.VerifyTestMain(m)
+}
+
+var (
+	full   = flag.Bool("full", false, "run each program of the catalogues at every level, and import each package in a process of its own")
+	sample = flag.Int64("sample", time.Now().Unix()/86400, "which programs of the catalogues are run at which level; by default others each day")
+)
+
+// drawn reports whether the part numbered i of n holds what is called name: each name is
+// in one part, and in every one if -full is given.
+func drawn(name string, i, n int) bool {
+	h := fnv.New64a()
+	// A hash takes whatever it is given.
+	_, _ = fmt.Fprint(h, *sample, name)
+	return *full || int(h.Sum64()%uint64(n)) == i
 }
 
 // shortLimits keep a hostile program's test short.
@@ -25,7 +42,7 @@ func openSlot(t *testing.T, config Config) *Slot {
 	if config.Python == "" {
 		config.Python = testPython
 	}
-	h, err := Probe(t.Context(), config)
+	h, err := probed(config)
 	if err != nil {
 		t.Fatal(err)
 	}

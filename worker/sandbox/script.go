@@ -15,18 +15,22 @@ import (
 func (s *Slot) runScript(ctx context.Context, srv *server, index uint32, q *Question, source string, check Check) (Result, error) {
 	total := Result{Outcome: Accepted, Test: len(q.Inputs)}
 	for i, input := range q.Inputs {
-		r, text, err := s.scriptTest(ctx, srv, index, i, input, source)
+		r, text, err := s.scriptTest(ctx, srv, index, i, input, source, false)
+		if errors.Is(err, errStuck) {
+			r, text, err = s.scriptTest(ctx, srv, index, i, input, source, true)
+		}
 		if err != nil {
 			return Result{}, err
 		}
 		total.CPU += r.CPU
+		total.Chance = total.Chance || r.Chance
 		total.TestCPU = max(total.TestCPU, r.TestCPU)
 		total.PeakMemory = max(total.PeakMemory, r.PeakMemory)
 		if r.Outcome == Accepted && !check(i, Output{Text: text}) {
 			r.Outcome = Rejected
 		}
 		if r.Outcome != Accepted {
-			r.CPU, r.TestCPU, r.PeakMemory = total.CPU, total.TestCPU, total.PeakMemory
+			r.CPU, r.TestCPU, r.PeakMemory, r.Chance = total.CPU, total.TestCPU, total.PeakMemory, total.Chance
 			return r, nil
 		}
 	}
@@ -34,7 +38,7 @@ func (s *Slot) runScript(ctx context.Context, srv *server, index uint32, q *Ques
 }
 
 // scriptTest runs one test and returns what the script printed.
-func (s *Slot) scriptTest(ctx context.Context, srv *server, index uint32, test int, input, source string) (Result, []byte, error) {
+func (s *Slot) scriptTest(ctx context.Context, srv *server, index uint32, test int, input, source string, final bool) (Result, []byte, error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return Result{}, nil, fmt.Errorf("open script's output: %w", err)
@@ -53,7 +57,7 @@ func (s *Slot) scriptTest(ctx context.Context, srv *server, index uint32, test i
 		_ = unix.Close(pair[0])
 		return Result{}, nil, err
 	}
-	c.out, c.strict = pair[0], true
+	c.out, c.strict, c.final = pair[0], true, final
 	defer s.hangUp(c)
 	release := c.watch(ctx)
 	r := Result{}
@@ -71,6 +75,7 @@ func (s *Slot) scriptTest(ctx context.Context, srv *server, index uint32, test i
 		return r, nil, nil
 	}
 	// The process is gone, so that the rest of its output is all here.
+	c.over = true
 	if err := c.takeOutput(); err != nil {
 		var halt *stop
 		if !errors.As(err, &halt) {
@@ -106,7 +111,7 @@ func (c *conversation) drain() error {
 		if c.closed {
 			fds = fds[:1]
 		}
-		n, err := unix.Poll(fds, int(tick/time.Millisecond))
+		n, err := unix.Poll(fds, int(c.every()/time.Millisecond))
 		switch {
 		case errors.Is(err, unix.EINTR):
 		case err != nil:
@@ -117,6 +122,9 @@ func (c *conversation) drain() error {
 			}
 		case fds[0].Revents != 0:
 			return c.takeOutput()
+		}
+		if err := c.glance(); err != nil {
+			return err
 		}
 	}
 }
@@ -136,6 +144,12 @@ func (c *conversation) takeOutput() error {
 			return &stop{OutputLimit, fmt.Sprintf("printed more than %d bytes", c.limits.Output)}
 		default:
 			c.text = append(c.text, chunk[:n]...)
+			if c.over {
+				continue
+			}
+			if err := c.glance(); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"sync"
+	"slices"
 	"syscall"
 	"time"
 
@@ -24,10 +24,14 @@ var zygoteSource string
 // file of the fork server.
 const maxMessage = 1 << 18
 
-// controlTimeout bounds each answer of a fork server. It has nothing to do but
-// what it was asked for; the slowest is freeing the memory of a killed program
-// on a host that swaps.
-const controlTimeout = 30 * time.Second
+// controlTimeout is after how long without an answer a fork server is looked at: it
+// has failed if it has used no processor time between two looks and state == sleeping. A
+// machine may be as slow as it likes. The slowest answer is the first, and then
+// that about a killed program whose memory is freed on a host that swaps.
+const controlTimeout = 15 * time.Second
+
+// controlPatience bounds one answer all the same: a fork server that spins.
+const controlPatience = 10 * time.Minute
 
 // errServer marks the death or the confusion of a fork server: the slot
 // replaces it and runs the program once more.
@@ -35,10 +39,11 @@ var errServer = errors.New("fork server failed")
 
 // A server is a running fork server. One goroutine uses it at a time.
 type server struct {
-	control int // SOCK_SEQPACKET, blocking, controlTimeout either way
+	control int // SOCK_SEQPACKET, blocking, times out after controlTimeout either way
 	process *os.Process
 	reaped  chan struct{} // closed when the process was waited for
-	stderr  *tail
+	ended   string        // how it ended; only read once reaped is closed
+	stderr  *said
 	buf     [4096]byte
 
 	questions map[string]uint32 // by ID, the index the server knows it by
@@ -48,16 +53,23 @@ type server struct {
 }
 
 // startServer starts a fork server on the processors by spawn, which must run f on a
-// thread that outlives the server: the kernel kills it when that thread ends.
-func startServer(p *plan, attr *syscall.SysProcAttr, cpus []int, spawn func(f func())) (*server, error) {
+// thread that outlives the server: the kernel kills it when that thread ends. timeout is
+// as controlTimeout says.
+func startServer(p *plan, attr *syscall.SysProcAttr, cpus []int, timeout time.Duration, spawn func(f func())) (*server, error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("start fork server: open control socket: %w", err)
 	}
 	theirs := os.NewFile(uintptr(pair[1]), "control")
 	defer func() { _ = theirs.Close() }()
-	s := &server{control: pair[0], reaped: make(chan struct{}), stderr: new(tail), questions: map[string]uint32{}, cpus: cpus}
-	if err := setTimeouts(s.control, controlTimeout); err != nil {
+	stdin, stdout, err := nothing(os.DevNull)
+	if err != nil {
+		_ = unix.Close(pair[0])
+		return nil, fmt.Errorf("start fork server: %w", err)
+	}
+	defer func() { _, _ = stdin.Close(), stdout.Close() }()
+	s := &server{control: pair[0], reaped: make(chan struct{}), stderr: new(said), questions: map[string]uint32{}, cpus: cpus}
+	if err := setTimeouts(s.control, timeout); err != nil {
 		_ = unix.Close(s.control)
 		return nil, fmt.Errorf("start fork server: %w", err)
 	}
@@ -67,6 +79,8 @@ func startServer(p *plan, attr *syscall.SysProcAttr, cpus []int, spawn func(f fu
 		Env:         []string{},
 		Dir:         "/",
 		ExtraFiles:  []*os.File{theirs},
+		Stdin:       stdin,
+		Stdout:      stdout,
 		Stderr:      s.stderr,
 		SysProcAttr: attr,
 		// The pipe of stderr ends with the fork server: programs have none.
@@ -81,9 +95,10 @@ func startServer(p *plan, attr *syscall.SysProcAttr, cpus []int, spawn func(f fu
 	s.process = cmd.Process
 	go func() {
 		defer close(s.reaped)
-		// How it ended matters to nobody: whoever asked it something sees the
-		// socket closed and reads what it left on stderr.
+		// Whoever asked it something sees the socket closed, and reads how it
+		// ended and what it printed.
 		_ = cmd.Wait()
+		s.ended = cmd.ProcessState.String()
 	}()
 	if err := s.greet(p); err != nil {
 		err = fmt.Errorf("start fork server: %w", err)
@@ -91,6 +106,28 @@ func startServer(p *plan, attr *syscall.SysProcAttr, cpus []int, spawn func(f fu
 		return nil, err
 	}
 	return s, nil
+}
+
+// move has the server's next programs run on the processors, nil for all of this process:
+// a thousandth of what a new server costs.
+func (s *server) move(cpus []int) error {
+	if slices.Equal(s.cpus, cpus) {
+		return nil
+	}
+	var set unix.CPUSet
+	for _, cpu := range cpus {
+		set.Set(cpu)
+	}
+	if cpus == nil {
+		if err := unix.SchedGetaffinity(os.Getpid(), &set); err != nil {
+			return fmt.Errorf("ask which processors may be used: %w", err)
+		}
+	}
+	if err := unix.SchedSetaffinity(s.process.Pid, &set); err != nil {
+		return fmt.Errorf("move fork server to processors %v: %w", cpus, err)
+	}
+	s.cpus = cpus
+	return nil
 }
 
 // pinned starts a process on the processors, nil for all, as one that inherits them from the
@@ -125,7 +162,11 @@ func (s *server) greet(p *plan) error {
 		return fmt.Errorf("encode plan: %w", err)
 	}
 	for _, message := range [][]byte{text, []byte(zygoteSource), text, []byte(driver.Source)} {
-		if _, err := unix.Write(s.control, message); err != nil {
+		err := s.patiently(func() error {
+			_, err := unix.Write(s.control, message)
+			return err
+		})
+		if err != nil {
 			return s.died("send plan", err)
 		}
 	}
@@ -148,7 +189,8 @@ func (s *server) send(request []byte, fds ...int) error {
 	if len(fds) > 0 {
 		rights = unix.UnixRights(fds...)
 	}
-	if err := unix.Sendmsg(s.control, request, rights, nil, unix.MSG_NOSIGNAL); err != nil {
+	err := s.patiently(func() error { return unix.Sendmsg(s.control, request, rights, nil, unix.MSG_NOSIGNAL) })
+	if err != nil {
 		return s.died("ask fork server", err)
 	}
 	return nil
@@ -157,7 +199,15 @@ func (s *server) send(request []byte, fds ...int) error {
 // receive returns the next answer, which must be of the kind want; it is valid
 // until the next call.
 func (s *server) receive(want byte) ([]byte, error) {
-	n, err := readRetry(s.control, s.buf[:])
+	n := 0
+	err := s.patiently(func() (err error) {
+		n, err = unix.Read(s.control, s.buf[:])
+		return err
+	})
+	if errors.Is(err, unix.ECONNRESET) {
+		// It ended without having read all of ours. What it said before comes after the error.
+		n, err = unix.Read(s.control, s.buf[:])
+	}
 	if err == nil && n == 0 {
 		err = unix.ECONNRESET
 	}
@@ -168,28 +218,67 @@ func (s *server) receive(want byte) ([]byte, error) {
 	switch {
 	case answer[0] == want:
 		return answer[1:], nil
-	case answer[0] == 'S':
-		return nil, fmt.Errorf("%w: stage 1: %s", errServer, answer[1:])
+	case answer[0] == 'S' && n >= 5:
+		return nil, fmt.Errorf("%w: stage 1: %w", errServer, refusalOf(answer))
 	case answer[0] == 'e' && n >= 5:
-		return nil, &refusal{syscall.Errno(binary.LittleEndian.Uint32(answer[1:])), string(answer[5:])}
+		return nil, refusalOf(answer)
 	}
 	return nil, fmt.Errorf("%w: answered %q, want %q", errServer, answer[0], want)
 }
 
-// died returns err as the reason a server is to be replaced, with what the
-// server said last.
+// patiently repeats a call on the control socket for as long as the server is only slow.
+func (s *server) patiently(call func() error) error {
+	var used time.Duration
+	for began, looks := time.Now(), 0; ; {
+		err := call()
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if !errors.Is(err, unix.EAGAIN) {
+			return err
+		}
+		now, cpuErr := cpuTime(s.process.Pid)
+		state, _, stateErr := stateOf(s.process.Pid)
+		idle := looks > 0 && now == used && (state == sleeping || stateErr != nil)
+		if idle || cpuErr != nil || time.Since(began) > controlPatience {
+			return fmt.Errorf("no answer in %v: %w", time.Since(began).Round(time.Second), err)
+		}
+		looks, used = looks+1, now
+	}
+}
+
+// died returns err as the reason a server is to be replaced, with all that it
+// printed: what went wrong may stand first (a Go runtime) or last (a traceback).
 func (s *server) died(doing string, err error) error {
-	if last := s.stderr.last(); last != "" {
-		return fmt.Errorf("%w: %s: %w: %s", errServer, doing, err, last)
+	gone := errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE)
+	if gone {
+		// It is dead or dying; what it printed is complete once it was waited for.
+		patience := time.NewTimer(time.Second)
+		defer patience.Stop()
+		select {
+		case <-s.reaped:
+		case <-patience.C: // it closed the socket and lives
+			_ = s.process.Kill()
+			<-s.reaped
+		}
+		err = fmt.Errorf("%w (%s)", err, s.ended)
+	}
+	if text := s.stderr.all(); text != "" {
+		return fmt.Errorf("%w: %s: %w; it printed:\n%s", errServer, doing, err, text)
 	}
 	return fmt.Errorf("%w: %s: %w", errServer, doing, err)
 }
 
 // A refusal is a fork server's word that the host would not do something: no
-// fork, no memory for the inputs. The server itself is well.
+// fork, no memory for the inputs. The server itself is well, unless it is stage 1's.
 type refusal struct {
 	errno syscall.Errno // 0 if no system call refused
 	text  string
+}
+
+// refusalOf reads a refusal: a letter, the number of the error u32, words.
+func refusalOf(answer []byte) *refusal {
+	return &refusal{syscall.Errno(binary.LittleEndian.Uint32(answer[1:])), string(answer[5:])}
 }
 
 func (r *refusal) Error() string { return r.text }
@@ -297,39 +386,4 @@ func setTimeouts(fd int, d time.Duration) error {
 		}
 	}
 	return nil
-}
-
-// readRetry reads from fd, once more when a signal came between.
-func readRetry(fd int, buf []byte) (int, error) {
-	for {
-		n, err := unix.Read(fd, buf)
-		if !errors.Is(err, unix.EINTR) {
-			return n, err
-		}
-	}
-}
-
-// A tail keeps the last bytes written to it: what a process that died had to
-// say.
-type tail struct {
-	mu   sync.Mutex
-	text []byte
-}
-
-const tailSize = 4 << 10
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.text = append(t.text, p...)
-	if len(t.text) > tailSize {
-		t.text = append(t.text[:0], t.text[len(t.text)-tailSize:]...)
-	}
-	return len(p), nil
-}
-
-func (t *tail) last() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return lastLine(string(t.text))
 }

@@ -9,7 +9,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,8 +32,10 @@ type Slot struct {
 	id      int
 	servers [flavours]*server
 	buf     []byte
-	groups  []string // control groups, empty where there are none
-	oom     int      // processes the kernel killed in them, as last seen
+	groups  []string                // control groups, empty where there are none
+	oom     int                     // processes the kernel killed in them, as last seen
+	cpus    []int                   // that its programs run on instead of the host's, nil for those
+	now     atomic.Pointer[running] // its program, nil while there is none
 
 	// spawn hands a function to the thread that starts fork servers. The
 	// kernel kills a fork server when the thread that started it ends, so this
@@ -119,26 +123,87 @@ func (s *Slot) outOfMemory() bool {
 	return killed
 }
 
+// Pin makes the slot's next programs run on the processors whatever Host.Pin says, by the
+// kernel's numbers; nil is what Host.Pin says.
+func (s *Slot) Pin(cpus []int) { s.cpus = cpus }
+
 // server returns the fork server of flavour f, started if need be.
 func (s *Slot) server(f flavour) (*server, error) {
-	cpus := *s.host.cpus.Load()
+	cpus := s.cpus
+	if cpus == nil {
+		cpus = *s.host.cpus.Load()
+	}
 	if srv := s.servers[f]; srv != nil {
-		if srv.programs < s.host.config.Recycle && slices.Equal(srv.cpus, cpus) {
+		if srv.programs < s.host.config.Recycle && srv.move(cpus) == nil {
 			return srv, nil
 		}
 		s.discard(f)
 	}
-	p, attr := s.host.planFor(s, f)
-	srv, err := startServer(p, attr, cpus, func(start func()) {
-		done := make(chan struct{})
-		s.spawn <- func() { start(); close(done) }
-		<-done
-	})
+	srv, err := s.start(f, cpus)
 	if err != nil {
 		return nil, err
 	}
 	s.servers[f] = srv
 	return srv, nil
+}
+
+// starts is how often the start of a fork server is tried before it counts as failed.
+const starts = 4
+
+// start starts a fork server of flavour f on the processors. A start that failed for
+// what may pass is tried again after a while.
+func (s *Slot) start(f flavour, cpus []int) (*server, error) {
+	p, attr := s.host.planFor(s, f)
+	var first error
+	for try := 1; ; try++ {
+		srv, err := startServer(p, attr, cpus, s.host.config.control, func(start func()) {
+			done := make(chan struct{})
+			s.spawn <- func() { start(); close(done) }
+			<-done
+		})
+		if err == nil {
+			return srv, nil
+		}
+		if first == nil {
+			first = err
+		}
+		if !passing(err) {
+			return nil, err
+		}
+		if try == starts {
+			if err.Error() != first.Error() {
+				err = fmt.Errorf("%w\nthe first of these failures was: %w", err, first)
+			}
+			if short(err) {
+				err = fmt.Errorf("%w: %w", ErrNoRoom, err)
+			}
+			return nil, fmt.Errorf("%d starts failed, the last one: %w", starts, err)
+		}
+		s.host.config.Log.Warn("fork server starts again", "slot", s.id, "try", try, "of", starts, "err", err)
+		pause := time.NewTimer(startPause << (2 * (try - 1)))
+		<-pause.C
+	}
+}
+
+// startPause is the first pause between starts; each is four times the one before, all
+// together a second.
+const startPause = 50 * time.Millisecond
+
+// passing reports whether a start that failed with err may succeed the next time: the
+// host ran short of something, or the server died without a word of its own.
+func passing(err error) bool {
+	var refused *refusal
+	if errors.Is(err, errServer) && !errors.As(err, &refused) {
+		return true
+	}
+	return short(err)
+}
+
+// short reports whether err says that the host ran short of something.
+func short(err error) bool {
+	return slices.ContainsFunc([]syscall.Errno{unix.EAGAIN, unix.ENOMEM, unix.EMFILE, unix.ENFILE}, func(e syscall.Errno) bool {
+		return errors.Is(err, e)
+	})
 }
 
 // discard ends the fork server of flavour f, if there is one.
@@ -163,24 +228,31 @@ func (s *Slot) Run(ctx context.Context, q *Question, source string, check Check)
 	if s.host.numpy && needsNumpy(source) {
 		f = withNumpy
 	}
-	var err error
-	for range attempts {
+	began := time.Now()
+	for try := 1; ; {
 		if err := ctx.Err(); err != nil {
 			return Result{}, fmt.Errorf("run program: %w", err)
 		}
-		var r Result
-		r, err = s.attempt(ctx, f, q, source, check)
-		if err == nil {
+		r, err := s.attempt(ctx, f, q, source, check)
+		var refused *refusal
+		switch {
+		case err == nil:
 			return r, nil
-		}
-		if errors.Is(err, errServer) {
+		case errors.Is(err, errServer) && try < attempts:
+			try++
 			s.host.config.Log.Warn("fork server replaced", "slot", s.id, "question", q.ID, "err", err)
 			s.discard(f)
-			continue
+		case errors.As(err, &refused) && errors.Is(err, unix.EAGAIN) && time.Since(began) < s.host.config.patience:
+			// Another program has all the threads that the host may have. It will be
+			// found to have too many, or reach a limit of time.
+			napFor(tick)
+		default:
+			if errors.Is(err, errServer) {
+				s.discard(f)
+			}
+			return Result{}, fmt.Errorf("run program of question %s: %w", q.ID, err)
 		}
-		break
 	}
-	return Result{}, fmt.Errorf("run program of question %s: %w", q.ID, err)
 }
 
 // needsNumpy reports whether the program's text speaks of numpy, or of what
@@ -203,7 +275,7 @@ func (s *Slot) attempt(ctx context.Context, f flavour, q *Question, source strin
 		return s.runScript(ctx, srv, index, q, source, check)
 	}
 	r, err := s.converseOnce(ctx, srv, index, q, source, check, false)
-	if errors.Is(err, errUnclear) {
+	if errors.Is(err, errUnclear) || errors.Is(err, errStuck) {
 		r, err = s.converseOnce(ctx, srv, index, q, source, check, true)
 	}
 	return r, err
@@ -216,7 +288,7 @@ func (s *Slot) converseOnce(ctx context.Context, srv *server, index uint32, q *Q
 		return Result{}, err
 	}
 	defer s.hangUp(c)
-	c.strict = strict
+	c.strict, c.final = strict, strict
 	release := c.watch(ctx)
 	r := Result{}
 	err = c.talk(q, source, check, &r.Test)
@@ -237,11 +309,15 @@ func (s *Slot) converse(srv *server, index uint32, test, tests int, extra ...int
 		_ = unix.Close(pair[0])
 		return nil, err
 	}
-	return &conversation{host: s.host, limits: s.host.config.Limits, fd: pair[0], out: -1, buf: s.buf}, nil
+	c := &conversation{host: s.host, limits: s.host.config.Limits, fd: pair[0], out: -1, buf: s.buf, program: s.host.running.add()}
+	s.now.Store(c.program)
+	return c, nil
 }
 
 // hangUp closes what a conversation holds.
 func (s *Slot) hangUp(c *conversation) {
+	s.now.Store(nil)
+	s.host.running.remove(c.program)
 	_ = unix.Close(c.fd)
 	if c.out >= 0 {
 		_ = unix.Close(c.out)
@@ -253,87 +329,6 @@ func (s *Slot) hangUp(c *conversation) {
 
 // keepBuffer is the largest buffer a slot holds on to between programs.
 const keepBuffer = 1 << 20
-
-// settle reaps the program and makes a result, or an error of ours, of how its
-// conversation ended.
-func (s *Slot) settle(ctx context.Context, srv *server, c *conversation, r Result, ended error) (Result, error) {
-	d, err := srv.reap()
-	var refused *refusal
-	if errors.Is(err, errServer) {
-		s.adopt(srv, c.pid)
-	}
-	switch {
-	case errors.As(err, &refused):
-		return Result{}, fmt.Errorf("start program: %w", err)
-	case err != nil:
-		return Result{}, err
-	case ctx.Err() != nil && ended != nil && !isStop(ended):
-		return Result{}, context.Cause(ctx)
-	}
-	r.CPU, r.TestCPU, r.PeakMemory = d.cpu, c.clocks.most, d.peak
-	var halt *stop
-	var exc *raised
-	switch {
-	case ended == nil:
-		r.Outcome = Accepted
-	case errors.As(ended, &halt):
-		r.Outcome, r.Detail = halt.outcome, halt.detail
-	case errors.As(ended, &exc):
-		r.Outcome, r.Exception, r.Detail = Exception, &exc.Raised, exc.Error()
-		if exc.Type == "MemoryError" {
-			r.Outcome = MemoryLimit
-		}
-	case errors.Is(ended, errGone) && c.pid == 0:
-		return Result{}, fmt.Errorf("%w: program died before it was confined: %s", errServer, describe(d.status))
-	case errors.Is(ended, errGone):
-		r.Outcome, r.Detail = Crashed, describe(d.status)
-		s.explainDeath(&r, d)
-	default:
-		return Result{}, ended
-	}
-	return r, nil
-}
-
-// adopt waits for a program whose fork server died, in case we are the process
-// that inherits orphans: the kernel has killed it, but it would stay a zombie.
-func (s *Slot) adopt(srv *server, pid int) {
-	_ = srv.process.Kill()
-	<-srv.reaped
-	if pid != 0 && !s.host.plan.PIDNS {
-		_, _ = unix.Wait4(pid, nil, 0, nil)
-	}
-}
-
-// explainDeath fills in what ended a process that ended by itself.
-func (s *Slot) explainDeath(r *Result, d death) {
-	if !d.status.Signaled() {
-		return
-	}
-	r.Signal = d.status.Signal()
-	switch {
-	case r.Signal == syscall.SIGXCPU:
-		r.Outcome, r.Detail = TimeLimit, "killed by the kernel for its processor time"
-	case r.Signal == syscall.SIGKILL && s.outOfMemory():
-		r.Outcome, r.Detail = MemoryLimit, "killed by the kernel for its memory"
-	case r.Signal == syscall.SIGKILL:
-		// It closed its socket, and we ended it.
-		r.Signal, r.Detail = 0, "closed its descriptors"
-	}
-}
-
-func isStop(err error) bool {
-	var halt *stop
-	var exc *raised
-	return errors.As(err, &halt) || errors.As(err, &exc)
-}
-
-// describe says how a process ended.
-func describe(status syscall.WaitStatus) string {
-	if status.Signaled() {
-		return "killed by signal " + unix.SignalName(status.Signal())
-	}
-	return fmt.Sprintf("exited with status %d", status.ExitStatus())
-}
 
 // programSocket returns a socket pair for one program: ours is first, has the
 // kernel attach credentials, and times out each tick.

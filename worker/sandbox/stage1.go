@@ -1,11 +1,15 @@
 package sandbox
 
 import (
+	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"math"
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"syscall"
 	"unsafe"
 
@@ -18,11 +22,13 @@ const stage1Name = "lcbq-sandbox-stage1"
 
 // bootstrap is all the Python that stage 1 starts: the rest, and the driver,
 // come over the control socket.
-const bootstrap = `import _socket
+const bootstrap = `import _socket, sys
 s = _socket.socket(fileno=3)
 g = {"__name__": "zygote"}
 exec(compile(s.recv(1 << 20), "<zygote>", "exec"), g)
-g["main"](s, __import__("json").loads(s.recv(1 << 20)), s.recv(1 << 20))`
+p = __import__("json").loads(s.recv(1 << 20))
+p["landlock_fd"], p["pidns_fd"], p["oom_fd"] = map(int, sys.argv[1:])
+g["main"](s, p, s.recv(1 << 20))`
 
 // Main turns the process into a fork server if that is what it was started
 // for, and otherwise does nothing. Every binary that uses the package calls it
@@ -37,7 +43,9 @@ func Main() {
 	err := stage1()
 	// Only an error leads here. The parent's other reader is the fork server,
 	// whose first byte is never an S.
-	_, _ = unix.Write(controlFD, append([]byte("S"), err.Error()...))
+	var errno syscall.Errno
+	errors.As(err, &errno)
+	_, _ = unix.Write(controlFD, append(binary.LittleEndian.AppendUint32([]byte("S"), uint32(errno)), err.Error()...))
 	unix.Exit(1)
 }
 
@@ -52,20 +60,28 @@ func stage1() error {
 	if err := json.Unmarshal(buf[:n], &p); err != nil {
 		return fmt.Errorf("decode plan: %w", err)
 	}
+	if err := ownDescriptors(); err != nil {
+		return fmt.Errorf("keep inherited descriptors from programs: %w", err)
+	}
 	// Set for the thread that forked us; the exec below is of this one.
 	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
 		return fmt.Errorf("set parent death signal: %w", err)
 	}
-	// Soft and hard alike: the kernel kills programs before anything else.
-	if err := os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0); err != nil {
-		return fmt.Errorf("raise out-of-memory score: %w", err)
+	oom := none
+	if p.FirstToDie {
+		if oom, err = dieEarly(oomScore); err != nil {
+			return fmt.Errorf("raise out-of-memory score: %w", err)
+		}
 	}
+	// Whatever the user's is: every program must be able to enter the folders of its view.
+	unix.Umask(0o022)
 	if err := joinCgroups(p.CgroupDirs); err != nil {
 		return err
 	}
+	pidns, landlock := none, none
 	if p.PIDNS {
-		if err := openAs("/proc/self/ns/pid", pidnsFD); err != nil {
-			return fmt.Errorf("open pid namespace: %w", err)
+		if pidns, err = openPIDNamespace(); err != nil {
+			return err
 		}
 	}
 	if p.Namespaces {
@@ -77,7 +93,7 @@ func stage1() error {
 		}
 	}
 	if p.Landlock > 0 {
-		if err := makeRuleset(p.Landlock, p.View, landlockFD); err != nil {
+		if landlock, err = makeRuleset(p.Landlock, p.View); err != nil {
 			return err
 		}
 	}
@@ -88,44 +104,105 @@ func stage1() error {
 	if err := unix.Chdir("/"); err != nil {
 		return fmt.Errorf("change to the root directory: %w", err)
 	}
-	if _, err := unix.FcntlInt(controlFD, unix.F_SETFD, 0); err != nil {
-		return fmt.Errorf("keep control socket: %w", err)
+	for _, fd := range []int{controlFD, landlock, pidns, oom} {
+		if err := hand(fd); err != nil {
+			return err
+		}
 	}
 	limits, err := resourceLimits(&p)
 	if err != nil {
 		return err
 	}
 	// The full name, from which it finds its modules.
-	return become(p.Python, []string{p.Python, "-S", "-s", "-B", "-c", bootstrap}, serverEnv, limits)
+	argv := []string{p.Python, "-S", "-s", "-B", "-c", bootstrap, strconv.Itoa(landlock), strconv.Itoa(pidns), strconv.Itoa(oom)}
+	return become(p.Python, argv, serverEnv, limits)
+}
+
+// oomScore is the file that says whom the kernel kills first for want of memory.
+const oomScore = "/proc/self/oom_score_adj"
+
+// The scores of a fork server, and of its programs, which die before anything else.
+const (
+	serverOOM  = "900"
+	programOOM = "1000" // as in zygote.py
+)
+
+// dieEarly makes the process one of those that the kernel kills first for want of
+// memory, and returns a descriptor by which a fork server has its programs die before
+// itself: the server's end would be taken for its own failure. It returns none where the
+// session's score is higher already and may not be lowered; then both have the same.
+func dieEarly(file string) (int, error) {
+	fd, err := unix.Open(file, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return none, err
+	}
+	if _, err = unix.Write(fd, []byte(serverOOM)); err == nil {
+		return fd, nil
+	}
+	if errors.Is(err, unix.EACCES) {
+		_, err = unix.Write(fd, []byte(programOOM))
+	}
+	_ = unix.Close(fd)
+	return none, err
 }
 
 // serverEnv is the whole environment of a fork server, which clears it before
 // it forks. A fixed hash seed makes a program that depends on the order of a
 // set behave alike in every run. What the loader would resolve at a function's first
-// call, each program would resolve anew.
+// call, each program would resolve anew. An arena of the C library reserves 64 MiB of
+// the address space, and by default a program with many threads has eight a processor.
 var serverEnv = []string{
-	"PYTHONHASHSEED=0", "LC_ALL=C.UTF-8", "TZ=UTC", "LD_BIND_NOW=1",
+	"PYTHONHASHSEED=0", "LC_ALL=C.UTF-8", "TZ=UTC", "LD_BIND_NOW=1", "MALLOC_ARENA_MAX=2",
 	"OPENBLAS_NUM_THREADS=1", "OMP_NUM_THREADS=1", "MKL_NUM_THREADS=1",
 }
 
-// openAs opens path so that it is inherited as descriptor fd.
-func openAs(path string, fd int) error {
-	got, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+// ownDescriptors makes every descriptor but the first three end with the execution, those
+// that whoever started lcbq left open among them. It closes none: some are the
+// runtime's.
+func ownDescriptors() error {
+	if err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err == nil {
+		return nil
+	}
+	return closeListed("/proc/self/fd")
+}
+
+// closeListed is ownDescriptors for a kernel before Linux 5.11: dir names the descriptors.
+func closeListed(dir string) error {
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
 	}
-	return inheritAs(got, fd)
+	for _, e := range entries {
+		if fd, err := strconv.Atoi(e.Name()); err == nil && fd > 2 {
+			syscall.CloseOnExec(fd) // without effect on the folder's own, which is closed
+		}
+	}
+	return nil
 }
 
-// inheritAs moves descriptor got to number fd, to be inherited.
-func inheritAs(got, fd int) error {
-	if got == fd {
-		_, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0)
-		return err
+// openPIDNamespace returns a descriptor of the process's own PID namespace, to which the fork
+// server comes back after it made a program.
+func openPIDNamespace() (int, error) {
+	fd, err := unix.Open("/proc/self/ns/pid", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return none, fmt.Errorf("open pid namespace: %w", err)
 	}
-	defer func() { _ = unix.Close(got) }()
-	return unix.Dup3(got, fd, 0)
+	return fd, nil
 }
+
+// hand leaves a descriptor to the fork server under the number that it has.
+func hand(fd int) error {
+	if fd == none {
+		return nil
+	}
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0); err != nil {
+		return fmt.Errorf("hand descriptor %d to the fork server: %w", fd, err)
+	}
+	return nil
+}
+
+// openFiles is the limit on descriptors, which zygote.py knows as OPEN_FILES.
+const openFiles = 64
 
 // A resourceLimit is one limit to set.
 type resourceLimit struct {
@@ -140,11 +217,13 @@ func resourceLimits(p *plan) ([]resourceLimit, error) {
 	limits := []resourceLimit{
 		{"file size", unix.RLIMIT_FSIZE, unix.Rlimit{}},
 		{"core size", unix.RLIMIT_CORE, unix.Rlimit{}},
-		{"open files", unix.RLIMIT_NOFILE, unix.Rlimit{Cur: 64, Max: 64}},
+		{"open files", unix.RLIMIT_NOFILE, unix.Rlimit{Cur: openFiles, Max: openFiles}},
 		{"locked memory", unix.RLIMIT_MEMLOCK, unix.Rlimit{}},
 		{"message queues", unix.RLIMIT_MSGQUEUE, unix.Rlimit{}},
 		// Soft only: a larger default would make each thread reserve as much.
-		{"stack", unix.RLIMIT_STACK, unix.Rlimit{Cur: 8 << 20, Max: unix.RLIM_INFINITY}},
+		{"stack", unix.RLIMIT_STACK, unix.Rlimit{Cur: stackSize, Max: unix.RLIM_INFINITY}},
+		// Not what the user's session is held to: checkInherited wants its hard limit to allow it.
+		{"data", unix.RLIMIT_DATA, unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}},
 		{"address space", unix.RLIMIT_AS, unix.Rlimit{Cur: uint64(p.Memory), Max: uint64(p.Memory)}},
 	}
 	if p.Processes != 0 {

@@ -13,7 +13,7 @@ import (
 // no more than a hint.
 var calls = []uint32{
 	// Memory.
-	unix.SYS_BRK, unix.SYS_MMAP, unix.SYS_MUNMAP, unix.SYS_MPROTECT, unix.SYS_MREMAP, unix.SYS_MADVISE, unix.SYS_MEMBARRIER,
+	unix.SYS_BRK, unix.SYS_MUNMAP, unix.SYS_MPROTECT, unix.SYS_MREMAP,
 	// Threads and signals within the process.
 	unix.SYS_FUTEX, unix.SYS_FUTEX_WAITV, unix.SYS_SET_ROBUST_LIST, unix.SYS_GET_ROBUST_LIST, unix.SYS_RSEQ, unix.SYS_SCHED_YIELD,
 	unix.SYS_SCHED_GETAFFINITY, unix.SYS_SCHED_GETSCHEDULER, unix.SYS_SCHED_GETPARAM, unix.SYS_GETCPU, unix.SYS_EXIT, unix.SYS_EXIT_GROUP,
@@ -23,20 +23,23 @@ var calls = []uint32{
 	unix.SYS_CLOCK_GETTIME, unix.SYS_CLOCK_GETRES, unix.SYS_CLOCK_NANOSLEEP, unix.SYS_NANOSLEEP, unix.SYS_GETTIMEOFDAY,
 	unix.SYS_SETITIMER, unix.SYS_GETITIMER, unix.SYS_TIMES, unix.SYS_GETRUSAGE,
 	// Descriptors. Opening is a rule of its own.
-	unix.SYS_READ, unix.SYS_READV, unix.SYS_PREAD64, unix.SYS_PREADV, unix.SYS_PREADV2, unix.SYS_WRITE, unix.SYS_WRITEV,
+	unix.SYS_READ, unix.SYS_READV, unix.SYS_PREAD64, unix.SYS_PREADV, unix.SYS_WRITE, unix.SYS_WRITEV,
 	unix.SYS_CLOSE, unix.SYS_CLOSE_RANGE, unix.SYS_LSEEK, unix.SYS_DUP, unix.SYS_DUP3, unix.SYS_PIPE2, unix.SYS_EVENTFD2,
 	unix.SYS_PPOLL, unix.SYS_PSELECT6, unix.SYS_EPOLL_CREATE1, unix.SYS_EPOLL_CTL, unix.SYS_EPOLL_PWAIT, unix.SYS_EPOLL_PWAIT2,
 	unix.SYS_FSTAT, unix.SYS_STATX, unix.SYS_READLINKAT, unix.SYS_FACCESSAT, unix.SYS_FACCESSAT2, unix.SYS_GETDENTS64,
-	unix.SYS_STATFS, unix.SYS_FSTATFS, unix.SYS_FADVISE64,
+	unix.SYS_STATFS, unix.SYS_FSTATFS,
+	// Of socket pairs. Making one and sending are rules of their own.
+	unix.SYS_RECVFROM, unix.SYS_GETSOCKNAME, unix.SYS_GETPEERNAME, unix.SYS_GETSOCKOPT, unix.SYS_SHUTDOWN,
 	// Who and where am I.
 	unix.SYS_GETPID, unix.SYS_GETPPID, unix.SYS_GETTID, unix.SYS_GETUID, unix.SYS_GETEUID, unix.SYS_GETGID, unix.SYS_GETEGID,
 	unix.SYS_GETRESUID, unix.SYS_GETRESGID, unix.SYS_GETGROUPS, unix.SYS_GETPGID, unix.SYS_GETSID, unix.SYS_GETPRIORITY,
 	unix.SYS_GETCWD, unix.SYS_UNAME, unix.SYS_SYSINFO, unix.SYS_GETRANDOM, unix.SYS_GET_MEMPOLICY,
 }
 
-// absent are calls that a C library tries first and does without.
+// absent are calls that a C library tries first and does without. One of them,
+// preadv2, can tell what is in the page cache.
 var absent = []uint32{
-	unix.SYS_CLONE3, unix.SYS_OPENAT2, unix.SYS_MEMFD_SECRET, unix.SYS_IO_URING_SETUP, unix.SYS_IO_URING_ENTER, unix.SYS_IO_URING_REGISTER,
+	unix.SYS_CLONE3, unix.SYS_OPENAT2, unix.SYS_MEMFD_SECRET, unix.SYS_PREADV2, unix.SYS_IO_URING_SETUP, unix.SYS_IO_URING_ENTER, unix.SYS_IO_URING_REGISTER,
 }
 
 // The ioctls on any descriptor that x/sys does not name.
@@ -50,25 +53,68 @@ const (
 const (
 	// writing are the flags that make an open more than reading.
 	writing = unix.O_WRONLY | unix.O_RDWR | unix.O_CREAT | unix.O_TRUNC | unix.O_APPEND | (unix.O_TMPFILE &^ unix.O_DIRECTORY)
+	// madvCollapse is not named by x/sys on every architecture.
+	madvCollapse = 25
 	// namespaces are the flags of clone that make new ones.
 	namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC |
 		unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET
 )
 
-// programRules are the calls of a confined program. signals says whether it can
-// reach no process but its own anyway.
-func programRules(signals bool) map[uint32]insns {
+// The commands of membarrier, which x/sys does not name.
+const (
+	membarrierQuery                    = 0
+	membarrierGlobal                   = 1 << 0
+	membarrierGlobalExpedited          = 1 << 1
+	membarrierPrivateExpedited         = 1 << 3
+	membarrierRegisterPrivateExpedited = 1 << 4
+	membarrierPrivateSyncCore          = 1 << 5
+	membarrierRegisterPrivateSyncCore  = 1 << 6
+)
+
+// membarriers are the commands that concern the process alone: to ask which there
+// are, and to register for and make barriers of its own threads.
+var membarriers = []uint32{
+	membarrierQuery, membarrierPrivateExpedited, membarrierRegisterPrivateExpedited,
+	membarrierPrivateSyncCore, membarrierRegisterPrivateSyncCore,
+}
+
+// rights are what else holds a program, so that the filter need not.
+type rights struct {
+	// signals says that the program can reach no process but its own.
+	signals bool
+	// devices says that the program's files are read-only to it whatever it opens
+	// them for, all but devices such as /dev/null, by landlock or by their mounts.
+	devices bool
+}
+
+// opening is the rule for the flags of an open.
+func opening(r rights) insns {
+	refused := giveErrno(unix.EACCES)
+	if !r.devices {
+		return anySet(writing, refused, allow())
+	}
+	// What writes in truth is left to those who know the file. They look at the
+	// access mode alone: the fourth one, and what changes a file that is opened to
+	// be read, would pass them by.
+	reading := anySet(writing, refused, allow())
+	mode := anySet(unix.O_WRONLY, anySet(unix.O_RDWR, refused, allow()), anySet(unix.O_RDWR, allow(), reading))
+	return anySet(unix.O_TMPFILE&^unix.O_DIRECTORY, refused, mode)
+}
+
+// programRules are the calls of a confined program.
+func programRules(r rights) map[uint32]insns {
 	refused := giveErrno(unix.EPERM)
-	rules := commonRules()
+	rules := commonRules(r)
 	// A new process is a new thread or nothing.
-	rules[unix.SYS_CLONE] = argument(0, anySet(unix.CLONE_THREAD, anySet(namespaces, refused, allow()), refused))
+	// With CLONE_VFORK the caller would wait for it beyond the reach of any signal.
+	rules[unix.SYS_CLONE] = argument(0, anySet(unix.CLONE_THREAD, anySet(namespaces|unix.CLONE_VFORK, refused, allow()), refused))
 	rules[unix.SYS_PRCTL] = argument(0, oneOf([]uint32{unix.PR_SET_NAME, unix.PR_GET_NAME, unix.PR_GET_DUMPABLE, unix.PR_SET_VMA}, allow(), refused))
 	// Limits are read, and only the stack's is set: it lies within that on the
 	// address space, and programs that recurse ask for it.
 	readOnly := argument(2, choose(unix.BPF_JEQ, 0, argumentHigh(2, choose(unix.BPF_JEQ, 0, allow(), refused)), refused))
 	stack := argument(1, choose(unix.BPF_JEQ, unix.RLIMIT_STACK, allow(), readOnly))
 	rules[unix.SYS_PRLIMIT64] = argument(0, choose(unix.BPF_JEQ, 0, stack, refused))
-	if signals {
+	if r.signals {
 		rules[unix.SYS_TGKILL] = allow()
 	}
 	return rules
@@ -78,8 +124,8 @@ func programRules(signals bool) map[uint32]insns {
 // server's filter, which a program inherits and cannot lose, they hold it to
 // programRules, and are installed in a fraction of the time. Where the server's
 // filter already says no, it does not matter what they say.
-func deltaRules(signals bool) map[uint32]insns {
-	program, rules := programRules(signals), serverRules()
+func deltaRules(r rights) map[uint32]insns {
+	program, rules := programRules(r), serverRules(r)
 	for nr, rule := range rules {
 		mine, ok := program[nr]
 		switch {
@@ -95,7 +141,7 @@ func deltaRules(signals bool) map[uint32]insns {
 }
 
 // commonRules are the calls that a program and its fork server have in common.
-func commonRules() map[uint32]insns {
+func commonRules(r rights) map[uint32]insns {
 	rules := maps.Collect(func(yield func(uint32, insns) bool) {
 		for _, list := range [][]uint32{calls, callsOfArch} {
 			for _, nr := range list {
@@ -109,8 +155,20 @@ func commonRules() map[uint32]insns {
 	for _, nr := range absent {
 		rules[nr] = giveErrno(unix.ENOSYS)
 	}
-	rules[unix.SYS_OPENAT] = argument(2, anySet(writing, giveErrno(unix.EACCES), allow()))
-	addOpen(rules)
+	// Shared anonymous memory stays when its mapping shrinks, so that no limit of a
+	// process counts it: there is none. Files are mapped to read.
+	rules[unix.SYS_MMAP] = argument(3, anySet(unix.MAP_SHARED, anySet(unix.MAP_ANONYMOUS, giveErrno(unix.ENOMEM), allow()), allow()))
+	// Advice may free a process's own pages, but not drop a file's from the page
+	// cache, where programs to come would find a mark by it, nor wait for others.
+	rules[unix.SYS_MADVISE] = argument(2, oneOf([]uint32{unix.MADV_COLD, unix.MADV_PAGEOUT, unix.MADV_MERGEABLE, madvCollapse}, refused, allow()))
+	// The other commands wait, in a sleep that nothing ends, for every processor.
+	rules[unix.SYS_MEMBARRIER] = argument(0, oneOf(membarriers, allow(), refused))
+	rules[unix.SYS_OPENAT] = argument(2, opening(r))
+	addOpen(rules, opening(r))
+	// Pairs that are connected to each other, as every event loop makes one: no
+	// address leads out of them, and none may be given.
+	rules[unix.SYS_SOCKETPAIR] = argument(0, choose(unix.BPF_JEQ, unix.AF_UNIX, allow(), refused))
+	rules[unix.SYS_SENDTO] = argument(4, choose(unix.BPF_JEQ, 0, argumentHigh(4, choose(unix.BPF_JEQ, 0, allow(), refused)), refused))
 	rules[unix.SYS_IOCTL] = argument(1, oneOf([]uint32{unix.TCGETS, unix.TIOCGWINSZ, fionread, fionbio, fioclex, fionclex}, allow(), giveErrno(unix.ENOTTY)))
 	rules[unix.SYS_FCNTL] = argument(1, oneOf([]uint32{unix.F_DUPFD, unix.F_DUPFD_CLOEXEC, unix.F_GETFD, unix.F_SETFD, unix.F_GETFL, unix.F_SETFL, unix.F_GET_SEALS}, allow(), refused))
 	return rules
@@ -118,12 +176,12 @@ func commonRules() map[uint32]insns {
 
 // serverRules are the calls of the fork server itself: what a program may do,
 // and what it takes to start, confine and reap one.
-func serverRules() map[uint32]insns {
+func serverRules(r rights) map[uint32]insns {
 	refused := giveErrno(unix.EPERM)
-	rules := commonRules()
+	rules := commonRules(r)
 	for _, nr := range []uint32{
 		unix.SYS_PRCTL, unix.SYS_PRLIMIT64, unix.SYS_TGKILL, unix.SYS_KILL, unix.SYS_WAIT4, unix.SYS_RECVMSG, unix.SYS_SENDMSG,
-		unix.SYS_SENDTO, unix.SYS_RECVFROM, unix.SYS_SETRESUID, unix.SYS_SETRESGID, unix.SYS_SETGROUPS, unix.SYS_CAPSET,
+		unix.SYS_SETRESUID, unix.SYS_SETRESGID, unix.SYS_SETGROUPS, unix.SYS_CAPSET,
 		unix.SYS_SECCOMP, unix.SYS_LANDLOCK_RESTRICT_SELF, unix.SYS_SETNS,
 	} {
 		rules[nr] = allow()

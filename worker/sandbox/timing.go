@@ -3,7 +3,11 @@ package sandbox
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"runtime"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // tick is how often, on average, a program that takes its time is looked at.
@@ -11,17 +15,13 @@ import (
 // that none can be awake just when it is looked at.
 const tick = 100 * time.Millisecond
 
-// maxThreads bounds the threads of a program where the kernel does not. A
-// thread costs the host a task and its kernel stack, whatever its own stack.
-const maxThreads = 1024
-
 // clocks measure one test of a program, the load being one. Processor times
 // are of the whole process since its start.
 //
-// Tests may be asked for several at a time, and then the program has begun a
-// test before we have heard of the end of the one before. So two bounds are
-// kept: what the program used since we heard the last answer is less than what
-// the test took; what it used since it was last known to wait for us is more.
+// Several tests may be asked for at a time. The program has then begun a test
+// before we hear that the one before has ended. So two bounds of a test's time are
+// kept. The lower one is what the program used since we heard the last answer. The
+// upper one is what it used since we last knew that it waits for us.
 // Where a limit lies between the two, errUnclear has the program run again with
 // one test asked for at a time: then they are the same.
 type clocks struct {
@@ -34,6 +34,7 @@ type clocks struct {
 	started time.Time     // when the last answer came
 	looked  time.Time     // when the program was last looked at
 	idle    time.Duration // how long it was found asleep since started
+	stuck   time.Duration // how long it was found stuck since started
 }
 
 // errUnclear says that a test's processor time cannot be told well enough.
@@ -52,7 +53,7 @@ func (k *clocks) ask() {
 }
 
 func (k *clocks) restart() {
-	k.started, k.idle = time.Now(), 0
+	k.started, k.idle, k.stuck = time.Now(), 0, 0
 	k.looked = k.started
 }
 
@@ -78,20 +79,32 @@ func overCPU(cpu time.Duration, limits Limits) error {
 	return &stop{TimeLimit, fmt.Sprintf("used %.2f s of processor time, limit %v", cpu.Seconds(), limits.CPU)}
 }
 
-// silent judges a test that has not been answered at the time now; sleeping
-// says that the program was found asleep, stateErr that nobody could tell.
-func (k *clocks) silent(limits Limits, now time.Time, sleeping bool, stateErr error) error {
+// errStuck says that a program reached its limit by waiting for what may be a slow
+// disk. It is run again: what it read the first time is in memory then.
+var errStuck = errors.New("program waits in the kernel")
+
+// silent judges a test that has not been answered at the time now; state is what the
+// program was found to do, stateErr says that nobody could tell.
+func (k *clocks) silent(limits Limits, now time.Time, state doing, stateErr error) error {
 	cpu, wall := k.now-k.heard, now.Sub(k.started)
 	k.most = max(k.most, cpu)
 	if cpu > limits.CPU+limits.Slack {
 		return overCPU(cpu, limits)
 	}
-	if sleeping {
-		// We may have been late to look; what it did meanwhile is not known.
-		k.idle += min(now.Sub(k.looked), 2*tick)
+	// We may have been late to look; what it did meanwhile is not known.
+	since := min(now.Sub(k.looked), 2*tick)
+	switch {
+	case stateErr != nil:
+	case state == sleeping:
+		k.idle += since
+	case state == stuck:
+		k.stuck += since
 	}
 	k.looked = now
-	if k.idle > 0 && cpu+k.idle > limits.Wall {
+	if k.idle+k.stuck > 0 && cpu+k.idle+k.stuck > limits.Wall {
+		if cpu+k.idle <= limits.Wall {
+			return errStuck
+		}
 		return &stop{TimeLimit, fmt.Sprintf("ran %.2f s and slept %.2f s, limit %v", cpu.Seconds(), k.idle.Seconds(), limits.Wall)}
 	}
 	switch {
@@ -105,23 +118,99 @@ func (k *clocks) silent(limits Limits, now time.Time, sleeping bool, stateErr er
 	return fmt.Errorf("%w: a test was given %.2f s of processor time in %.0f s", ErrOverloaded, cpu.Seconds(), wall.Seconds())
 }
 
+// unserved decides about a program that reached Limits.Hard, of which delay is how long
+// its threads stood ready to run: the machine is overloaded only if that is where
+// the time went.
+func (k *clocks) unserved(limits Limits, wall, delay time.Duration) error {
+	if own := wall - delay; own > limits.Wall {
+		k.stuck = max(k.stuck, own-k.idle)
+		return errStuck
+	}
+	return nil
+}
+
+// period returns how long a program may go unseen: a tick, and less where it could
+// go far beyond the limit meanwhile, as one with a thread for each processor does.
+func (k *clocks) period(limits Limits, processors int) time.Duration {
+	left := limits.CPU + limits.Slack - (k.now - k.heard)
+	return min(tick, max(left/time.Duration(max(processors, 1)), shortestTick))
+}
+
+// shortestTick bounds what looking costs: a look takes tens of microseconds.
+const shortestTick = 5 * time.Millisecond
+
+// glance looks at a program that keeps on talking as often as at a silent one.
+// The moment is left to chance: a program that was woken to say something could
+// else be found awake whenever it is looked at.
+func (c *conversation) glance() error {
+	period := c.every()
+	if time.Since(c.clocks.looked) < period {
+		return nil
+	}
+	napFor(rand.N(period / 8))
+	return c.look()
+}
+
+// every returns how often the program is looked at.
+func (c *conversation) every() time.Duration {
+	if c.period == 0 {
+		return tick
+	}
+	return c.period
+}
+
+// lookEvery has the program looked at so often from now on, give or take half.
+func (c *conversation) lookEvery(period time.Duration) error {
+	if period == c.every() {
+		return nil
+	}
+	c.period = period
+	return setTimeouts(c.fd, period/2+rand.N(period))
+}
+
+// napFor suspends the calling thread, which has nothing to do meanwhile.
+func napFor(d time.Duration) {
+	ts := unix.NsecToTimespec(d.Nanoseconds())
+	// A signal cuts it short, which harms nothing.
+	_ = unix.Nanosleep(&ts, nil)
+}
+
+// forkPatience is how long a program may take to exist: its fork server has nothing else to
+// do, but a loaded machine may have little time for both.
+const forkPatience = 2 * time.Minute
+
 // look is called when the program has said nothing for a tick.
 func (c *conversation) look() error {
 	if c.pid == 0 {
-		if time.Since(c.clocks.started) > controlTimeout {
-			return fmt.Errorf("%w: no program started in %v", errServer, controlTimeout)
+		if time.Since(c.clocks.started) > forkPatience {
+			return fmt.Errorf("%w: no program started in %v", errServer, forkPatience)
 		}
 		return nil
 	}
 	if err := c.clocks.read(c.pid); err != nil {
 		return err
 	}
-	sleeping, threads, stateErr := asleep(c.pid)
-	if threads > maxThreads {
-		return &stop{Crashed, fmt.Sprintf("started %d threads, limit %d", threads, maxThreads)}
+	state, threads, stateErr := stateOf(c.pid)
+	if threads > c.host.tasks {
+		return &stop{Crashed, fmt.Sprintf("started %d threads, limit %d", threads, c.host.tasks)}
 	}
-	if err := c.clocks.silent(c.limits, time.Now(), sleeping, stateErr); err != nil {
+	now := time.Now()
+	err := c.clocks.silent(c.limits, now, state, stateErr)
+	if errors.Is(err, ErrOverloaded) {
+		if delay, ok := runDelay(c.pid); ok {
+			if unserved := c.clocks.unserved(c.limits, now.Sub(c.clocks.started), delay); unserved != nil {
+				err = unserved
+			}
+		}
+	}
+	if errors.Is(err, errStuck) && c.final {
+		err = &stop{TimeLimit, fmt.Sprintf("waited %.2f s in the kernel, limit %v", c.clocks.stuck.Seconds(), c.limits.Wall)}
+	}
+	if err != nil {
 		return err
 	}
-	return c.host.memory.check(c.pid)
+	if err := c.lookEvery(c.clocks.period(c.limits, runtime.NumCPU())); err != nil {
+		return err
+	}
+	return c.checkMemory()
 }

@@ -181,10 +181,10 @@ func restrictMount(at string, device bool) error {
 		flags &^= unix.MS_NODEV
 	}
 	err := unix.MountSetattr(-1, at, 0, &attr)
-	if !errors.Is(err, unix.ENOSYS) {
+	if !errors.Is(err, unix.ENOSYS) && !errors.Is(err, unix.EPERM) {
 		return err
 	}
-	// Before Linux 5.12. A user namespace may not drop the flags of the mount
+	// Before Linux 5.12, or under a system call filter that is older. A user namespace may not drop the flags of the mount
 	// that was bound, so they are repeated.
 	var fs unix.Statfs_t
 	if err := unix.Statfs(at, &fs); err != nil {

@@ -17,6 +17,8 @@
 # user, system microseconds and peak memory in KiB u64), e (errno i32, text).
 # P is not answered: the program itself says R(eady) on its own socket once
 # it is confined, before the first byte of untrusted source is read.
+# With the index NO_QUESTION nothing is run: the process answers its message by one
+# frame that holds the program's normal form.
 #
 # On its socket (descriptor 3 of the program) it then reads its message (u32
 # length first): text length u32, number of import lines u32, these u32 each,
@@ -24,6 +26,7 @@
 # per step: status u8, length u32, payload.
 # Frame LOADED follows the load; each later frame answers one byte b"G", of
 # which several may come at once.
+# The bit 0x80 of a status says that the program is known to depend on chance.
 
 import _socket
 import gc
@@ -40,6 +43,19 @@ READY, LOADED, SETUP_FAILED = b"R", 0x10, b"F"
 CLONE_NEWPID = 0x20000000
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
 SIGKILL = 9
+NO_QUESTION = 0xFFFFFFFF
+# The kernel kills the highest first when memory runs out.
+SERVER_OOM, PROGRAM_OOM = b"900", b"1000"
+# What the driver loads, or programs import, is loaded before the driver: what every program
+# touches then lies close together, and a program copies a tenth fewer pages.
+MODULES = (
+    "string re datetime collections heapq bisect copy math random statistics itertools functools operator io json "
+    "builtins typing threading time queue dataclasses enum contextlib fileinput multiprocessing concurrent.futures.thread "
+    "ast shutil signal subprocess weakref atexit decimal fractions array"
+).split()
+# The limit that stage 1 sets: what is opened under it has a lower number. An interpreter
+# that has no close_range tries every number up to the one it is told.
+OPEN_FILES = 64
 
 _read, _write, _exit, _fork, _close = os.read, os.write, os._exit, os.fork, os.close
 _getppid, _getpid, _kill, _dup2 = os.getppid, os.getpid, os.kill, os.dup2
@@ -107,6 +123,7 @@ class Confinement:
         self.uid = plan["uid"]
         self.landlock = plan["landlock_fd"]
         self.parent = 0 if plan["pidns"] else _getpid()
+        self.high = [fd for fd in (plan["landlock_fd"], plan["pidns_fd"], plan["oom_fd"]) if fd >= OPEN_FILES]
         self.capset = None
         if plan["drop_caps"]:
             header = ctypes.create_string_buffer(struct.pack("<II", 0x20080522, 0), 8)
@@ -133,7 +150,9 @@ class Confinement:
         _setrlimit(_RLIMIT_CPU, (cpu, cpu + 1))
         if self.landlock >= 0:
             must("restrict by landlock", syscall(self.nr_landlock, self.landlock, 0))
-        _closerange(4, 1 << 30)
+        for fd in self.high:
+            _close(fd)
+        _closerange(4, OPEN_FILES)
         if self.filter:
             must("install the system call filter", syscall(self.nr_seccomp, 1, 0, self.filter[0]))
 
@@ -165,6 +184,7 @@ class Server:
         self.sock, self.driver = sock, driver
         self.mode, self.output_cap = plan["mode"], plan["output_cap"]
         self.pidns = plan["pidns_fd"] if plan["pidns"] else -1
+        self.oom = plan["oom_fd"]
         self.confinement = Confinement(plan)
         self.questions = {}
         self.child = 0
@@ -205,11 +225,14 @@ class Server:
 
     def start(self, data, fds):
         index, test, cpu = struct.unpack_from("<IiI", data, 1)
-        question = self.questions[index]
+        question = None if index == NO_QUESTION else self.questions[index]
         self.fork_error = None
         try:
             if self.pidns >= 0:
                 must("unshare pid namespace", libc.unshare(CLONE_NEWPID))
+            if self.oom >= 0:
+                # A program inherits the score. Ours is lower.
+                _write(self.oom, PROGRAM_OOM)
             self.child = _fork()
             if self.child == 0:
                 try:
@@ -220,6 +243,8 @@ class Server:
             self.child = 0
             self.fork_error = e
         finally:
+            if self.oom >= 0:
+                _write(self.oom, SERVER_OOM)
             if self.pidns >= 0:
                 # Back to our own, or the next unshare is refused.
                 libc.setns(self.pidns, CLONE_NEWPID)
@@ -242,10 +267,12 @@ class Server:
     # From here on: the program's process.
 
     def program(self, question, test, cpu, fds):
-        inputs = question.inputs
+        inputs = question.inputs if question else None
         try:
             _dup2(fds[0], CONTROL)
-            _dup2(0, 2)
+            # Our own is a pipe to the parent. A program's goes where its standard
+            # output goes when nobody reads it: to /dev/null, which is written to.
+            _dup2(1, 2)
             if len(fds) > 1:
                 # A script: one test, on a real standard input and output.
                 inputs = inputs[test : test + 1]
@@ -256,27 +283,27 @@ class Server:
             send_all(fds[0], SETUP_FAILED + str(e).encode("utf-8", "replace"))
             _exit(1)
         send_all(CONTROL, READY)
-        self.run(question.func, inputs)
+        if question:
+            self.run(question.func, inputs)
+        else:
+            source, _, _ = read_message()
+            answer(self.driver.OUTPUT, self.driver.normal_form(source, self.mode == "script"))
         _exit(0)
 
     def run(self, func, inputs):
         driver = self.driver
         try:
-            size, text_size, imports = _sizes(read_exactly(CONTROL, 12))
-            data = read_exactly(CONTROL, size - 8)
-            at = 4 * imports
-            lines, text, source = data[:at], data[at : at + text_size], data[at + text_size :]
-            text = text.decode("utf-8", "surrogatepass") if text_size else None
-            source = source.decode("utf-8", "surrogatepass")
+            source, text, lines = read_message()
             _enable_gc()
             program = driver.load(self.mode, func, source, self.output_cap, fatal, text, lines)
         except driver.Failure as e:
-            answer(e.status, e.payload)
+            answer(e.status | driver.drew(), e.payload)
             return
         except BaseException as e:
             answer(driver.ERROR, driver.failure_payload(e, "load"))
             return
-        answer(LOADED, b"")
+        drew = driver.drew
+        answer(LOADED | drew(), b"")
         run, asked = program.run, 0
         for raw in inputs:
             if asked == 0:
@@ -288,7 +315,20 @@ class Server:
                 status, payload = run(raw)
             except BaseException as e:
                 status, payload = driver.ERROR, driver.failure_payload(e, "test")
-            answer(status, payload)
+            answer(status | drew(), payload)
+            if status == driver.ERROR:
+                # The tests that were asked for along with this one are not run: an
+                # answer after a failure would be out of turn.
+                return
+
+
+def read_message():
+    """Return the source, the text for the driver or None, and the lines of the imports."""
+    size, text_size, imports = _sizes(read_exactly(CONTROL, 12))
+    data = read_exactly(CONTROL, size - 8)
+    at = 4 * imports
+    lines, text, source = data[:at], data[at : at + text_size], data[at + text_size :]
+    return source.decode("utf-8", "surrogatepass"), text.decode("utf-8", "surrogatepass") if text_size else None, lines
 
 
 def answer(status, payload):
@@ -314,10 +354,15 @@ def load_modules(plan, driver_source):
     site.setquit()
     site.setcopyright()
     site.sethelper()
+    for name in MODULES:
+        __import__(name)
+    gc.collect()
     driver = types.ModuleType("driver")
     exec(compile(driver_source, "<driver>", "exec"), driver.__dict__)
+    if plan["null_by_descriptor"]:
+        driver.open_null_by_descriptor()
     driver.warm(plan["mode"])
-    # Every program draws the same numbers, so that its verdict can be repeated.
+    # A program draws the same numbers in every run, unless the driver seeds anew for it.
     random.seed(0)
     if plan["numpy"]:
         import numpy

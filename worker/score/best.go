@@ -8,14 +8,15 @@ import (
 // A BestSet is what can be said of where the best of several temperatures is. It
 // is the answer to "which T is best at k": seldom one, and honest about it.
 type BestSet struct {
-	Best  int       // column with the highest mean, the first of them
-	In    []bool    // columns that cannot be told from the best at the level asked for
-	P     []float64 // for each column, the chance of lagging as far behind as it does, were it the best
-	Share []float64 // in how many resamples, as a share, the column came first; ties are shared
+	Best   int        // column with the highest mean, the first of them
+	In     []bool     // columns among which the best one is at the level asked for; one left out may be as good
+	P      []float64  // for each column, the chance of lagging as far behind as it does, were it the best
+	Share  []float64  // in how many resamples, as a share, the column came first; ties are shared
+	Behind []Interval // by how much the column is behind the best one, for all columns at once at the level asked for
 }
 
 // Best returns the columns among which the best one is, with at least the given
-// level. Each column holds the scores of the same questions at one temperature.
+// level, for both claims. Each column holds the scores of the same questions at one temperature.
 //
 // A column is out if some other is better by more than chance explains: its
 // largest lag, in standard errors of the paired difference, is held against the
@@ -24,31 +25,36 @@ type BestSet struct {
 // temperatures paired, and a normal one with the scores' variances for
 // TheseQuestions. Looking at the largest lag at once is the correction for all
 // looks, and since the true best is only lost if its own lag is exceptional, the
-// set holds it with the level (Hsu 1981, multiple comparisons with the best).
+// set holds it with the level (Hsu 1981, multiple comparisons with the best). Where
+// several are best the set need not hold each of them. What is open about these
+// questions is open about others: the set of QuestionsLike holds that of
+// TheseQuestions.
+//
+// Behind holds the constrained intervals of the same method (Hsu 1984): its high end
+// is the most that is lost by choosing the column.
 //
 // The error is ErrUndefined without columns or for fewer than two questions, and
 // a mistake if columns differ in length, the level is outside (0, 1), or b has
 // no Rand.
-func Best(columns [][]Score, claim Claim, level float64, b Bootstrap) (BestSet, error) {
+func Best(columns [][]Score, level float64, b Bootstrap) (these, like BestSet, err error) {
 	if err := checkBest(columns, level, b); err != nil {
-		return BestSet{}, fmt.Errorf("best of %d: %w", len(columns), err)
+		return BestSet{}, BestSet{}, fmt.Errorf("best of %d: %w", len(columns), err)
 	}
-	n := len(columns)
-	means := make([]float64, n)
-	out := BestSet{In: make([]bool, n), P: make([]float64, n)}
+	means := make([]float64, len(columns))
 	for i, c := range columns {
 		means[i] = mean(values(c))
-		if means[i] > means[out.Best] {
-			out.Best = i
-		}
 	}
-	noise := deviations(columns, means, claim, b)
-	out.Share = firstPlaces(means, noise)
+	var out [2]BestSet
+	for _, claim := range []Claim{TheseQuestions, QuestionsLike} {
+		l := lags{columns: columns, claim: claim, level: level, means: means}
+		l.noise = l.deviations(b)
+		out[claim] = l.set(out[TheseQuestions].P)
+	}
 	for i := range columns {
-		out.P[i] = lagChance(columns, i, means, noise, claim)
-		out.In[i] = out.P[i] > 1-level
+		behind := &out[QuestionsLike].Behind[i]
+		behind.High = max(behind.High, out[TheseQuestions].Behind[i].High)
 	}
-	return out, nil
+	return out[TheseQuestions], out[QuestionsLike], nil
 }
 
 func checkBest(columns [][]Score, level float64, b Bootstrap) error {
@@ -72,29 +78,79 @@ func checkBest(columns [][]Score, level float64, b Bootstrap) error {
 	return nil
 }
 
-// deviations returns, for each column, by how much its mean would be off in each
-// of the imagined repetitions.
-func deviations(columns [][]Score, means []float64, claim Claim, b Bootstrap) [][]float64 {
-	if claim == QuestionsLike {
-		raw := make([][]float64, len(columns))
-		for i, c := range columns {
+// lags is what the columns of one set share.
+type lags struct {
+	columns [][]Score
+	claim   Claim
+	level   float64
+	means   []float64
+	noise   [][]float64 // by how much each column's mean would be off in each of the imagined repetitions
+}
+
+func (l *lags) deviations(b Bootstrap) [][]float64 {
+	if l.claim == QuestionsLike {
+		raw := make([][]float64, len(l.columns))
+		for i, c := range l.columns {
 			raw[i] = values(c)
 		}
 		out := resampledMeans(raw, b)
 		for i := range out {
 			for r := range out[i] {
-				out[i][r] -= means[i]
+				out[i][r] -= l.means[i]
 			}
 		}
 		return out
 	}
-	out := make([][]float64, len(columns))
-	for i, c := range columns {
-		spread := samplingError(c)
+	out := make([][]float64, len(l.columns))
+	for i, c := range l.columns {
+		spread := ownError(c)
 		out[i] = make([]float64, b.rounds())
 		for r := range out[i] {
 			out[i][r] = spread * b.Rand.NormFloat64()
 		}
+	}
+	return out
+}
+
+// ownError is the standard error of the mean of the scores on these very questions.
+func ownError(scores []Score) float64 {
+	var v sum
+	unseen := 0.0
+	for _, s := range scores {
+		v.add(s.Variance)
+		unseen = max(unseen, s.Unseen)
+	}
+	return math.Sqrt(v.value()+unseen*unseen) / float64(len(scores))
+}
+
+// noiseError is the standard error that the noise gives the difference of two
+// columns. It differs from that of their scores where these hold more than the noise
+// can show.
+func (l *lags) noiseError(i, j int) float64 {
+	if l.claim == TheseQuestions {
+		return math.Hypot(ownError(l.columns[i]), ownError(l.columns[j]))
+	}
+	d := differences(l.columns[i], l.columns[j])
+	return deviation(d, mean(d)) / math.Sqrt(float64(len(d)))
+}
+
+// set returns the set of this claim. No P is below those of least, which may be nil.
+func (l *lags) set(least []float64) BestSet {
+	n := len(l.columns)
+	out := BestSet{In: make([]bool, n), P: make([]float64, n), Behind: make([]Interval, n), Share: firstPlaces(l.means, l.noise)}
+	arms := make([][]float64, n)
+	for i := range l.columns {
+		if l.means[i] > l.means[out.Best] {
+			out.Best = i
+		}
+		out.P[i], arms[i] = l.look(i)
+		if least != nil {
+			out.P[i] = max(out.P[i], least[i])
+		}
+		out.In[i] = out.P[i] > 1-l.level
+	}
+	for i := range l.columns {
+		out.Behind[i] = l.behind(i, out.In, arms)
 	}
 	return out
 }
@@ -127,16 +183,18 @@ func firstPlaces(means []float64, noise [][]float64) []float64 {
 	return share
 }
 
-// lagChance returns the P of column i.
-func lagChance(columns [][]Score, i int, means []float64, noise [][]float64, claim Claim) float64 {
-	spread := make([]float64, len(columns)) // standard errors of the differences with i
+// look returns the P of column i and, for every other, how far apart chance alone may
+// bring the two at the level asked for.
+func (l *lags) look(i int) (p float64, arms []float64) {
+	n := len(l.columns)
+	spread, noise := make([]float64, n), make([]float64, n)
 	lag, ahead := 0.0, -1
-	for j := range columns {
+	for j := range l.columns {
 		if j == i {
 			continue
 		}
-		spread[j] = standardError(columns[i], columns[j], claim)
-		d := means[j] - means[i]
+		spread[j], noise[j] = standardError(l.columns[i], l.columns[j], l.claim), l.noiseError(i, j)
+		d := l.means[j] - l.means[i]
 		switch {
 		case spread[j] > 0 && d/spread[j] > lag:
 			lag, ahead = d/spread[j], j
@@ -144,22 +202,68 @@ func lagChance(columns [][]Score, i int, means []float64, noise [][]float64, cla
 			lag, ahead = math.Inf(1), j
 		}
 	}
-	if ahead < 0 {
-		return 1
-	}
-	rounds := len(noise[i])
-	as := 1.0 // the observed lag is one of the lags that can occur
-	for r := range rounds {
-		for j := range columns {
-			if spread[j] > 0 && noise[j][r]-noise[i][r] >= lag*spread[j] {
-				as++
-				break
+	most := make([]float64, len(l.noise[i])) // the largest lag of each repetition
+	for r := range most {
+		for j := range l.columns {
+			if noise[j] > 0 {
+				most[r] = max(most[r], (l.noise[j][r]-l.noise[i][r])/noise[j])
 			}
 		}
 	}
-	p := as / float64(rounds+1)
-	if claim == QuestionsLike {
-		p = max(p, flipFloor(count(differences(columns[i], columns[ahead]))))
+	as := 1.0 // the observed lag is one of the lags that can occur
+	for _, m := range most {
+		if m >= lag {
+			as++
+		}
 	}
-	return min(1, p)
+	p = as / float64(len(most)+1)
+	arms = make([]float64, n)
+	c := sortedQuantile(most, l.level)
+	for j := range arms {
+		arms[j] = c * spread[j]
+	}
+	if ahead < 0 {
+		p = 1
+	}
+	if l.claim == QuestionsLike {
+		questions := len(l.columns[i])
+		share := unseenShare(questions, 1-l.level)
+		for j := range l.columns {
+			if j == i {
+				continue
+			}
+			reach := farthest(l.columns[i], l.columns[j], l.means[j]-l.means[i])
+			arms[j] = max(arms[j], share*reach)
+			if j == ahead {
+				p = max(p, flipFloor(count(differences(l.columns[i], l.columns[j]))), otherKinds(l.means[j]-l.means[i], reach, questions))
+			}
+		}
+	}
+	return min(1, p), arms
+}
+
+// behind returns by how much column i is behind the best one.
+func (l *lags) behind(i int, in []bool, arms [][]float64) Interval {
+	out := Interval{Low: math.Inf(1)}
+	for j := range l.columns {
+		if j == i {
+			continue
+		}
+		d := l.means[j] - l.means[i]
+		out.High = max(out.High, d+arms[i][j])
+		if in[j] {
+			out.Low = min(out.Low, d-arms[j][i])
+		}
+	}
+	others := false
+	for j := range in {
+		others = others || in[j] && j != i
+	}
+	switch {
+	case in[i] && !others: // the best for sure
+		return Interval{}
+	case in[i]:
+		out.Low = 0
+	}
+	return Interval{min(1, max(0, out.Low)), min(1, max(0, out.High))}
 }

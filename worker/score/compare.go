@@ -5,7 +5,7 @@ import (
 	"math"
 	"slices"
 
-	"gonum.org/v1/gonum/stat/distuv"
+	"gonum.org/v1/gonum/mathext"
 )
 
 // A Claim is what a comparison speaks about.
@@ -20,19 +20,26 @@ const (
 // A Difference compares two temperatures, or two models, on the same questions.
 type Difference struct {
 	Mean     float64  // of b - a over questions, in [-1, 1]
-	Interval Interval // for Mean at the level asked for
-	P        float64  // two-sided: the chance of a difference as large if there were none
+	Interval Interval // for Mean at the level asked for; it holds 0 if and only if P is above 1 - level
+	P        float64  // two-sided: the chance of a difference as large if there were none; above 0
 	Differ   int      // questions whose scores differ
 }
 
 // Compare compares b with a, question by question.
 //
-// For QuestionsLike it is the paired t test over questions, P being at least
-// 2^(1-m) if m of them differ: the least that a sign-flip test could give, which
-// keeps three questions, however clear, from proving anything about all. For
-// TheseQuestions the variances of the scores are propagated and the test is the
-// normal one; a side on which samples are all of one kind counts as if the next
-// one were not, so that few samples never give certainty.
+// For TheseQuestions the variances of the scores are propagated and the test is the
+// normal one; a side on which samples are all of one kind counts as if the next one
+// were not, so that few samples never give certainty. Questions with so few samples
+// that they have no variance of their own enter with the square of their difference,
+// which is McNemar's test where each has one sample (McNemar 1947); if all that
+// differ are such, P is the exact binomial one.
+//
+// For QuestionsLike it is the paired t test over questions, with at least the error
+// of TheseQuestions: what is open about these is open about others. P is at least
+// 2^(1-m) if m of them differ, the least that a sign-flip test could give, and the
+// interval leaves room for kinds of question that are not among these: a share of
+// 1 - tail^(1/questions) of all may be of such a kind, and be as far from the mean
+// difference as any of these may.
 //
 // The error is ErrUndefined for fewer than two questions, and a mistake if the
 // two are not as long as each other or the level is outside (0, 1).
@@ -48,22 +55,28 @@ func Compare(a, b []Score, claim Claim, level float64) (Difference, error) {
 	}
 	d := differences(a, b)
 	out := Difference{Mean: mean(d), Differ: count(d)}
-	spread, degrees := standardError(a, b, claim), math.Inf(1)
-	quantileOf := normalQuantile
-	if claim == QuestionsLike {
-		degrees = float64(len(d) - 1)
-		quantileOf = func(p float64) float64 { return studentQuantile(p, degrees) }
+	spread := standardError(a, b, claim)
+	up, down := 0.0, 0.0
+	switch claim {
+	case TheseQuestions:
+		up = normalQuantile((1+level)/2) * spread
+		down = up
+		out.P = max(2*tail(math.Abs(out.Mean), spread, math.Inf(1)), signP(a, b))
+	case QuestionsLike:
+		degrees := float64(len(d) - 1)
+		reach := farthest(a, b, out.Mean)
+		up = max(studentQuantile((1+level)/2, degrees)*spread, unseenShare(len(d), (1-level)/2)*reach)
+		down = up
+		out.P = max(2*tail(math.Abs(out.Mean), spread, degrees), 2*flipFloor(out.Differ), 2*otherKinds(out.Mean, reach, len(d)))
 	}
-	arm := quantileOf((1+level)/2) * spread
-	out.Interval = Interval{max(-1, out.Mean-arm), min(1, out.Mean+arm)}
-	out.P = 2 * tail(math.Abs(out.Mean), spread, degrees)
 	if out.Differ == 0 {
 		out.P = 1
 	}
-	if claim == QuestionsLike {
-		out.P = max(out.P, 2*flipFloor(out.Differ))
-	}
 	out.P = min(1, out.P)
+	out.Interval = Interval{max(-1, out.Mean-down), min(1, out.Mean+up)}
+	if out.P > 1-level { // a test that is stricter than the interval widens it
+		out.Interval = Interval{min(out.Interval.Low, 0), max(out.Interval.High, 0)}
+	}
 	return out, nil
 }
 
@@ -87,32 +100,92 @@ func count(d []float64) int {
 
 // standardError is that of the mean difference.
 func standardError(a, b []Score, claim Claim) float64 {
-	if claim == QuestionsLike {
-		d := differences(a, b)
-		return deviation(d, mean(d)) / math.Sqrt(float64(len(d)))
+	these := samplingError(a, b)
+	if claim == TheseQuestions {
+		return these
 	}
-	return math.Hypot(samplingError(a), samplingError(b))
+	d := differences(a, b)
+	return max(these, deviation(d, mean(d))/math.Sqrt(float64(len(d))))
 }
 
-// samplingError is the standard error of the mean of the scores on these very
-// questions, never less than what is unseen in one of them.
-func samplingError(scores []Score) float64 {
+// samplingError is the standard error of the mean difference on these very
+// questions, never less than what is unseen in one of them on each side.
+func samplingError(a, b []Score) float64 {
 	var v sum
-	unseen := 0.0
-	for _, s := range scores {
-		v.add(s.Variance)
-		unseen = max(unseen, s.Unseen)
+	var unseen [2]float64
+	for i := range a {
+		if a[i].Pooled || b[i].Pooled {
+			d := b[i].Value - a[i].Value
+			v.add(d * d)
+		} else {
+			v.add(a[i].Variance + b[i].Variance)
+		}
+		unseen[0], unseen[1] = max(unseen[0], a[i].Unseen), max(unseen[1], b[i].Unseen)
 	}
-	return math.Sqrt(v.value()+unseen*unseen) / float64(len(scores))
+	return math.Sqrt(v.value()+unseen[0]*unseen[0]+unseen[1]*unseen[1]) / float64(len(a))
 }
 
-// tail is the one-sided chance of a value of x or more.
+// signP is the exact two-sided P of the sign test, if every question that differs
+// passed on one side and failed on the other without a scatter of its own; else 0.
+func signP(a, b []Score) float64 {
+	var won, lost int
+	for i := range a {
+		switch d := b[i].Value - a[i].Value; {
+		case d == 0:
+		case !a[i].Pooled && !b[i].Pooled, math.Abs(d) != 1:
+			return 0
+		case d > 0:
+			won++
+		default:
+			lost++
+		}
+	}
+	if won+lost == 0 {
+		return 0
+	}
+	// P(X >= x) of a binomial with n = won+lost and a half is I_{1/2}(x, n-x+1).
+	x, n := float64(max(won, lost)), float64(won+lost)
+	return min(1, 2*mathext.RegIncBeta(x, n-x+1, 0.5))
+}
+
+// farthest is how far a question's difference may be from the mean one, as far as the
+// samples of any question let it be: by what was seen and two standard errors.
+func farthest(a, b []Score, mean float64) float64 {
+	most := 0.0
+	for i := range a {
+		spread := math.Sqrt(a[i].Variance + b[i].Variance + a[i].Unseen*a[i].Unseen + b[i].Unseen*b[i].Unseen)
+		most = max(most, math.Abs(b[i].Value-a[i].Value-mean)+2*spread)
+	}
+	return min(1+math.Abs(mean), most)
+}
+
+// unseenShare is the largest share of a kind of question of which none is among q
+// with a chance of tail or more.
+func unseenShare(q int, tail float64) float64 { return -math.Expm1(math.Log(tail) / float64(q)) }
+
+// otherKinds is the one-sided chance that q questions hold none of a kind so frequent
+// that it could turn a mean difference of d into none, if it is as far from d as reach.
+func otherKinds(d, reach float64, q int) float64 {
+	if math.Abs(d) >= reach {
+		return 0
+	}
+	return math.Pow(1-math.Abs(d)/reach, float64(q))
+}
+
+// tail is the one-sided chance of a value of x or more; above 0 as far as floating
+// point goes.
 func tail(x, standardError, degrees float64) float64 {
 	switch {
 	case standardError > 0 && math.IsInf(degrees, 1):
-		return distuv.UnitNormal.Survival(x / standardError)
+		return 0.5 * math.Erfc(x/standardError/math.Sqrt2)
 	case standardError > 0:
-		return distuv.StudentsT{Mu: 0, Sigma: 1, Nu: degrees}.Survival(x / standardError)
+		// The survival function by its own integral: 1 - CDF is 0 far out.
+		t := x / standardError
+		half := 0.5 * mathext.RegIncBeta(degrees/2, 0.5, degrees/(degrees+t*t))
+		if t < 0 {
+			return 1 - half
+		}
+		return half
 	case x > 0:
 		return 0
 	case x < 0:
@@ -150,32 +223,4 @@ func Holm(p []float64) []float64 {
 		out[i] = highest
 	}
 	return out
-}
-
-// CompareAll compares every column with columns[base], P corrected for all these
-// looks by Holm. The entry of base itself is the zero difference with P = 1.
-// Errors are those of Compare.
-func CompareAll(columns [][]Score, base int, claim Claim, level float64) ([]Difference, error) {
-	if base < 0 || base >= len(columns) {
-		return nil, fmt.Errorf("compare: base = %d, want one of %d columns", base, len(columns))
-	}
-	out := make([]Difference, len(columns))
-	var p []float64
-	for i, column := range columns {
-		d, err := Compare(columns[base], column, claim, level)
-		if err != nil {
-			return nil, fmt.Errorf("column %d: %w", i, err)
-		}
-		out[i] = d
-		if i != base {
-			p = append(p, d.P)
-		}
-	}
-	corrected := Holm(p)
-	for i := range out {
-		if i != base {
-			out[i].P, corrected = corrected[0], corrected[1:]
-		}
-	}
-	return out, nil
 }

@@ -86,24 +86,15 @@ func lowerBound(n, c int, tail float64) float64 {
 	}
 }
 
-// Jeffreys returns the equal-tailed interval of the posterior of a pass rate
-// under Jeffreys' prior, with the ends 0 and 1 where no or all samples passed.
-// It is shorter than ClopperPearson and covers with the level on average rather
-// than at least. Source: Brown, Cai and DasGupta 2001, section 3. Errors are
-// those of ClopperPearson.
-func Jeffreys(n, c int, level float64) (Interval, error) {
-	if err := checkInterval(n, c, level); err != nil {
-		return Interval{}, err
-	}
-	return jeffreys(float64(n), float64(c), level), nil
-}
-
 // beyondBeta is the count above which the beta distribution is normal in the
 // logarithm of the odds, to a thousandth of its spread, while the series for its
 // integral loses digits.
 const beyondBeta = 1e6
 
-// jeffreys takes counts that need not be whole.
+// jeffreys returns the equal-tailed interval of the posterior of a pass rate under
+// Jeffreys' prior, with the ends 0 and 1 where no or all samples passed. The counts
+// need not be whole. It is shorter than ClopperPearson and covers with the level on
+// average rather than at least. Source: Brown, Cai and DasGupta 2001, section 3.
 func jeffreys(n, c, level float64) Interval {
 	tail := (1 - level) / 2
 	if c > beyondBeta && n-c > beyondBeta {

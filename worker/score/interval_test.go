@@ -85,10 +85,7 @@ func TestOneSidedBounds(t *testing.T) {
 func TestJeffreysByIntegration(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ n, c int }{{1, 0}, {1, 1}, {7, 0}, {7, 1}, {10, 5}, {30, 9}, {1000, 2}, {1000, 1000}, {10_000, 4000}} {
-		got, err := Jeffreys(tt.n, tt.c, 0.95)
-		if err != nil {
-			t.Fatal(err)
-		}
+		got := jeffreys(float64(tt.n), float64(tt.c), 0.95)
 		mode := math.Asin(math.Sqrt(float64(tt.c) / float64(tt.n)))
 		log := func(a float64) float64 {
 			out := 0.0
@@ -119,10 +116,10 @@ func TestJeffreysByIntegration(t *testing.T) {
 		}
 		whole := mass(0, math.Pi/2)
 		if below := mass(0, math.Asin(math.Sqrt(got.Low))) / whole; tt.c > 0 && math.Abs(below-0.025) > 1e-7 || tt.c == 0 && got.Low != 0 {
-			t.Errorf("Jeffreys(%d, %d) = %v: %v of the posterior is below, want 0.025", tt.n, tt.c, got, below)
+			t.Errorf("jeffreys(%d, %d) = %v: %v of the posterior is below, want 0.025", tt.n, tt.c, got, below)
 		}
 		if above := mass(math.Asin(math.Sqrt(got.High)), math.Pi/2) / whole; tt.c < tt.n && math.Abs(above-0.025) > 1e-7 || tt.c == tt.n && got.High != 1 {
-			t.Errorf("Jeffreys(%d, %d) = %v: %v of the posterior is above, want 0.025", tt.n, tt.c, got, above)
+			t.Errorf("jeffreys(%d, %d) = %v: %v of the posterior is above, want 0.025", tt.n, tt.c, got, above)
 		}
 	}
 }
@@ -136,10 +133,7 @@ func TestIntervalProperties(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		bayes, err := Jeffreys(c.N, c.C, level)
-		if err != nil {
-			t.Fatal(err)
-		}
+		bayes := jeffreys(float64(c.N), float64(c.C), level)
 		const hair = 1e-12
 		for _, i := range []Interval{exact, bayes} {
 			// Jeffreys' is centred on its posterior, which at a low level need not
@@ -181,8 +175,11 @@ func TestBetaQuantileInvertsTheDistribution(t *testing.T) {
 		a, b := shape.Draw(t, "a"), shape.Draw(t, "b")
 		p := rapid.Float64Range(1e-4, 1-1e-4).Draw(t, "p")
 		x := betaQuantile(a, b, p)
-		if back := mathext.RegIncBeta(a, b, x); math.IsNaN(x) || math.Abs(back-p) > 1e-6 {
-			t.Fatalf("betaQuantile(%v, %v, %v) = %v, whose probability is %v", a, b, p, x, back)
+		// Next to 1 the numbers are further apart than the probabilities: then it is enough that
+		// the right one lies between the neighbours.
+		below, above := mathext.RegIncBeta(a, b, x*(1-4e-16)), mathext.RegIncBeta(a, b, min(1, x*(1+4e-16)))
+		if math.IsNaN(x) || p < below-1e-6 || p > above+1e-6 {
+			t.Fatalf("betaQuantile(%v, %v, %v) = %v, whose probability is %v to %v", a, b, p, x, below, above)
 		}
 	})
 }
@@ -218,7 +215,6 @@ func TestIntervalErrors(t *testing.T) {
 	} {
 		for name, f := range map[string]func() (Interval, error){
 			"ClopperPearson": func() (Interval, error) { return ClopperPearson(tt.n, tt.c, tt.level) },
-			"Jeffreys":       func() (Interval, error) { return Jeffreys(tt.n, tt.c, tt.level) },
 			"UpperBound": func() (Interval, error) {
 				x, err := UpperBound(tt.n, tt.c, tt.level)
 				return Interval{x, 0}, err

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 )
 
 // ErrUndefined marks a quantity that the data do not define: pass@k of fewer
@@ -39,14 +38,22 @@ func (c Count) Rate() float64 {
 	return float64(c.C) / float64(c.N)
 }
 
-// reliableShare is the share of the samples that k may be for the estimate of
-// pass@k to be worth its digits: beyond it few of the draws without replacement
-// are different draws.
-const reliableShare = 10
+// Widest is the half-width of a sampling interval above which a value is called little
+// known: 2 points.
+const Widest = 0.02
 
-// Reliable reports whether k is small enough, a tenth of n at most, for pass@k
-// from n samples to be more than a restatement of whether any passed.
-func Reliable(n, k int) bool { return k <= n/reliableShare }
+// Reliable reports whether the mean pass@k of questions is known well enough to be read
+// without a second look: from samples of its own, twice k of every question at least,
+// and to 2 points either way on these questions. pass@1 needs the second only: its
+// estimate is as good with one sample as with many, but for its interval.
+func Reliable(questions []Count, k int, sampling Interval) bool {
+	for _, c := range questions {
+		if k > 1 && c.N < 2*k {
+			return false
+		}
+	}
+	return sampling.Width() <= 2*Widest+1e-12 // rounding aside
+}
 
 // PassAtK returns the unbiased estimate of pass@k from n samples of which c
 // passed: 1 - C(n-c, k)/C(n, k), in [0, 1].
@@ -127,47 +134,6 @@ func (s *sum) add(x float64) {
 }
 
 func (s *sum) value() float64 { return s.total + s.lost }
-
-// Curve returns pass@k of one question for each of ks, in their order. One pass
-// of max(ks) steps serves them all, so a whole curve of n points costs as much
-// as its last point.
-//
-// Errors are those of PassAtK, for the largest and the smallest of ks.
-func Curve(c Count, ks []int) ([]float64, error) {
-	if len(ks) == 0 {
-		return nil, nil
-	}
-	for _, k := range []int{slices.Min(ks), slices.Max(ks)} {
-		if err := check(c, k); err != nil {
-			return nil, fmt.Errorf("pass@%d: %w", k, err)
-		}
-	}
-	out := make([]float64, len(ks))
-	if cost := int64(len(ks)) * int64(c.C); cost <= int64(slices.Max(ks)) {
-		for i, k := range ks { // few passed: a product each is shorter
-			out[i] = -math.Expm1(logMiss(c.N, c.C, k))
-		}
-		return out, nil
-	}
-	order := make([]int, len(ks))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortFunc(order, func(a, b int) int { return ks[a] - ks[b] })
-	var s sum
-	k := 0 // s is the logarithm of the chance that k samples all fail
-	for _, i := range order {
-		for ; k < ks[i] && k < c.N-c.C; k++ {
-			s.add(logRest(c.C, c.N-k))
-		}
-		if ks[i] > c.N-c.C {
-			out[i] = 1
-			continue
-		}
-		out[i] = -math.Expm1(s.value())
-	}
-	return out, nil
-}
 
 // Powers returns the k at which curves are drawn: 1, 2, 5, 10, 20, 50, ... up to n,
 // and n itself.

@@ -12,13 +12,12 @@ import (
 // A Method says how a population interval is found.
 type Method uint8
 
-// The methods. Beta is the default: of the four its coverage is nearest to the
+// The methods. Beta is the default: of the three its coverage is nearest to the
 // level when scores are skewed or mostly 0, and it costs nothing.
 const (
-	Beta       Method = iota // Jeffreys' interval for a rate of the same variance, widened as Student's is and towards a long tail
-	Student                  // mean +- t s/sqrt(questions), cut to [0, 1]
-	Percentile               // bootstrap over questions, percentiles
-	BCa                      // bootstrap over questions, bias-corrected and accelerated
+	Beta    Method = iota // Jeffreys' interval for a rate of the same variance, widened as Student's is and towards a long tail
+	Student               // mean +- t s/sqrt(questions), cut to [0, 1]
+	BCa                   // bootstrap over questions, bias-corrected and accelerated
 )
 
 func (m Method) String() string {
@@ -28,7 +27,7 @@ func (m Method) String() string {
 	return fmt.Sprintf("Method(%d)", m)
 }
 
-var methodNames = [...]string{"beta", "student", "percentile", "bca"}
+var methodNames = [...]string{"beta", "student", "bca"}
 
 // DefaultRounds is how many resamples a bootstrap draws unless told otherwise:
 // enough that the ends of a 95 % interval shake by about a hundredth of its
@@ -54,9 +53,11 @@ func (b Bootstrap) rounds() int {
 // are the questions' pass@k in [0, 1]; their scatter already holds the sampling
 // noise, which must not be added again.
 //
-// If all scores are equal their scatter says nothing, and the interval is the
-// exact one for as many draws as there are questions: none solved of 175 leaves
-// room for a mean of 0.021.
+// Scores that are alike say nothing of kinds of question that are not among them. A
+// share of 1 - tail^(1/questions) of all questions may be of such a kind without
+// showing, and may score 0 or 1: the interval of Beta reaches at least as far as that
+// would move the mean, and where all scores are equal that of every method is just
+// this. None solved of 175 leaves room for a mean of 0.021.
 //
 // The error is ErrUndefined for fewer than two questions, and a mistake if a
 // score is outside [0, 1], the level outside (0, 1), or a bootstrap has no Rand.
@@ -72,13 +73,15 @@ func PopulationInterval(scores []float64, level float64, method Method, b Bootst
 			return Interval{}, fmt.Errorf("spread over questions: score %d = %v, want 0 to 1", i, s)
 		}
 	}
-	if (method == Percentile || method == BCa) && b.Rand == nil {
+	if method == BCa && b.Rand == nil {
 		return Interval{}, fmt.Errorf("spread over questions: method %v without a source of chance", method)
 	}
 	m, q := mean(scores), float64(len(scores))
 	sd := deviation(scores, m)
+	other := unseenShare(len(scores), (1-level)/2)
+	room := Interval{m - other*m, m + other*(1-m)}
 	if sd == 0 {
-		return around(m, evenInterval(m, q, level)), nil
+		return around(m, room), nil
 	}
 	switch method {
 	case Beta:
@@ -86,15 +89,12 @@ func PopulationInterval(scores []float64, level float64, method Method, b Bootst
 		z := normalQuantile((1 + level) / 2)
 		t := studentQuantile((1+level)/2, degrees(scores, m, sd))
 		wide := sd * sd / q * (t / z) * (t / z)
-		return around(m, lean(asRate(m, wide, level), scores, m, sd, t)), nil
+		i := lean(asRate(m, wide, level), scores, m, sd, t)
+		return around(m, Interval{min(i.Low, room.Low), max(i.High, room.High)}), nil
 	case Student:
 		t := studentQuantile((1+level)/2, q-1)
 		arm := t * sd / math.Sqrt(q)
 		return Interval{max(0, m-arm), min(1, m+arm)}, nil
-	case Percentile:
-		means := resampledMeans([][]float64{scores}, b)[0]
-		slices.Sort(means)
-		return Interval{quantile(means, (1-level)/2), quantile(means, (1+level)/2)}, nil
 	case BCa:
 		return bca(scores, m, sd, level, b), nil
 	default:
@@ -138,19 +138,6 @@ func moment(scores []float64, m, sd float64, order int) float64 {
 	return s.value() / float64(len(scores))
 }
 
-// evenInterval is for questions that all scored m.
-func evenInterval(m, q, level float64) Interval {
-	room := -math.Expm1(math.Log((1-level)/2) / q) // the exact bound for 0 of q
-	switch m {
-	case 0:
-		return Interval{0, room}
-	case 1:
-		return Interval{1 - room, 1}
-	default:
-		return jeffreys(q, m*q, level)
-	}
-}
-
 func deviation(x []float64, m float64) float64 {
 	if x0 := x[0]; !slices.ContainsFunc(x, func(v float64) bool { return v != x0 }) {
 		return 0 // exactly, where rounding in m would leave a trace
@@ -181,10 +168,16 @@ func resampledMeans(columns [][]float64, b Bootstrap) [][]float64 {
 			for i, w := range weight {
 				total += w * column[i]
 			}
-			out[c][r] = min(1, total/float64(q))
+			out[c][r] = total / float64(q)
 		}
 	}
 	return out
+}
+
+// sortedQuantile sorts values and interpolates in them.
+func sortedQuantile(x []float64, p float64) float64 {
+	slices.Sort(x)
+	return quantile(x, p)
 }
 
 // quantile interpolates in sorted values.

@@ -70,29 +70,13 @@ func UnionAtK(temperatures []Count, k int) (float64, error) {
 	return min(1, max(0, -(miss+(extra-1)+miss*(extra-1)))), nil
 }
 
-// MeanUnionAtK is the mean of UnionAtK over questions, each given by its counts at
-// every temperature.
-func MeanUnionAtK(questions [][]Count, k int) (float64, error) {
-	if len(questions) == 0 {
-		return 0, fmt.Errorf("union pass@%d: %w: no questions", k, ErrUndefined)
-	}
-	var s sum
-	for i, q := range questions {
-		u, err := UnionAtK(q, k)
-		if err != nil {
-			return 0, fmt.Errorf("question %d: %w", i, err)
-		}
-		s.add(u)
-	}
-	return s.value() / float64(len(questions)), nil
-}
-
 // A Coverage says which questions are solved at all, by any sample.
 type Coverage struct {
-	Solved []int // by temperature: questions with a sample that passed
-	Only   []int // by temperature: questions that no other temperature solved
-	Union  int   // questions that some temperature solved
-	All    int   // questions that every temperature solved
+	Solved   []int // by temperature: questions with a sample that passed
+	Only     []int // by temperature: questions that no other temperature solved
+	Union    int   // questions that some temperature solved
+	Complete int   // questions that have samples at every temperature
+	All      int   // of those, the ones that every temperature solved
 }
 
 // Solved counts solved questions. Each question is given by its counts at every
@@ -108,16 +92,20 @@ func Solved(questions [][]Count) (Coverage, error) {
 		if len(q) != m {
 			return Coverage{}, fmt.Errorf("solved: question %d has %d temperatures, question 0 has %d", i, len(q), m)
 		}
-		by, last := 0, 0
+		by, last, complete := 0, 0, m > 0
 		for t, c := range q {
 			if err := c.Validate(); err != nil {
 				return Coverage{}, fmt.Errorf("solved: question %d, temperature %d: %w", i, t, err)
 			}
+			complete = complete && c.N > 0
 			if c.C > 0 {
 				out.Solved[t]++
 				by++
 				last = t
 			}
+		}
+		if complete {
+			out.Complete++
 		}
 		if by == 1 {
 			out.Only[last]++
@@ -157,15 +145,6 @@ func Groups(labels []string) []Group {
 			out = slices.Insert(out, at, Group{Name: name})
 		}
 		out[at].Members = append(out[at].Members, i)
-	}
-	return out
-}
-
-// Pick returns the elements of all that g's questions have.
-func Pick[T any](all []T, g Group) []T {
-	out := make([]T, len(g.Members))
-	for i, m := range g.Members {
-		out[i] = all[m]
 	}
 	return out
 }

@@ -116,7 +116,7 @@ func manifest(ctx context.Context, cfg Config, dir string) (*store.Manifest, err
 	m := &store.Manifest{
 		ID: "bench", LCBQ: "bench", OutputDir: dir, Temperatures: temperatures(), UnitSize: cfg.UnitSize,
 		Problems: store.ProblemSet{Name: "sample", Digest: lcb.Digest(problems), Count: len(problems)},
-		Model:    store.Model{Engine: "sim", TopP: 1, MaxTokens: 500, Prompt: "lcb", Extract: "lcb", SimUnique: 1},
+		Model:    store.Model{Engine: stream.EngineSim, TopP: 1, MaxTokens: 500, Prompt: "lcb", Extract: "lcb", SimUnique: 1},
 		// No command line can ask for this mode, and the null judge serves no other.
 		Judge: store.Judge{Mode: nullMode},
 	}

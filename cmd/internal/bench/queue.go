@@ -87,16 +87,16 @@ func (h *host) measure(ctx context.Context, cfg Config, dir string) (Result, err
 		return Result{}, err
 	}
 	judge := &nullJudge{queue: h.queue, store: h.store, runs: &worker.Runs{Store: h.store}}
-	loops, err := h.crew(cfg, dir, judge)
+	loops, err := h.loops(cfg, dir, judge)
 	if err != nil {
 		return Result{}, err
 	}
 	work, stop := context.WithCancel(ctx)
 	defer stop()
 	failed := make(chan error, len(loops))
-	var crew sync.WaitGroup
+	var workers sync.WaitGroup
 	for _, run := range loops {
-		crew.Go(func() {
+		workers.Go(func() {
 			if err := run(work); err != nil {
 				failed <- err
 			}
@@ -105,15 +105,15 @@ func (h *host) measure(ctx context.Context, cfg Config, dir string) (Result, err
 	err = h.await(ctx, m.ID, failed)
 	ended := time.Now()
 	stop()
-	crew.Wait()
+	workers.Wait()
 	if err != nil {
 		return Result{}, err
 	}
 	return h.result(ctx, cfg, m, judge, ended)
 }
 
-// crew returns the workers of the three stages.
-func (h *host) crew(cfg Config, dir string, judge *nullJudge) ([]func(context.Context) error, error) {
+// loops returns the workers of the three stages.
+func (h *host) loops(cfg Config, dir string, judge *nullJudge) ([]func(context.Context) error, error) {
 	runs := &worker.Runs{Store: h.store}
 	var all []func(context.Context) error
 	for i := range cfg.GPUs {

@@ -2,36 +2,31 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/worker"
+	"github.com/lcbq/lcbq/worker/background"
 )
 
-// An arrival is the heartbeat of a process that has attached to a server and does not work yet: it
-// asks vllm for its flags, reads a recording or starts sandboxes, which takes up to minutes. By it
-// 'lcbq stop' finds the process meanwhile, and status shows it.
+// An arrival is the heartbeat of a process that is attached to a server and still starting: it asks
+// vllm for its flags, reads a recording or starts sandboxes, which takes up to minutes. By the
+// heartbeat 'lcbq stop' finds the process meanwhile, and status shows it.
 type arrival struct {
 	ctx   context.Context //nolint:containedctx // the life of the heartbeat: it ends with leave, not with a signal
 	store *store.Store
 	log   *slog.Logger
-	end   context.CancelFunc
-	done  chan struct{}
+	leave func() // takes the arrival away; a second time it does nothing
 }
 
-// arrive makes the process known to the server before it returns, and keeps it known until it works
-// or leaves. A server that cannot be told now does not keep it from starting.
+// arrive writes the heartbeat before it returns, and goes on writing it until the process works or
+// leaves. A heartbeat that cannot be written does not keep the process from starting.
 func arrive(ctx context.Context, s *session, stage stream.Stage, log *slog.Logger) *arrival {
 	pulse := worker.NewPulse(stage, "starting", 0)
-	ctx, end := context.WithCancel(context.WithoutCancel(ctx))
-	v := &arrival{ctx: ctx, store: s.store, log: log, end: end, done: make(chan struct{})}
+	v := &arrival{ctx: context.WithoutCancel(ctx), store: s.store, log: log}
 	v.tell(pulse)
-	go func() {
-		defer close(v.done)
-		pulse.Beat(ctx, s.store, log)
-	}()
+	v.leave = background.Start(v.ctx, func(ctx context.Context) { pulse.Beat(ctx, s.store, log) }) //nolint:contextcheck // it outlives a signal: it ends with leave
 	return v
 }
 
@@ -41,25 +36,11 @@ func (v *arrival) tell(p *worker.Pulse) {
 	}
 }
 
-// works writes the first heartbeat of each of the process's workers and then leaves: at no time is
-// the process unknown. The workers go on with their own.
+// works writes the first heartbeat of each of the process's workers and then leaves, so that there is
+// one at all times. The workers go on with their own.
 func (v *arrival) works(pulses ...*worker.Pulse) {
 	for _, p := range pulses {
 		v.tell(p)
 	}
 	v.leave()
-}
-
-// leave takes the arrival away. A second time it does nothing.
-func (v *arrival) leave() {
-	v.end()
-	<-v.done
-}
-
-// whileStarting is how the start of a worker ends that a signal may have cut short.
-func whileStarting(a *app, err error) error {
-	if a.ctx.Err() != nil {
-		return fmt.Errorf("%w while starting: %w", errInterrupted, err)
-	}
-	return err
 }

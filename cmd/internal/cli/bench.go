@@ -1,21 +1,29 @@
 package cli
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/lcbq/lcbq/cmd/internal/bench"
 )
 
-// benchCmd measures the queue.
+// benchCmd measures the queue, or judging, or works out what judging a sweep costs.
 type benchCmd struct {
-	GPUs     int           `name:"gpus" default:"8" help:"simulated GPUs"`
-	TPS      float64       `name:"tps" default:"100000" help:"tokens a second of each"`
-	Runs     int           `default:"5" help:"runs at that pace, and runs as fast as the queue takes it; the medians count"`
-	Length   time.Duration `default:"10s" help:"length of one run, about"`
-	UnitSize int           `default:"100" help:"samples per message"`
-	Dir      string        `type:"path" placeholder:"DIR" help:"disk to measure; by default that of temporary files"`
+	Runs   int           `default:"5" help:"rounds of each measurement; the medians count"`
+	Length time.Duration `placeholder:"DURATION" help:"length of one measurement, about: 10s of the queue, 500ms of judging"`
+
+	GPUs     int     `name:"gpus" default:"8" group:"queue" help:"simulated GPUs"`
+	TPS      float64 `name:"tps" default:"100000" group:"queue" help:"tokens a second of each; measured at that pace, and as fast as the queue takes it"`
+	UnitSize int     `default:"100" group:"queue" help:"samples per message"`
+	Dir      string  `type:"path" placeholder:"DIR" group:"queue" help:"disk to measure; by default that of temporary files"`
+
+	benchJudge `embed:""`
+	benchPlan  `embed:""`
 }
 
 // A benchReport is what --json prints.
@@ -32,14 +40,57 @@ type benchReport struct {
 	} `json:"median"`
 }
 
-// Run measures at the pace of the GPUs, and then without one.
+// Run measures what the flags say.
 func (c *benchCmd) Run(a *app) error {
-	cfg := bench.Config{GPUs: c.GPUs, TPS: c.TPS, Length: c.Length, UnitSize: c.UnitSize, Dir: c.Dir, Log: a.log}
+	if c.Judge && c.Plan {
+		return usageError{errors.New("--judge and --plan: want one of them")}
+	}
+	if err := c.stray(a.args); err != nil {
+		return usageError{err}
+	}
+	if c.Runs < 1 {
+		return usageError{fmt.Errorf("--runs = %d: want 1 or more", c.Runs)}
+	}
+	switch {
+	case c.Judge:
+		return c.benchJudge.run(a, c.Runs, cmp.Or(c.Length, 500*time.Millisecond))
+	case c.Plan:
+		return c.benchPlan.run(a, c.Slots, c.Baseline)
+	}
+	return c.queue(a)
+}
+
+// benchFlags are the flags that one measurement alone reads.
+var benchFlags = map[string][]string{
+	"a measurement of the queue": {"gpus", "tps", "unit-size", "dir"},
+	"--judge":                    {"kinds", "save", "python", "sandbox-min-level", "no-normal-form"},
+	"--judge or --plan":          {"slots", "baseline"},
+	"--plan":                     {"questions", "temperatures", "n", "distinct", "timeouts", "fast-cpu", "limit-cpu"},
+}
+
+// stray returns an error if the command line has a flag that what it asks for does not
+// read. Settings of a file or the environment are for other verbs too.
+func (c *benchCmd) stray(args []string) error {
+	reads := map[string]bool{"a measurement of the queue": !c.Judge && !c.Plan, "--judge": c.Judge, "--judge or --plan": c.Judge || c.Plan, "--plan": c.Plan}
+	for of, names := range benchFlags {
+		for _, name := range names {
+			given := slices.ContainsFunc(args, func(arg string) bool { return arg == "--"+name || strings.HasPrefix(arg, "--"+name+"=") })
+			if given && !reads[of] {
+				return fmt.Errorf("--%s: only for %s", name, of)
+			}
+		}
+	}
+	return nil
+}
+
+// queue measures at the pace of the GPUs, and then without one.
+func (c *benchCmd) queue(a *app) error {
+	cfg := bench.Config{GPUs: c.GPUs, TPS: c.TPS, Length: cmp.Or(c.Length, 10*time.Second), UnitSize: c.UnitSize, Dir: c.Dir, Log: a.log}
 	if err := cfg.Validate(); err != nil {
 		return usageError{err}
 	}
-	if c.Runs < 1 || c.TPS == 0 {
-		return usageError{fmt.Errorf("--runs = %d, --tps = %v: want more than 0", c.Runs, c.TPS)}
+	if c.TPS == 0 {
+		return usageError{fmt.Errorf("--tps = %v: want more than 0", c.TPS)}
 	}
 	r := benchReport{GPUs: c.GPUs, Asked: c.TPS * float64(c.GPUs), UnitSize: c.UnitSize, Judging: "null"}
 	if !a.json {

@@ -6,15 +6,12 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
-	"reflect"
-	"strings"
 
 	"github.com/alecthomas/kong"
 
-	"github.com/lcbq/lcbq/config"
+	"github.com/lcbq/lcbq/worker"
 )
 
 // Exit statuses are interface: scripts decide by them.
@@ -26,7 +23,7 @@ const (
 	exitInterrupted = 130 // drained; the same command resumes
 )
 
-const exitHelp = `Exit status: 0 done; 1 error; 2 usage; 3 finished, but some samples could not be scored; 130 interrupted and drained (resumable).`
+const exitHelp = `Exit status: 0 done; 1 error; 2 usage; 3 finished, but some samples could not be scored; 130 interrupted and drained (resumable); a worker or server that SIGTERM or SIGHUP ends: 0.`
 
 // Errors that choose an exit status.
 var (
@@ -46,6 +43,7 @@ type verbs struct {
 	JSON    bool            `help:"machine-readable output on stdout"`
 	NoColor bool            `env:"LCBQ_NO_COLOR,NO_COLOR" help:"no colours"`
 	Verbose bool            `short:"v" help:"log routine events too"`
+	Build   versionFlag     `name:"version" env:"-" help:"print the version and what it was built from"`
 
 	Run      runCmd      `cmd:"" help:"everything on this machine: server, generators, evaluators, combiner; resumes by itself"`
 	Server   serverCmd   `cmd:"" help:"the embedded server alone; workers join with --nats"`
@@ -53,7 +51,8 @@ type verbs struct {
 	Generate generateCmd `cmd:"" help:"a generator: units to completions"`
 	Evaluate evaluateCmd `cmd:"" help:"an evaluator: completions to verdicts; joins at any time, from any host"`
 	Combine  combineCmd  `cmd:"" help:"the combiner: verdicts to result files"`
-	Status   statusCmd   `cmd:"" help:"how far a run is"`
+	Status   statusCmd   `cmd:"" help:"how far a run is, what is wrong and what to type"`
+	Top      topCmd      `cmd:"" help:"the same live, with keys: sort, pause, resume, requeue dead units"`
 	Stop     stopCmd     `cmd:"" help:"the safe stop, in the safe order"`
 	Runs     runsCmd     `cmd:"" help:"list the runs of a server"`
 	Pause    pauseCmd    `cmd:"" help:"hand out no more units of a run, on any host"`
@@ -62,6 +61,7 @@ type verbs struct {
 	Grade    gradeCmd    `cmd:"" help:"judge a file of completions, without a server"`
 	Report   reportCmd   `cmd:"" help:"a results folder as one HTML page, or as charts and tables"`
 	Compare  compareCmd  `cmd:"" help:"two results folders, question by question: two models, two judges, two sample counts"`
+	Plan     planCmd     `cmd:"" help:"how many samples and questions a wanted certainty needs, and what they cost"`
 	Export   exportCmd   `cmd:"" help:"results in the formats of other tools"`
 	Import   importCmd   `cmd:"" help:"a results folder from LiveCodeBench's own result files"`
 	Schema   schemaCmd   `cmd:"" help:"the JSON schemas of the files in a results folder"`
@@ -69,30 +69,40 @@ type verbs struct {
 	Dead     deadCmd     `cmd:"" help:"list, show and requeue units that were given up"`
 	Dataset  datasetCmd  `cmd:"" help:"fetch, inspect and check a problem set"`
 	Doctor   doctorCmd   `cmd:"" help:"what this machine can do, each gap with its remedy"`
-	Bench    benchCmd    `cmd:"" help:"measure the queue with simulated GPUs and null judging"`
+	Bench    benchCmd    `cmd:"" help:"measure the queue with simulated GPUs and null judging, or judging by kind of program; or work out what judging a sweep costs"`
 	Version  versionCmd  `cmd:"" help:"print the version"`
+
+	Settings   configCmd     `cmd:"" name:"config" help:"write, show and check a file of settings for --config"`
+	Completion completionCmd `cmd:"" help:"complete lcbq's command lines in bash, zsh or fish"`
 }
 
 // An app is what every verb is given.
 type app struct {
 	ctx     context.Context //nolint:containedctx // kong binds values, not arguments; a verb's Run takes it from here at once
+	hurry   *worker.Hurry   // a second signal
+	args    []string        // the command line, for a better one to be proposed
 	out     io.Writer       // data
 	err     io.Writer       // everything else
 	json    bool
 	color   bool
 	verbose bool
 	log     *slog.Logger
+	hide    *secrets // that no log file repeats
 }
 
-// Main runs one command line and returns the exit status. It never exits.
-func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	err := run(ctx, args, stdout, stderr)
+// Main runs one command line and returns the exit status. It never exits. The end of ctx asks
+// for a drain, hurry shortens it; why ctx ends may be a ToldError.
+func Main(ctx context.Context, hurry *worker.Hurry, args []string, stdout, stderr io.Writer) int {
+	hide := secretsGiven(args)
+	told := hide.writer(stderr)
+	err := run(ctx, hurry, args, hide, stdout, told)
 	code := status(ctx, err)
 	if err != nil && !errors.Is(err, errHelp) {
-		fmt.Fprintf(stderr, "lcbq: %s\n", err)
+		help := ""
 		if code == exitUsage {
-			fmt.Fprintln(stderr, "run 'lcbq help' for the commands and 'lcbq COMMAND --help' for their flags")
+			help = "run 'lcbq help' for the commands and 'lcbq COMMAND --help' for their flags"
 		}
+		told.fail(err, help)
 	}
 	return code
 }
@@ -107,101 +117,27 @@ func status(ctx context.Context, err error) int {
 		return exitUsage
 	case errors.Is(err, errInterrupted), errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		return exitInterrupted
-	case errors.Is(err, errUnscored):
+	case errors.Is(err, errUnscored), errors.Is(err, errUnhealthy):
 		return exitUnscored
 	default:
 		return exitError
 	}
 }
 
-// errHelp: help was printed, and nothing else is to be done.
-var errHelp = errors.New("help printed")
-
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+func run(ctx context.Context, hurry *worker.Hurry, args []string, hide *secrets, stdout, stderr io.Writer) error {
+	if printed, err := printTopic(stdout, args); printed || err != nil {
+		return err
+	}
 	var v verbs
-	helped := false
-	parser, err := kong.New(&v,
-		kong.Name("lcbq"),
-		kong.Description("Measures language models on LiveCodeBench over a sweep of temperatures, on a queue that counts every sample once.\n\n"+exitHelp),
-		kong.Writers(stdout, stderr),
-		kong.Exit(func(int) { helped = true }),
-		kong.DefaultEnvars("LCBQ"),
-		kong.Vars{"export_formats": exportHelp()},
-		kong.Configuration(tomlResolver),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
-	)
+	parser, err := newParser(&v, stdout, stderr)
 	if err != nil {
-		return fmt.Errorf("build command line: %w", err)
+		return err
 	}
-	parsed, err := parser.Parse(spelling(args))
-	if helped {
-		return errHelp
-	}
+	parsed, err := parse(parser, args)
 	if err != nil {
-		return usageError{unknownCommand(args, err)}
+		return err
 	}
-	a := &app{ctx: ctx, out: stdout, err: stderr, json: v.JSON, verbose: v.Verbose, color: !v.NoColor && isTerminal(stderr)}
+	a := &app{ctx: ctx, hurry: hurry, args: args, hide: hide, out: stdout, err: stderr, json: v.JSON, verbose: v.Verbose, color: !v.NoColor && isTerminal(stderr)}
 	a.log = newLog(a.err, a.color, a.verbose)
 	return parsed.Run(a)
-}
-
-// spelling maps the spellings that lcbq understands to those it documents:
-// --output_dir to --output-dir, help to --help, and no command to help.
-func spelling(args []string) []string {
-	out := make([]string, 0, len(args)+1)
-	for i, arg := range args {
-		if arg == "--" {
-			return append(out, args[i:]...)
-		}
-		if name, value, hasValue := strings.Cut(arg, "="); strings.HasPrefix(name, "--") {
-			arg = strings.ReplaceAll(name, "_", "-")
-			if hasValue {
-				arg += "=" + value
-			}
-		}
-		out = append(out, arg)
-	}
-	switch {
-	case len(out) == 0:
-		return []string{"--help"}
-	case out[0] == "help":
-		return append(out[1:], "--help")
-	}
-	return out
-}
-
-// unknownCommand rewords kong's error for a word that is no command.
-func unknownCommand(args []string, err error) error {
-	if len(args) > 0 && !strings.HasPrefix(args[0], "-") && !isVerb(args[0]) {
-		return fmt.Errorf("unknown command %q", args[0])
-	}
-	return err
-}
-
-func isVerb(word string) bool {
-	for f := range reflect.TypeFor[verbs]().Fields() {
-		if _, ok := f.Tag.Lookup("cmd"); ok && strings.EqualFold(f.Name, word) {
-			return true
-		}
-	}
-	return false
-}
-
-// tomlResolver reads --config. Flags and variables come before it.
-func tomlResolver(r io.Reader) (kong.Resolver, error) {
-	named, ok := r.(interface{ Name() string })
-	if !ok {
-		return nil, errors.New("read config: not a file")
-	}
-	values, err := config.ReadFile(named.Name())
-	if err != nil {
-		return nil, usageError{err}
-	}
-	return kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
-		v, ok := values[flag.Name]
-		if !ok || v == "" || config.Set(flag.Envs) { // an empty text is a setting left out: a path would become the current folder
-			return nil, nil //nolint:nilnil // kong's way to say that it has no value
-		}
-		return v, nil
-	}), nil
 }

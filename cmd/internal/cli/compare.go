@@ -2,15 +2,18 @@ package cli
 
 import (
 	"cmp"
-	"encoding/csv"
+	"errors"
 	"fmt"
-	"io"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/lcbq/lcbq/cmd/internal/report/folder"
+	"github.com/lcbq/lcbq/cmd/internal/window"
+	"github.com/lcbq/lcbq/config"
 	"github.com/lcbq/lcbq/worker/combine/summary"
+	"github.com/lcbq/lcbq/worker/lcb/result"
 	"github.com/lcbq/lcbq/worker/score/curve"
 )
 
@@ -22,7 +25,9 @@ type compareCmd struct {
 	K      []int    `default:"1,10,100,1000" placeholder:"K" help:"which pass@k the text and the table show"`
 	GroupA int      `default:"0" help:"which of several results that lie in A, from 1 on; they are never averaged"`
 	GroupB int      `default:"0" help:"the same for B"`
-	Allow  []string `enum:"problems,judge" placeholder:"WHAT" help:"compare although more than one thing differs: problems (the problem sets), judge (the judge besides the model)"`
+	Allow  []string `enum:"problems,judge,windows" placeholder:"WHAT" help:"compare although more than one thing differs: problems (the problem sets), judge (the judge besides the model), windows (by which the questions were chosen: those of both are compared)"`
+
+	config.Window `embed:"" group:"what"`
 }
 
 // A comparison is what compare prints.
@@ -41,7 +46,7 @@ type side struct {
 	Judge       string   `json:"judge"`
 	Fingerprint string   `json:"fingerprint"`
 	Simulated   bool     `json:"simulated,omitempty"`
-	Notes       []string `json:"notes"` // what of it is not there
+	Notes       []string `json:"notes"` // what is missing in the folder
 }
 
 // A differ is one setting in which the two differ.
@@ -53,13 +58,20 @@ type differ struct {
 
 // Run reads both folders, refuses what cannot be compared, and prints.
 func (c *compareCmd) Run(a *app) error {
-	x, err := folder.Open(c.A, c.GroupA)
+	w, err := windowOf(c.Window)
 	if err != nil {
-		return groupHint(err, "--group-a")
+		return err
 	}
-	y, err := folder.Open(c.B, c.GroupB)
+	x, err := openSide(c.A, c.GroupA, "--group-a", w)
 	if err != nil {
-		return groupHint(err, "--group-b")
+		return err
+	}
+	y, err := openSide(c.B, c.GroupB, "--group-b", w)
+	if err != nil {
+		return err
+	}
+	if err := c.sameWindow(x, y); err != nil {
+		return err
 	}
 	out := comparison{A: sideOf(c.A, x), B: sideOf(c.B, y), Differs: differences(x, y)}
 	if err := c.refuse(out.Differs); err != nil {
@@ -84,22 +96,36 @@ func (c *compareCmd) Run(a *app) error {
 	}
 }
 
-// groupHint names the flag that chooses among mixed results here.
-func groupHint(err error, flag string) error {
-	if text := err.Error(); strings.Contains(text, "--group") {
-		return relabelled{err, strings.ReplaceAll(text, "--group", flag)}
+// sameWindow refuses two results whose questions were chosen differently: a comparison of
+// what they share would be of neither window.
+func (c *compareCmd) sameWindow(x, y *folder.Results) error {
+	a, b := window.Names(x.Windows), window.Names(y.Windows)
+	if a == b || slices.Contains(c.Allow, "windows") {
+		return nil
 	}
-	return err
+	ids := func(r *folder.Results) []string {
+		var out []string
+		for _, q := range r.Questions {
+			out = append(out, q.ID)
+		}
+		slices.Sort(out)
+		return out
+	}
+	if slices.Equal(ids(x), ids(y)) {
+		return nil
+	}
+	return fmt.Errorf("compare: the questions were chosen differently: %s has %d (%s), %s has %d (%s)\ngive a window that both hold (--from, --to, --platform, --difficulty, --exclude), or compare what they share with --allow windows",
+		c.A, len(x.Questions), cmp.Or(a, "all questions"), c.B, len(y.Questions), cmp.Or(b, "all questions"))
 }
 
-// A relabelled error says the same in other words.
-type relabelled struct {
-	err  error
-	text string
+// openSide reads one of the two folders. flag chooses among several results in it.
+func openSide(dir string, group int, flag string, w *window.Window) (*folder.Results, error) {
+	r, err := openWithin(dir, group, w)
+	if _, ok := errors.AsType[*folder.MixedError](err); ok || errors.Is(err, folder.ErrGroup) {
+		return nil, usageError{fmt.Errorf("compare %s: %w\nchoose one of its results with %s 1 or %s 2", dir, err, flag, flag)}
+	}
+	return r, err
 }
-
-func (e relabelled) Error() string { return e.text }
-func (e relabelled) Unwrap() error { return e.err }
 
 func sideOf(dir string, r *folder.Results) side {
 	return side{dir, r.Group.Engine, r.Group.Model, r.Group.Judge, r.Group.Fingerprint, r.Group.Simulated, slices.Concat([]string{}, r.Notes)}
@@ -120,6 +146,7 @@ func differences(x, y *folder.Results) []differ {
 	add("simulated", strconv.FormatBool(x.Group.Simulated), strconv.FormatBool(y.Group.Simulated))
 	a, b := cmp.Or(x.Run, &summary.Run{}), cmp.Or(y.Run, &summary.Run{})
 	add("problems", a.Problems.Digest, b.Problems.Digest)
+	add("window", cmp.Or(window.Names(x.Windows), "all questions"), cmp.Or(window.Names(y.Windows), "all questions"))
 	add("sandbox level", a.Provenance.SandboxLevel, b.Provenance.SandboxLevel)
 	add("engine version", a.Provenance.EngineVersion, b.Provenance.EngineVersion)
 	add("engine arguments", strings.Join(a.Provenance.EngineArgs, " "), strings.Join(b.Provenance.EngineArgs, " "))
@@ -127,7 +154,7 @@ func differences(x, y *folder.Results) []differ {
 	text := func(v any) string { return fmt.Sprint(v) }
 	// An import knows no settings; zeros there are not settings of 0.
 	if a.Sampling.MaxTokens == 0 || b.Sampling.MaxTokens == 0 {
-		return out
+		return append(out, configured(x.Dir, y.Dir)...)
 	}
 	add("samples a cell", text(a.N), text(b.N))
 	add("prompt style", a.Sampling.Prompt, b.Sampling.Prompt)
@@ -136,9 +163,49 @@ func differences(x, y *folder.Results) []differ {
 	add("top_k", text(a.Sampling.TopK), text(b.Sampling.TopK))
 	add("min_p", text(a.Sampling.MinP), text(b.Sampling.MinP))
 	add("max_tokens", text(a.Sampling.MaxTokens), text(b.Sampling.MaxTokens))
+	add("stop", strings.Join(a.Sampling.Stop, " "), strings.Join(b.Sampling.Stop, " "))
+	add("on refused", cmp.Or(a.Sampling.OnRefused, "fail"), cmp.Or(b.Sampling.OnRefused, "fail"))
+	add("seed", text(a.Sampling.Seed), text(b.Sampling.Seed))
+	add("prompt template", a.Sampling.Template, b.Sampling.Template)
+	add("served with", served(a), served(b))
 	add("thinking", thinking(a), thinking(b))
+	add("output limit", text(a.Judging.OutputLimit), text(b.Judging.OutputLimit))
 	add("time limit", text(a.Judging.TimeLimit), text(b.Judging.TimeLimit))
 	add("memory limit", text(a.Judging.MemoryLimit), text(b.Judging.MemoryLimit))
+	return out
+}
+
+// served says what shapes the samples of an engine that lcbq starts.
+func served(s *summary.Run) string {
+	x := s.Sampling.Serve
+	if x == nil {
+		return "not started by lcbq"
+	}
+	return strings.TrimSpace(fmt.Sprintf("%s, %d tokens at most %s", x.DType, x.MaxModelLen, strings.Join(x.Args, " ")))
+}
+
+// configured lists the settings in which the run.toml of two folders differ, for a run that has no
+// summary yet. A folder without that file says nothing.
+func configured(a, b string) []differ {
+	x, err := config.ReadFile(filepath.Join(a, result.ConfigName))
+	if err != nil {
+		return nil
+	}
+	y, err := config.ReadFile(filepath.Join(b, result.ConfigName))
+	if err != nil {
+		return nil
+	}
+	differs, err := config.Between(x, y)
+	if err != nil {
+		return nil
+	}
+	var out []differ
+	for _, d := range differs {
+		if slices.Contains([]string{"engine", "model", "judge"}, d.Key) {
+			continue // the cells say these
+		}
+		out = append(out, differ{d.Key, d.Here, d.There})
+	}
 	return out
 }
 
@@ -149,7 +216,7 @@ func thinking(s *summary.Run) string {
 	return strconv.FormatBool(*s.Sampling.Thinking)
 }
 
-// refuse stops a comparison whose difference could be that of two things at once.
+// refuse refuses a comparison in which two things differ: the difference could come from either.
 func (c *compareCmd) refuse(differs []differ) error {
 	by := make(map[string]differ)
 	for _, d := range differs {
@@ -182,139 +249,4 @@ func (s *side) String() string {
 		name += " (simulated: no model was asked)"
 	}
 	return fmt.Sprintf("%s: %s, judge %s", s.Results, name, s.Judge)
-}
-
-// text prints one block for each k.
-func (c *compareCmd) text(w io.Writer, x *comparison) {
-	fmt.Fprintf(w, "A  %s\nB  %s\n%d questions in both\n", &x.A, &x.B, x.Shared)
-	for _, d := range x.Differs {
-		fmt.Fprintf(w, "differs: %s: %s | %s\n", d.What, d.A, d.B)
-	}
-	for _, k := range c.K {
-		c.block(w, x, k)
-	}
-	fmt.Fprintln(w)
-	for _, n := range x.Notes {
-		fmt.Fprintln(w, n.Text)
-	}
-	for i, notes := range [][]string{x.A.Notes, x.B.Notes} {
-		for _, n := range notes {
-			fmt.Fprintf(w, "%c: %s\n", 'A'+rune(i), n)
-		}
-	}
-	fmt.Fprintln(w, "+- is half the 95 % interval of the difference; P is corrected for all temperatures at the same k (Holm)")
-}
-
-func (c *compareCmd) block(w io.Writer, x *comparison, k int) {
-	head := false
-	row := func(name string, p *curve.Contrast) {
-		if !head {
-			head = true
-			fmt.Fprintf(w, "\n%7s  %9s  %10s  %10s  %8s  %9s  %9s  %11s  %9s\n", "T", "questions", fmt.Sprintf("A pass@%d", k), "B", "B - A", "+-samples", "P", "+-questions", "P")
-		}
-		mark := " "
-		if !p.Reliable {
-			mark = "?"
-		}
-		fmt.Fprintf(w, "%7s  %9d  %9.2f%%  %9.2f%%  %+7.2f%s  %9s  %9s  %11s  %9s\n", name, p.Questions, 100*p.A, 100*p.B, 100*p.Difference, mark,
-			halfWidth(p.These), chance(p.These), halfWidth(p.Like), chance(p.Like))
-	}
-	for i := range x.Temperatures {
-		for _, p := range c.shown(x.Temperatures[i].Points) {
-			if p.K == k {
-				row(fmt.Sprintf("%.2f", x.Temperatures[i].Temperature), p)
-			}
-		}
-	}
-	for _, p := range c.shown(x.Overall) {
-		if p.K == k {
-			row("all", p)
-		}
-	}
-}
-
-func halfWidth(d *curve.Deviation) string {
-	if d == nil {
-		return "-"
-	}
-	return fmt.Sprintf("%.2f", 100*d.Interval.Width()/2)
-}
-
-func chance(d *curve.Deviation) string {
-	switch {
-	case d == nil:
-		return "-"
-	case d.P < 1e-4:
-		return "<0.0001"
-	default:
-		return fmt.Sprintf("%.4f", d.P)
-	}
-}
-
-var compareColumns = []string{
-	"temperature", "k", "questions", "a", "b", "difference", "differ",
-	"samples_low", "samples_high", "samples_p", "questions_low", "questions_high", "questions_p", "reliable",
-}
-
-// csv prints every k that was compared; what is not defined is an empty field.
-func (c *compareCmd) csv(w io.Writer, x *comparison) error {
-	out := csv.NewWriter(w)
-	if err := out.Write(compareColumns); err != nil {
-		return err
-	}
-	number := func(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
-	deviation := func(d *curve.Deviation) []string {
-		if d == nil {
-			return []string{"", "", ""}
-		}
-		return []string{number(d.Interval.Low), number(d.Interval.High), number(d.P)}
-	}
-	row := func(name string, p *curve.Contrast) error {
-		return out.Write(slices.Concat(
-			[]string{name, strconv.Itoa(p.K), strconv.Itoa(p.Questions), number(p.A), number(p.B), number(p.Difference), strconv.Itoa(p.Differ)},
-			deviation(p.These), deviation(p.Like), []string{strconv.FormatBool(p.Reliable)}))
-	}
-	for i := range x.Temperatures {
-		for j := range x.Temperatures[i].Points {
-			if err := row(number(x.Temperatures[i].Temperature), &x.Temperatures[i].Points[j]); err != nil {
-				return err
-			}
-		}
-	}
-	for j := range x.Overall {
-		if err := row("all", &x.Overall[j]); err != nil {
-			return err
-		}
-	}
-	out.Flush()
-	return out.Error()
-}
-
-// markdown prints one table of the k asked for.
-func (c *compareCmd) markdown(w io.Writer, x *comparison) error {
-	var b strings.Builder
-	fmt.Fprintf(&b, "A: %s  \nB: %s\n\n", &x.A, &x.B)
-	b.WriteString("| T | k | A | B | B - A | 95 % on these questions | 95 % on questions like these | P |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n")
-	span := func(d *curve.Deviation) string {
-		if d == nil {
-			return "-"
-		}
-		return fmt.Sprintf("%+.2f to %+.2f", 100*d.Interval.Low, 100*d.Interval.High)
-	}
-	row := func(name string, p *curve.Contrast) {
-		fmt.Fprintf(&b, "| %s | %d | %.2f %% | %.2f %% | %+.2f | %s | %s | %s |\n", name, p.K, 100*p.A, 100*p.B, 100*p.Difference, span(p.These), span(p.Like), chance(p.Like))
-	}
-	for i := range x.Temperatures {
-		for _, p := range c.shown(x.Temperatures[i].Points) {
-			row(strconv.FormatFloat(x.Temperatures[i].Temperature, 'f', -1, 64), p)
-		}
-	}
-	for _, p := range c.shown(x.Overall) {
-		row("all", p)
-	}
-	for _, n := range x.Notes {
-		fmt.Fprintf(&b, "\n%s\n", n.Text)
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
 }

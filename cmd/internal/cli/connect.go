@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -19,7 +17,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sys/unix"
 
+	"github.com/lcbq/lcbq/cmd/internal/locate"
 	"github.com/lcbq/lcbq/config"
+	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/embed"
 	"github.com/lcbq/lcbq/stream/queue"
 	"github.com/lcbq/lcbq/stream/store"
@@ -33,147 +33,88 @@ type session struct {
 	queue *queue.Queue
 	store *store.Store
 	url   string
+	dir   string // where the server keeps its streams, if that is on this machine and known
+	run   string // that of the results folder by which the server was found, "" otherwise
+	idle  bool   // no server runs: the store is served for this command alone
 }
 
 func (s *session) sweeper() sweep.Sweeper { return sweep.Sweeper{Queue: s.queue, Store: s.store} }
 
 func (s *session) close() { s.conn.Close() }
 
-// connectWait bounds how long a first connection may take. Later ones are retried
-// for ever.
-const connectWait = 5 * time.Second
-
 // apiWait bounds one JetStream request: a busy disk makes the server slow long
 // before it makes it dead.
 const apiWait = 30 * time.Second
 
-// options are those of every connection.
-func options(name string, log *slog.Logger) []nats.Option {
-	return []nats.Option{
-		nats.Name("lcbq " + name),
-		nats.Timeout(connectWait),
-		nats.MaxReconnects(-1),
-		nats.CustomReconnectDelay(reconnectDelay),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			if err != nil { // nil: closed by us
-				log.Warn("connection to the server lost, reconnecting", "err", err)
-			}
-		}),
-		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { log.Debug("the server cannot be reached yet", "err", err) }),
-		nats.ReconnectHandler(func(nc *nats.Conn) { log.Info("connected to the server again", "url", nc.ConnectedUrlRedacted()) }),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Warn("server reports an error", "err", err) }),
-	}
-}
-
-// Delays between attempts to reach a server: soon at first, for a restart, then
-// seldom, for a night. Hundreds of workers must not come back in step.
-const (
-	firstDelay = 250 * time.Millisecond
-	mostDelay  = 15 * time.Second
-)
-
-// reconnectDelay returns the pause before the given attempt, from 1: doubled each
-// time up to mostDelay, of which a random half is left out.
-func reconnectDelay(attempt int) time.Duration {
-	d := mostDelay
-	if attempt < 8 {
-		d = min(firstDelay<<max(attempt-1, 0), mostDelay)
-	}
-	return d - rand.N(d/2)
-}
-
-// connect dials a server, once or until it is there.
-func connect(ctx context.Context, url string, wait bool, opts []nats.Option, log *slog.Logger) (*nats.Conn, error) {
-	for attempt := 1; ; attempt++ {
-		conn, err := nats.Connect(url, opts...)
-		switch {
-		case err == nil:
-			return conn, nil
-		case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired):
-			return nil, fmt.Errorf("connect to %s: %w\nname your credentials with --creds, or a user in --nats nats://USER:PASSWORD@HOST:PORT", url, err)
-		case !unreachable(err):
-			return nil, fmt.Errorf("connect to %s: %w\nname a NATS server with --nats, or start one with 'lcbq server'", url, err)
-		case !wait:
-			return nil, fmt.Errorf("connect to %s: %w\nstart one with 'lcbq server', name another with --nats, or wait for it with --wait", url, err)
-		case attempt == 1:
-			log.Warn("the server cannot be reached, waiting for it", "url", url, "err", err)
-		}
-		select {
-		case <-time.After(reconnectDelay(attempt)):
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
-}
-
-// unreachable reports whether err says that nobody answers there now, rather than
-// that somebody else does.
-func unreachable(err error) bool {
-	var net net.Error
-	return errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) || errors.As(err, &net) ||
-		errors.Is(err, io.EOF) // whoever forwards to the server has lost it, or it stops just now
-}
-
 // join connects to a server that somebody else runs.
-func join(ctx context.Context, cfg config.Server, name string, log *slog.Logger) (*session, error) {
-	url := cfg.NATS
-	if url == "" {
-		url = nats.DefaultURL
-	}
-	opts := options(name, log)
-	if cfg.Creds != "" {
-		opts = append(opts, nats.UserCredentials(cfg.Creds))
-	}
-	conn, err := connect(ctx, url, cfg.Wait, opts, log)
+func join(ctx context.Context, p locate.Place, cfg config.Client, name string, log *slog.Logger, more ...nats.Option) (*session, error) {
+	conn, err := dial(ctx, p, cfg, name, log, more...)
 	if err != nil {
 		return nil, err
 	}
+	shown := config.Redact(conn.ConnectedUrl())
 	js, err := jetstream.New(conn, jetstream.WithDefaultTimeout(apiWait))
 	if err != nil {
 		conn.Close()
-		return nil, fmt.Errorf("open JetStream on %s: %w", url, err)
+		return nil, fmt.Errorf("open JetStream on %s: %w", shown, err)
 	}
-	s := &session{conn: conn, queue: queue.New(js), url: conn.ConnectedUrlRedacted()}
+	s := &session{conn: conn, queue: queue.New(js), url: shown, dir: p.Store, run: p.Run}
 	for {
-		s.store, err = open(ctx, s.queue, js)
+		s.store, err = open(ctx, s.queue, js, log)
 		switch {
 		case err == nil:
 			return s, nil
 		case cfg.Wait && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded): // it was killed, or its disk is full
-			log.Warn("the server does not answer, waiting for it", "url", url, "err", err)
+			log.Warn("the server does not answer, waiting for it", "url", shown, "err", err)
 		default:
 			conn.Close()
-			return nil, fmt.Errorf("%s: %w", url, err)
+			return nil, fmt.Errorf("%s: %w", shown, err)
 		}
 	}
 }
 
 // open opens the streams and buckets of a server, and makes them on a NATS server
 // of the user's own that has none yet.
-func open(ctx context.Context, q *queue.Queue, js jetstream.JetStream) (*store.Store, error) {
-	err := q.Check(ctx)
+func open(ctx context.Context, q *queue.Queue, js jetstream.JetStream, log *slog.Logger) (*store.Store, error) {
+	missing, err := q.Missing(ctx)
 	switch {
-	case err == nil:
-		return store.Open(ctx, js)
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, nats.ErrNoResponders):
 		return nil, fmt.Errorf("the server has no JetStream: %w\nstart it with JetStream enabled, or use 'lcbq server'", err)
-	case !errors.Is(err, queue.ErrNotDeclared):
+	case err != nil:
 		return nil, err
+	case len(missing) == 0:
+		s, err := store.Open(ctx, js)
+		if errors.Is(err, jetstream.ErrBucketNotFound) { // its owner is just making them, or was stopped before
+			s, err = store.Declare(ctx, js, 1)
+		}
+		if err != nil {
+			return nil, err
+		}
+		return s, sweep.Sweeper{Queue: q, Store: s}.Migrate(ctx)
+	case len(missing) < len(stream.Stages):
+		log.Error("streams were gone from the server, with the units that they held; they are made anew, empty", "streams", missing,
+			"remedy", "type the same 'lcbq submit' or 'lcbq run' again: it publishes what is missing; 'lcbq verify --queues' shows it")
 	}
 	if err := q.Declare(ctx, 1); err != nil {
 		return nil, err
 	}
-	return store.Declare(ctx, js, 1)
+	s, err := store.Declare(ctx, js, 1)
+	if err != nil {
+		return nil, err
+	}
+	return s, sweep.Sweeper{Queue: q, Store: s}.Serve(ctx)
 }
 
 // A host is a server of our own and the session on it.
 type host struct {
 	server *embed.Server
 	*session
+	forget func() // that the server is here
 }
 
 func (h *host) close() error {
 	h.session.close()
+	h.forget()
 	return h.server.Close()
 }
 
@@ -181,7 +122,7 @@ func (h *host) close() error {
 const defaultPort = 4222
 
 // serve starts the embedded server on dir and declares the streams.
-func serve(ctx context.Context, cfg config.Server, dir string, log *slog.Logger) (*host, error) {
+func serve(ctx context.Context, cfg config.Host, dir string, log *slog.Logger) (*host, error) {
 	if err := cfg.Check(); err != nil {
 		return nil, usageError{err}
 	}
@@ -193,14 +134,15 @@ func serve(ctx context.Context, cfg config.Server, dir string, log *slog.Logger)
 	if err != nil {
 		return nil, errors.Join(err, srv.Close())
 	}
+	h.forget = locate.Remember(srv.URL(), dir)
 	return h, nil
 }
 
 // listenAddress reads --listen. auto is true where the server may take another
 // port than the usual one.
-func listenAddress(cfg config.Server) (addr string, port int, auto bool, err error) {
+func listenAddress(cfg config.Host) (addr string, port int, auto bool, err error) {
 	if cfg.Listen == "auto" {
-		return "127.0.0.1", defaultPort, true, nil
+		return loopback(), defaultPort, true, nil
 	}
 	addr, p, err := net.SplitHostPort(cfg.Listen)
 	n, perr := strconv.ParseUint(p, 10, 16)
@@ -210,8 +152,22 @@ func listenAddress(cfg config.Server) (addr string, port int, auto bool, err err
 	return addr, int(n), false, nil
 }
 
+// loopback returns the address of this host that no other reaches: the new one where a host
+// has none of the old kind.
+func loopback() string {
+	const usual = "127.0.0.1"
+	l, err := net.Listen("tcp", net.JoinHostPort(usual, "0")) //nolint:noctx // it binds, and waits for nothing
+	switch {
+	case errors.Is(err, syscall.EADDRNOTAVAIL), errors.Is(err, syscall.EAFNOSUPPORT):
+		return "::1"
+	case err == nil:
+		_ = l.Close()
+	}
+	return usual
+}
+
 // checkListen refuses an address that is taken, before a folder is made.
-func checkListen(cfg config.Server) error {
+func checkListen(cfg config.Host) error {
 	addr, port, auto, err := listenAddress(cfg)
 	if err != nil || auto {
 		return err
@@ -219,7 +175,7 @@ func checkListen(cfg config.Server) error {
 	return withServerRemedy(embed.CheckPort(addr, port))
 }
 
-func startServer(cfg config.Server, dir string, log *slog.Logger) (*embed.Server, error) {
+func startServer(cfg config.Host, dir string, log *slog.Logger) (*embed.Server, error) {
 	addr, port, auto, err := listenAddress(cfg)
 	if err != nil {
 		return nil, err
@@ -228,12 +184,18 @@ func startServer(cfg config.Server, dir string, log *slog.Logger) (*embed.Server
 	if self, err := process.Self(); err == nil {
 		owner = self.String() // for lcbq stop
 	}
-	ec := embed.Config{Owner: owner, Dir: dir, Host: addr, Port: port, MaxStore: int64(cfg.StoreMax), Log: log, Hung: func() { beginAnew(log) }}
+	ip := net.ParseIP(addr)
+	open := addr != "localhost" && (ip == nil || !ip.IsLoopback())
+	ec := embed.Config{Owner: owner, Dir: dir, Host: addr, Port: port, Open: open, MaxStore: int64(cfg.StoreMax), Log: log, Hung: func() { beginAnew(log) }}
 	srv, err := embed.Start(ec)
 	if auto && errors.Is(err, embed.ErrPortInUse) {
 		log.Info("port 4222 is taken, using a free one")
 		ec.Port = 0
 		srv, err = embed.Start(ec)
+	}
+	if err == nil && open {
+		log.Warn("the port asks for no password: whoever reaches it can read and change every run, and give programs to the evaluators", "listen", cfg.Listen,
+			"remedy", "listen on a network that you trust, or use a NATS server of your own with --creds")
 	}
 	return srv, withServerRemedy(err)
 }
@@ -263,7 +225,7 @@ func withServerRemedy(err error) error {
 	}
 }
 
-func declare(ctx context.Context, srv *embed.Server, cfg config.Server, log *slog.Logger) (*host, error) {
+func declare(ctx context.Context, srv *embed.Server, cfg config.Host, log *slog.Logger) (*host, error) {
 	conn, err := srv.Connect(options("host", log)...)
 	if err != nil {
 		return nil, err
@@ -296,19 +258,15 @@ func (s *session) claim(ctx context.Context, js jetstream.JetStream) error {
 	if s.store, err = store.Declare(ctx, js, 1); err != nil {
 		return err
 	}
-	lanes, err := s.sweeper().Lanes(ctx)
-	if err != nil {
-		return err
-	}
 	// The workers of the server's former life are gone, or will find their work
 	// stored: hand everything out again at once.
-	return s.queue.Restart(ctx, lanes...)
+	return s.sweeper().Restart(ctx)
 }
 
 // storeDir returns where the embedded server keeps its streams.
-func storeDir(cfg config.Server, outputDir string) string {
+func storeDir(cfg config.Store, outputDir string) string {
 	if cfg.StoreDir != "" {
 		return cfg.StoreDir
 	}
-	return filepath.Join(outputDir, ".lcbq")
+	return filepath.Join(outputDir, locate.StoreName)
 }

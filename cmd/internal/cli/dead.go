@@ -1,13 +1,14 @@
 package cli
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/lcbq/lcbq/config"
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/queue"
 )
@@ -21,8 +22,8 @@ type deadCmd struct {
 
 // deadTarget names the runs whose dead units are meant.
 type deadTarget struct {
-	config.Server `embed:""`
-	RunID         string `name:"run" placeholder:"ID" help:"run whose units are meant; by default all"`
+	located `embed:""`
+	RunID   string `name:"run" placeholder:"ID" help:"run whose units are meant; by default that of -o, or all"`
 }
 
 // attach connects and calls f with the dead units.
@@ -32,8 +33,8 @@ func (t *deadTarget) attach(a *app, f func(s *session, dead []stream.Dead) error
 			return usageError{fmt.Errorf("--run: %w", err)}
 		}
 	}
-	return attach(a, t.Server, "dead", func(s *session) error {
-		dead, err := s.queue.DeadUnits(a.ctx, t.RunID)
+	return attach(a, t.server, t.OutputDir, "dead", looks, func(s *session) error {
+		dead, err := s.queue.DeadUnits(a.ctx, cmp.Or(t.RunID, s.run))
 		if err != nil {
 			return err
 		}
@@ -67,13 +68,13 @@ func (c *deadListCmd) Run(a *app) error {
 }
 
 type deadShowCmd struct {
-	config.Server `embed:""`
-	Subject       string `arg:"" help:"the unit's subject, as 'lcbq dead list' shows it"`
+	located `embed:""`
+	Subject string `arg:"" help:"the unit's subject, as 'lcbq dead list' shows it"`
 }
 
 // Run shows a dead unit and what it carried.
 func (c *deadShowCmd) Run(a *app) error {
-	return attach(a, c.Server, "dead", func(s *session) error {
+	return attach(a, c.server, c.OutputDir, "dead", looks, func(s *session) error {
 		d, err := s.queue.DeadUnit(a.ctx, strings.TrimPrefix(c.Subject, "dead."))
 		if errors.Is(err, queue.ErrNotFound) {
 			return fmt.Errorf("dead show: %w\n'lcbq dead list' shows the subjects of the units given up", err)
@@ -101,7 +102,7 @@ type deadRequeueCmd struct {
 	Subjects   []string `arg:"" optional:"" name:"subject" help:"subjects of the units to put back, as 'lcbq dead list' shows them; by default all"`
 }
 
-// Run puts dead units back. One that cannot be put back keeps none of the others.
+// Run puts dead units back.
 func (c *deadRequeueCmd) Run(a *app) error {
 	return c.attach(a, func(s *session, dead []stream.Dead) error {
 		for _, subject := range c.Subjects {
@@ -113,19 +114,24 @@ func (c *deadRequeueCmd) Run(a *app) error {
 		if c.Regenerate {
 			requeue = s.sweeper().Regenerate
 		}
-		var errs []error
-		back := 0
-		for _, d := range dead {
-			if len(c.Subjects) > 0 && !slices.Contains(c.Subjects, d.Subject) {
-				continue
-			}
-			if err := requeue(a.ctx, d); err != nil {
-				errs = append(errs, err)
-				continue
-			}
-			back++
+		if len(c.Subjects) > 0 {
+			dead = slices.DeleteFunc(dead, func(d stream.Dead) bool { return !slices.Contains(c.Subjects, d.Subject) })
 		}
+		back, err := putBack(a.ctx, dead, requeue)
 		fmt.Fprintf(a.out, "%d units put back\n", back)
-		return errors.Join(errs...)
+		return err
 	})
+}
+
+// putBack requeues dead units and returns how many. One that cannot be put back keeps none of the others.
+func putBack(ctx context.Context, dead []stream.Dead, requeue func(context.Context, stream.Dead) error) (back int, err error) {
+	var errs []error
+	for _, d := range dead {
+		if err := requeue(ctx, d); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		back++
+	}
+	return back, errors.Join(errs...)
 }

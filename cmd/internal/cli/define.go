@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,10 +19,12 @@ import (
 	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/worker/engine/replay"
 	"github.com/lcbq/lcbq/worker/lcb"
+	"github.com/lcbq/lcbq/worker/lcb/dataset"
 	"github.com/lcbq/lcbq/worker/lcb/result"
 )
 
-// temperatures reads --temperatures: decimals and FROM:TO:STEP ranges.
+// temperatures reads --temperatures: decimals and FROM:TO:STEP ranges, in any order. A run has
+// them sorted. One that is named twice is refused: most likely it should have been another.
 func temperatures(list string) ([]stream.Temperature, error) {
 	var ts []stream.Temperature
 	for part := range strings.SplitSeq(list, ",") {
@@ -31,6 +34,9 @@ func temperatures(list string) ([]stream.Temperature, error) {
 			var err error
 			if parsed[i], err = stream.ParseTemperature(b); err != nil {
 				return nil, fmt.Errorf("--temperatures: %w", err)
+			}
+			if err := checkTemperature(parsed[i].Float()); err != nil {
+				return nil, err
 			}
 		}
 		switch {
@@ -45,7 +51,12 @@ func temperatures(list string) ([]stream.Temperature, error) {
 		}
 	}
 	slices.Sort(ts)
-	return slices.Compact(ts), nil
+	for i := 1; i < len(ts); i++ {
+		if ts[i] == ts[i-1] {
+			return nil, fmt.Errorf("--temperatures: %s is named twice", ts[i])
+		}
+	}
+	return ts, nil
 }
 
 // A definition is a run as the command line describes it, checked, before
@@ -53,40 +64,56 @@ func temperatures(list string) ([]stream.Temperature, error) {
 type definition struct {
 	manifest *store.Manifest
 	problems []*lcb.Problem
+	chosen   []int // places in problems of the questions of the run
 	source   *source
 }
 
 func (d *definition) row(question int) []byte { return d.problems[question].Row() }
 
 // define checks everything that can be checked about a run without a server of
-// ours: settings, problems, recorded completions, endpoints.
-func define(ctx context.Context, cfg config.Config, log *slog.Logger) (*definition, error) {
-	if err := cfg.Check(); err != nil {
-		return nil, usageError{err}
-	}
+// ours: settings, problems, recorded completions, endpoints. Where cfg leaves the
+// engine open it chooses one and writes it there. cfg has been checked; program is the
+// vllm of this machine, and args the command line.
+func define(ctx context.Context, cfg *config.Definition, program string, args []string, log *slog.Logger) (*definition, error) {
 	ts, err := temperatures(cfg.Temperatures)
 	if err != nil {
 		return nil, usageError{err}
 	}
-	set, err := loadProblems(ctx, cfg.Problems, cfg.Hub, log)
+	if dataset.Named(cfg.Problems) { // before a download for a run that cannot be
+		if cfg.Engine, err = chooseEngine(ctx, *cfg, program); err != nil {
+			return nil, err
+		}
+	}
+	set, err := loadProblems(ctx, cfg.Problems, cfg.Dataset, log)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Engine, err = chooseEngine(ctx, *cfg, program); err != nil {
+		return nil, err
+	}
+	if err := checkRange(cfg.Sweep, len(set.problems), args); err != nil {
+		return nil, err
+	}
+	chosen, err := choose(*cfg, set.problems)
 	if err != nil {
 		return nil, err
 	}
 	m := &store.Manifest{
 		LCBQ: Version(), OutputDir: cfg.OutputDir, Problems: set.ProblemSet, Temperatures: ts, UnitSize: cfg.UnitSize,
 		Judge: store.Judge{
-			Mode: cfg.Judge.Judge, TimeLimit: cfg.TimeLimit, MemoryLimit: int64(cfg.MemoryLimit), OutputLimit: int64(cfg.OutputLimit),
+			Mode: cfg.Judge, TimeLimit: cfg.TimeLimit, MemoryLimit: int64(cfg.MemoryLimit), OutputLimit: int64(cfg.OutputLimit),
 		},
 	}
-	if m.Model, err = model(cfg.Model, cfg.VLLM, set); err != nil {
+	if m.Model, err = model(*cfg, set); err != nil {
 		return nil, err
 	}
-	src, err := newSource(ctx, cfg.Model, m.Model, log)
+	src, err := newSource(ctx, cfg.Source, config.Pace{}, m.Model, longestPrompts(m.Model, set.problems, chosen.places), recordingOf(set), log)
 	if err != nil {
 		return nil, err
 	}
-	d := &definition{manifest: m, problems: set.problems, source: src}
-	if err := d.complete(cfg); err != nil {
+	m.Windows = chosen.windows
+	d := &definition{manifest: m, problems: set.problems, chosen: chosen.places, source: src}
+	if err := d.complete(*cfg); err != nil {
 		return nil, errors.Join(err, src.close())
 	}
 	return d, nil
@@ -94,14 +121,11 @@ func define(ctx context.Context, cfg config.Config, log *slog.Logger) (*definiti
 
 // complete fills in what depends on the engine: the model's name, how many samples
 // there are to have, and the run's id.
-func (d *definition) complete(cfg config.Config) error {
+func (d *definition) complete(cfg config.Definition) error {
 	m := d.manifest
 	m.Model.Name = d.source.modelName
-	if err := d.source.covers(d.problems, cfg.Completions, m.Problems.Name); err != nil {
-		return err
-	}
 	var err error
-	if m.Questions, err = questions(cfg.Sweep, d.problems, d.source.recorded); err != nil {
+	if m.Questions, err = questions(cfg.N, d.problems, d.chosen, d.source.recorded); err != nil {
 		return err
 	}
 	if m.ID = cfg.Run; m.ID == "" {
@@ -113,33 +137,24 @@ func (d *definition) complete(cfg config.Config) error {
 	return nil
 }
 
-// questions returns the questions of [--start, --end) and how many samples each
-// gets: --n, or what was recorded.
-func questions(cfg config.Sweep, problems []*lcb.Problem, recorded *replay.Engine) ([]store.Question, error) {
-	end := cfg.End
-	if end == -1 {
-		end = len(problems)
-	}
-	// The seed's command line says --end 175 whatever the set: an end beyond it is
-	// its end. A start beyond it selects nothing, which nobody wants.
-	if end = min(end, len(problems)); cfg.Start >= end {
-		return nil, usageError{fmt.Errorf("--start = %d: the problem set has questions 0 to %d", cfg.Start, len(problems)-1)}
-	}
+// questions returns the chosen questions and how many samples each gets: what the command
+// asks for, or what was recorded.
+func questions(asked int, problems []*lcb.Problem, chosen []int, recorded *replay.Engine) ([]store.Question, error) {
 	var qs []store.Question
-	for i := cfg.Start; i < end; i++ {
+	for _, i := range chosen {
 		p := problems[i]
-		n := cfg.N
+		n := asked
 		if recorded != nil {
 			if n = recorded.Count(p.ID); n == 0 {
 				continue
 			}
 		}
 		qs = append(qs, store.Question{
-			Index: i, ID: p.ID, Title: p.Title, Difficulty: p.Difficulty, Platform: p.Platform, Cuts: []int{n},
+			Index: i, ID: p.ID, Title: p.Title, Origin: originOf(p), Cuts: []int{n},
 		})
 	}
 	if len(qs) == 0 {
-		return nil, fmt.Errorf("--completions: no completion for questions %d to %d", cfg.Start, end-1)
+		return nil, fmt.Errorf("--completions: no completion for questions %d to %d", chosen[0], chosen[len(chosen)-1])
 	}
 	return qs, nil
 }
@@ -163,11 +178,12 @@ func deriveID(m *store.Manifest, recorded *replay.Engine) string {
 		panic(err) // plain fields always encode
 	}
 	sum := sha256.Sum256(b)
-	return m.Model.Engine + "-" + hex.EncodeToString(sum[:6])
+	return string(m.Model.Engine) + "-" + hex.EncodeToString(sum[:6])
 }
 
-// checkFolder refuses a results folder that holds another run.
-func checkFolder(dir, id string) error {
+// checkFolder refuses a results folder that holds another run, and names the settings that differ. cfg is nil
+// where only the run's id is known.
+func checkFolder(dir, id string, cfg *config.Definition) error {
 	path := filepath.Join(dir, result.ConfigName)
 	switch values, err := config.ReadFile(path); {
 	case errors.Is(err, fs.ErrNotExist):
@@ -175,17 +191,38 @@ func checkFolder(dir, id string) error {
 	case err != nil:
 		return fmt.Errorf("look at results folder %s: %w\nchoose another --output-dir", dir, err)
 	case values["run"] != id:
-		return fmt.Errorf("results folder %s belongs to run %v, this is run %s\nchoose another --output-dir, or the settings of that run (%s)", dir, values["run"], id, path)
+		if cfg == nil {
+			return fmt.Errorf("results folder %s belongs to run %v, this is run %s\nchoose another --output-dir", dir, values["run"], id)
+		}
+		differs, err := cfg.Differences(values)
+		if err != nil {
+			return err
+		}
+		var b strings.Builder
+		for _, d := range differs {
+			fmt.Fprintf(&b, "\n--%s is %s here, %s there", d.Key, d.Here, d.There)
+		}
+		if len(differs) == 0 {
+			b.WriteString("\nno setting differs: the problem set or the recorded completions have changed since, or one run was named by --run")
+		}
+		return fmt.Errorf("results folder %s belongs to run %v, this is run %s%s\nchoose another --output-dir, or the settings of that run (%s)", dir, values["run"], id, b.String(), path)
 	}
 	return nil
 }
 
-// writeConfig writes run.toml: the effective configuration, with the run's id.
-func writeConfig(cfg config.Config, id string) error {
-	cfg.Run = id
+// writeConfig writes run.toml: the effective configuration, with the run's id and number of cells.
+func writeConfig(cfg config.Config, m *store.Manifest) error {
+	cfg.Run, cfg.Cells = m.ID, m.Cells()
 	b, err := cfg.Marshal()
 	if err != nil {
 		return err
 	}
-	return result.WriteFileAtomic(filepath.Join(cfg.OutputDir, result.ConfigName), b)
+	path := filepath.Join(cfg.OutputDir, result.ConfigName)
+	if err := result.WriteFileAtomic(path, b); err != nil {
+		return err
+	}
+	if err := os.Chmod(path, 0o600); err != nil { // settings are the user's own business
+		return fmt.Errorf("keep %s from other users: %w", path, err)
+	}
+	return nil
 }

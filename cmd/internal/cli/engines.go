@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"reflect"
 	"slices"
 	"time"
 
 	"github.com/lcbq/lcbq/cmd/internal/fleet"
+	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/worker"
 	"github.com/lcbq/lcbq/worker/gpu"
@@ -31,7 +33,38 @@ func stateOf(ctx context.Context, m *fleet.Member) *store.EngineState {
 		}
 		s.Cards = append(s.Cards, card)
 	}
+	if d, ok := m.Density(); ok {
+		s.PerCard = new(cardEngines(d))
+	}
 	return s
+}
+
+// cardEngines returns what is recorded of how many engines a card has.
+func cardEngines(d fleet.Density) store.CardEngines {
+	c := store.CardEngines{GPU: d.GPU, UUID: d.UUID, Engines: d.Engines, Share: d.Share, Settled: d.Settled, Why: d.Why}
+	for _, s := range d.Steps {
+		c.Steps = append(c.Steps, store.EngineStep{Engines: s.Engines, TokensPer: s.TokensPer, Utilization: s.Load, Loop: s.Loop, Waiting: s.Waiting})
+	}
+	return c
+}
+
+// density returns what a run's provenance says of the engines of each card.
+func (l *ledger) density(run string) []store.CardEngines {
+	var all []store.CardEngines
+	for _, m := range l.fleet.Members() {
+		d, ok := m.Density()
+		if !ok {
+			continue
+		}
+		if m.Slot == 0 {
+			all = append(all, cardEngines(d))
+		}
+		if made := m.MadeFor(run); made.Samples > 0 {
+			c := &all[len(all)-1]
+			c.Made = append(c.Made, store.EngineMade{Engine: m.Slot + 1, Samples: made.Samples, Tokens: made.Tokens, Restarts: m.Restarts()})
+		}
+	}
+	return all
 }
 
 // engineBeat is the interval of an engine's heartbeats: a person watches the cards.
@@ -67,6 +100,8 @@ type account struct {
 	before   []store.GPU // what earlier engines wrote of the cards
 	written  []store.GPU // nil before the first time
 	restarts int         // of the engines, so far
+
+	enginesBefore, engines []store.CardEngines // the same of how many engines each card has
 }
 
 // recordEvery is the interval at which a ledger writes what has changed.
@@ -100,6 +135,9 @@ func (l *ledger) record(ctx context.Context) error {
 	cards := map[string][]store.GPU{}
 	for _, m := range l.fleet.Members() {
 		restarts += m.Restarts()
+		if m.Slot > 0 {
+			continue // the card is its first engine's
+		}
 		byRun := m.MeasuredByRun()
 		for run := range l.accounts {
 			if byRun[run] != nil {
@@ -137,13 +175,15 @@ func (l *ledger) card(c fleet.Metered) store.GPU {
 
 // write writes cards and restarts into a run's provenance where they differ from what stands there.
 func (l *ledger) write(ctx context.Context, run string, a *account, cards []store.GPU, restarts int) error {
-	if a.written != nil && slices.Equal(cards, a.written) && restarts == a.restarts {
+	engines := l.density(run)
+	same := slices.Equal(cards, a.written) && reflect.DeepEqual(engines, a.engines)
+	if a.written != nil && same && restarts == a.restarts {
 		return nil
 	}
-	_, err := l.store.UpdateRun(ctx, run, func(m *store.Manifest) bool {
+	_, err := l.store.Note(ctx, stream.Generate, run, func(m *store.Manifest) bool {
 		if a.written == nil {
-			a.before = slices.Clone(m.Provenance.GPUs)
-		} else if !m.Open() && slices.Equal(cards, a.written) {
+			a.before, a.enginesBefore = slices.Clone(m.Provenance.GPUs), slices.Clone(m.Provenance.CardEngines)
+		} else if !m.Open() && same {
 			return false // the engines were started again for others
 		}
 		m.Provenance.EngineArgs = l.fleet.Members()[0].Arguments()
@@ -153,11 +193,15 @@ func (l *ledger) write(ctx context.Context, run string, a *account, cards []stor
 			if i := slices.IndexFunc(a.before, same); i >= 0 {
 				card.Merge(a.before[i])
 			}
-			if i := slices.IndexFunc(m.Provenance.GPUs, same); i >= 0 {
-				m.Provenance.GPUs[i] = card
-			} else {
-				m.Provenance.GPUs = append(m.Provenance.GPUs, card)
+			m.Provenance.GPUs = put(m.Provenance.GPUs, card, same)
+		}
+		for _, card := range engines {
+			card.Made = slices.Clone(card.Made)
+			same := func(c store.CardEngines) bool { return c.UUID == card.UUID }
+			if i := slices.IndexFunc(a.enginesBefore, same); i >= 0 {
+				card.Merge(a.enginesBefore[i])
 			}
+			m.Provenance.CardEngines = put(m.Provenance.CardEngines, card, same)
 		}
 		m.Provenance.SetIdle()
 		return true
@@ -166,7 +210,16 @@ func (l *ledger) write(ctx context.Context, run string, a *account, cards []stor
 		return nil // the run was removed
 	}
 	if err == nil {
-		a.written, a.restarts = append([]store.GPU{}, cards...), restarts
+		a.written, a.restarts, a.engines = append([]store.GPU{}, cards...), restarts, engines
 	}
 	return err
+}
+
+// put returns all with v in place of the element that is the same, or at the end.
+func put[T any](all []T, v T, same func(T) bool) []T {
+	if i := slices.IndexFunc(all, same); i >= 0 {
+		all[i] = v
+		return all
+	}
+	return append(all, v)
 }

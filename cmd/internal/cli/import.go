@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/lcbq/lcbq/config"
+	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/worker/combine/summary"
 	"github.com/lcbq/lcbq/worker/lcb/result"
 	"github.com/lcbq/lcbq/worker/lcb/result/official"
@@ -23,15 +24,15 @@ import (
 
 // importCmd makes a results folder of LiveCodeBench's own result files.
 type importCmd struct {
-	Files        []string  `arg:"" type:"path" placeholder:"FILE" help:"LiveCodeBench's _eval_all.json files, one a temperature"`
-	OutputDir    string    `required:"" short:"o" type:"path" placeholder:"DIR" help:"results folder to make"`
-	Temperatures []float64 `placeholder:"T" help:"temperatures of the files, in their order, where their names do not say (Scenario.codegeneration_10_0.2_eval_all.json does)"`
-	Model        string    `help:"model that wrote the completions"`
-	Problems     string    `placeholder:"FILE|sample|v1..v6" help:"problem set that the results are of: gives questions their places in it"`
-	Judge        string    `default:"lcb" enum:"lcb,script" help:"how the verdicts were found; those of LiveCodeBench's own runner are lcb"`
-	Environment  string    `default:"official" help:"name of the environment that judged: results of two are never averaged"`
-	Compress     string    `default:"none" enum:"none,zstd" help:"compress the cell files"`
-	config.Hub   `embed:""`
+	Files          []string  `arg:"" type:"path" placeholder:"FILE" help:"LiveCodeBench's _eval_all.json files, one a temperature"`
+	OutputDir      string    `required:"" short:"o" type:"path" placeholder:"DIR" help:"results folder to make"`
+	Temperatures   []float64 `placeholder:"T" help:"temperatures of the files, in their order, where their names do not say (Scenario.codegeneration_10_0.2_eval_all.json does)"`
+	Model          string    `help:"model that wrote the completions"`
+	Problems       string    `placeholder:"FILE|sample|v1..v6" help:"problem set that the results are of: gives questions their places in it"`
+	Judge          string    `default:"lcb" enum:"lcb,script" help:"how the verdicts were found; those of LiveCodeBench's own runner are lcb"`
+	Environment    string    `default:"official" help:"name of the environment that judged: results of two are never averaged"`
+	Compress       string    `default:"none" enum:"none,zstd" help:"compress the cell files"`
+	config.Dataset `embed:"" group:"hub"`
 }
 
 // Run reads every file, writes the folder and prints its table.
@@ -93,7 +94,7 @@ type officialFile struct {
 	temperature float64
 }
 
-// files finds out which temperature each file is of; they come back by it.
+// files finds the temperature of each file and returns the files by temperature.
 func (c *importCmd) files() ([]officialFile, error) {
 	if len(c.Temperatures) > 0 && len(c.Temperatures) != len(c.Files) {
 		return nil, usageError{fmt.Errorf("--temperatures: %d for %d files, want one each", len(c.Temperatures), len(c.Files))}
@@ -143,7 +144,7 @@ func (c *importCmd) place(a *app, im *official.Import, s *summary.Run) error {
 	if c.Problems == "" {
 		return nil
 	}
-	set, err := loadProblems(a.ctx, c.Problems, c.Hub, a.log)
+	set, err := loadProblems(a.ctx, c.Problems, c.Dataset, a.log)
 	if err != nil {
 		return err
 	}
@@ -185,12 +186,11 @@ func readOfficial(im official.Import, dir, path string, digest io.Writer) ([]off
 	return parts, errors.Join(err, in.Close())
 }
 
-// summarise fills in the run's summary: what the files say, and nothing of how
-// they came about.
+// summarise fills in the run's summary from the files, which do not say how they were made.
 func (c *importCmd) summarise(s *summary.Run, summaries []*result.Summary, digest string) error {
 	first := summaries[0]
 	s.Run, s.Engine, s.Model, s.Judge, s.Fingerprint = "import-"+digest, first.Engine, c.Model, c.Judge, c.Environment
-	s.Sampling.Engine, s.Sampling.Name, s.Judging.Mode, s.Judging.Fingerprint = s.Engine, s.Model, s.Judge, s.Fingerprint
+	s.Sampling.Engine, s.Sampling.Name, s.Judging.Mode, s.Judging.Fingerprint = stream.Engine(s.Engine), s.Model, s.Judge, s.Fingerprint
 	s.Questions = len(summaries)
 	for _, q := range summaries {
 		s.N = max(s.N, q.N)
@@ -206,8 +206,8 @@ func (c *importCmd) summarise(s *summary.Run, summaries []*result.Summary, diges
 	return s.Count(summaries, sweep)
 }
 
-// checkMetrics compares pass@k with what the run's _eval.json says, if it is
-// there. Two numbers for one thing are told to the user, not chosen between.
+// checkMetrics compares pass@k with the run's _eval.json, if it is there. If two numbers
+// differ it shows both and chooses none.
 func checkMetrics(a *app, f officialFile, r *result.TemperatureSummary) error {
 	path := strings.TrimSuffix(f.path, "_eval_all.json") + "_eval.json"
 	in, err := os.Open(path)

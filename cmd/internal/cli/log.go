@@ -30,11 +30,19 @@ func handler(w io.Writer, color, verbose bool) slog.Handler {
 	return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})
 }
 
-func isTerminal(w io.Writer) bool {
-	if b, ok := w.(*barWriter); ok {
-		w = b.w
+// innermost returns the writer at the bottom of w.
+func innermost(w io.Writer) io.Writer {
+	for {
+		wrapped, ok := w.(interface{ Unwrap() io.Writer })
+		if !ok {
+			return w
+		}
+		w = wrapped.Unwrap()
 	}
-	f, ok := w.(*os.File)
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := innermost(w).(interface{ Fd() uintptr })
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
@@ -43,6 +51,7 @@ func isTerminal(w io.Writer) bool {
 type logFolder struct {
 	dir  string
 	user slog.Handler
+	hide *secrets
 
 	mu    sync.Mutex
 	files []*os.File
@@ -62,7 +71,7 @@ func (l *logFolder) open(name string) (*slog.Logger, error) {
 	l.files = append(l.files, f)
 	l.mu.Unlock()
 	return slog.New(slog.NewMultiHandler(
-		slog.NewJSONHandler(f, &slog.HandlerOptions{Level: slog.LevelDebug}), l.user)), nil
+		slog.NewJSONHandler(l.hide.writer(f), &slog.HandlerOptions{Level: slog.LevelDebug}), l.user)), nil
 }
 
 func (l *logFolder) close() error {

@@ -11,7 +11,9 @@ import (
 	"strings"
 
 	"github.com/lcbq/lcbq/config"
+	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/store"
+	"github.com/lcbq/lcbq/worker/engine/llama"
 	"github.com/lcbq/lcbq/worker/lcb"
 	"github.com/lcbq/lcbq/worker/lcb/dataset"
 	"github.com/lcbq/lcbq/worker/lcb/sample"
@@ -26,9 +28,14 @@ type problemSet struct {
 	problems []*lcb.Problem
 }
 
+// originOf returns what results repeat of a problem.
+func originOf(p *lcb.Problem) stream.Origin {
+	return stream.Origin{Difficulty: p.Difficulty, Platform: p.Platform, ContestID: p.ContestID, ContestDate: p.ContestDate}
+}
+
 // loadProblems reads --problems: the built-in set, a release of LiveCodeBench, or
 // a file.
-func loadProblems(ctx context.Context, name string, hub config.Hub, log *slog.Logger) (*problemSet, error) {
+func loadProblems(ctx context.Context, name string, hub config.Dataset, log *slog.Logger) (*problemSet, error) {
 	set := store.ProblemSet{Name: name}
 	var problems []*lcb.Problem
 	var err error
@@ -56,7 +63,7 @@ func loadProblems(ctx context.Context, name string, hub config.Hub, log *slog.Lo
 }
 
 // release returns the files of a release: those on this machine, or else fetched.
-func release(ctx context.Context, name string, hub config.Hub, log *slog.Logger) (*dataset.Set, error) {
+func release(ctx context.Context, name string, hub config.Dataset, log *slog.Logger) (*dataset.Set, error) {
 	cfg, err := hubConfig(hub, log)
 	if err != nil {
 		return nil, err
@@ -70,9 +77,13 @@ func release(ctx context.Context, name string, hub config.Hub, log *slog.Logger)
 	return dataset.Fetch(ctx, cfg, name)
 }
 
-func hubConfig(hub config.Hub, log *slog.Logger) (dataset.Config, error) {
+func hubConfig(hub config.Dataset, log *slog.Logger) (dataset.Config, error) {
+	var err error
+	if hub.Hub, err = hub.Resolved(); err != nil {
+		return dataset.Config{}, usageError{err}
+	}
 	home := hub.HFHome
-	if home == "" {
+	if home == "" && hub.HFCache == "" {
 		user, err := os.UserHomeDir()
 		if err != nil {
 			return dataset.Config{}, fmt.Errorf("find the hub's folder: %w\nname one with HF_HOME", err)
@@ -80,21 +91,31 @@ func hubConfig(hub config.Hub, log *slog.Logger) (dataset.Config, error) {
 		home = filepath.Join(user, ".cache", "huggingface")
 	}
 	return dataset.Config{
-		Endpoint: hub.HFEndpoint, Token: hub.HFToken, Home: home, Revision: hub.HFRevision, Offline: hub.HFOffline, Log: log,
+		Endpoint: hub.HFEndpoint, Token: hub.HFToken, Home: home, Cache: hub.HFCache, Revision: hub.HFRevision, Offline: hub.HFOffline, Log: log,
 	}, nil
 }
 
 // model returns what the manifest says of the engine.
-func model(cfg config.Model, serve config.VLLM, set *problemSet) (store.Model, error) {
+func model(cfg config.Definition, set *problemSet) (store.Model, error) {
 	m := store.Model{
-		Engine: cfg.Engine, Name: cfg.Model, Seed: cfg.Seed, TopP: cfg.TopP, TopK: cfg.TopK, MinP: cfg.MinP,
+		Engine: stream.Engine(cfg.Engine), Name: cfg.Model.Model, Seed: cfg.Seed, TopP: cfg.TopP, TopK: cfg.TopK, MinP: cfg.MinP,
 		MaxTokens: cfg.MaxTokens, Stop: cfg.Stop, Prompt: cfg.PromptStyle, Extract: cfg.Extract, SimUnique: cfg.SimUnique,
 	}
-	if cfg.Engine == "vllm" {
-		m.Serve = serveOf(serve)
+	if cfg.OnRefused != "fail" { // the default is left out: it names the same run as before there was a choice
+		m.OnRefused = cfg.OnRefused
+	}
+	if m.Engine == stream.EngineVLLM {
+		m.Serve = serveOf(cfg.Serve)
 		if m.Name == "" {
 			m.Name = config.DefaultModel
 		}
+	}
+	if m.Engine == stream.EngineLlama {
+		digest, err := llama.Digest(cfg.Model.Model)
+		if err != nil {
+			return m, usageError{err}
+		}
+		m.Name, m.Serve = llama.Name(cfg.Model.Model), &store.Serve{MaxModelLen: cfg.MaxModelLen, Digest: digest}
 	}
 	if cfg.Thinking != "auto" {
 		on := cfg.Thinking == "on"
@@ -110,7 +131,7 @@ func model(cfg config.Model, serve config.VLLM, set *problemSet) (store.Model, e
 		}
 		m.Template = string(text)
 	}
-	if cfg.Engine == "sim" {
+	if m.Engine.Simulated() {
 		if set.Name != builtin {
 			return m, usageError{errors.New("--engine sim is a simulated model of the built-in problems only\nuse --problems sample, or another --engine for real problems")}
 		}

@@ -10,10 +10,13 @@ import (
 
 	"github.com/lcbq/lcbq/cmd/internal/report"
 	"github.com/lcbq/lcbq/cmd/internal/report/folder"
+	"github.com/lcbq/lcbq/cmd/internal/window"
+	"github.com/lcbq/lcbq/config"
 	"github.com/lcbq/lcbq/worker/lcb/result"
+	"github.com/lcbq/lcbq/worker/score/curve"
 )
 
-// reportCmd makes a results folder readable.
+// reportCmd writes a report of a results folder.
 type reportCmd struct {
 	Results string `arg:"" optional:"" default:"results" type:"path" help:"results folder"`
 	Output  string `short:"o" placeholder:"FILE" help:"file to write; - is standard output; by default report.FORMAT in the results folder"`
@@ -21,6 +24,9 @@ type reportCmd struct {
 	Part    string `placeholder:"NAME" help:"which chart of an svg or png, or table of a csv; a wrong name lists them"`
 	Group   int    `default:"0" help:"which of several results that lie in the folder, from 1 on; they are never averaged"`
 	Samples int    `default:"8" help:"most samples of a cell in the html, chosen for variety"`
+	Cutoff  string `placeholder:"DATE" help:"the model's training cut-off: questions of contests before it and from it on are set side by side, and the chart by month marks it"`
+
+	config.Window `embed:"" group:"what"`
 }
 
 // Run reads the folder, and only then writes.
@@ -31,7 +37,19 @@ func (c *reportCmd) Run(a *app) error {
 	if c.Samples < 1 || c.Samples > 100 {
 		return usageError{fmt.Errorf("--samples = %d: want 1 to 100", c.Samples)}
 	}
-	r, err := report.New(c.Results, report.Options{Group: c.Group, Version: Version(), Samples: c.Samples})
+	w, err := windowOf(c.Window)
+	if err != nil {
+		return err
+	}
+	cutoff, err := window.Day("cutoff", c.Cutoff, false)
+	if err != nil {
+		return usageError{err}
+	}
+	results, err := openWithin(c.Results, c.Group, w)
+	if err != nil {
+		return reportError(err)
+	}
+	r, err := report.New(results, report.Options{Version: Version(), Samples: c.Samples, Cutoff: cutoff})
 	if err != nil {
 		return reportError(err)
 	}
@@ -62,15 +80,18 @@ func (c *reportCmd) Run(a *app) error {
 
 // reportError sorts the caller's mistakes from the rest.
 func reportError(err error) error {
-	var mixed *folder.MixedError
-	if errors.Is(err, report.ErrPart) || errors.Is(err, folder.ErrGroup) || errors.As(err, &mixed) || errors.Is(err, folder.ErrNotResults) {
+	_, mixed := errors.AsType[*folder.MixedError](err)
+	switch {
+	case mixed, errors.Is(err, folder.ErrGroup):
+		return usageError{fmt.Errorf("%w\nchoose one of them with --group 1 or --group 2", err)}
+	case errors.Is(err, report.ErrPart), errors.Is(err, curve.ErrCutoff), errors.Is(err, folder.ErrNotResults):
 		return usageError{err}
 	}
 	return err
 }
 
-// leaveReport writes report.html into a results folder, as every run does at its
-// end. The results are there without it, so its failure is only said.
+// leaveReport writes report.html into a results folder, as every run does at its end. A failure
+// is only logged: the results are complete without it.
 func leaveReport(ctx context.Context, dir string, log *slog.Logger) {
 	if err := writeReport(ctx, dir); err != nil {
 		log.Warn("report not written", "folder", dir, "err", err)
@@ -78,7 +99,11 @@ func leaveReport(ctx context.Context, dir string, log *slog.Logger) {
 }
 
 func writeReport(ctx context.Context, dir string) error {
-	r, err := report.New(dir, report.Options{Version: Version()})
+	results, err := folder.Open(dir, 0)
+	if err != nil {
+		return err
+	}
+	r, err := report.New(results, report.Options{Version: Version()})
 	if err != nil {
 		return err
 	}

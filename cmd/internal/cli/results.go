@@ -17,12 +17,13 @@ import (
 
 // exportCmd writes results for other tools.
 type exportCmd struct {
-	Results    string `arg:"" type:"existingdir" help:"results folder"`
-	Format     string `required:"" enum:"livecodebench,evalplus,every-eval-ever,hf,parquet,jsonl" help:"${export_formats}"`
-	Output     string `short:"o" type:"path" placeholder:"DIR" help:"folder for the files; by default export/FORMAT in the results folder"`
-	Group      int    `default:"0" help:"which of several results that lie in the folder, from 1 on; they are never averaged"`
-	Problems   string `placeholder:"FILE|sample|v1..v6" help:"problem set that the results are of, for the formats that repeat its texts; by default the run's, if it is built in or a release"`
-	config.Hub `embed:""`
+	Results        string `arg:"" type:"existingdir" help:"results folder"`
+	Format         string `required:"" enum:"livecodebench,evalplus,every-eval-ever,hf,parquet,jsonl" help:"${export_formats}"`
+	Output         string `short:"o" type:"path" placeholder:"DIR" help:"folder for the files; by default export/FORMAT in the results folder"`
+	Group          int    `default:"0" help:"which of several results that lie in the folder, from 1 on; they are never averaged"`
+	Problems       string `placeholder:"FILE|sample|v1..v6" help:"problem set that the results are of, for the formats that repeat its texts; by default the run's, if it is built in or a release"`
+	config.Window  `embed:"" group:"what"`
+	config.Dataset `embed:"" group:"hub"`
 }
 
 // exportHelp lists the formats.
@@ -37,11 +38,15 @@ func exportHelp() string {
 	return b.String()
 }
 
-// Run reads the folder, says what of it is not there, and writes the rest.
+// Run reads the folder, reports what is missing in it, and writes the rest.
 func (c *exportCmd) Run(a *app) error {
-	r, err := folder.Open(c.Results, c.Group)
+	w, err := windowOf(c.Window)
 	if err != nil {
 		return err
+	}
+	r, err := openWithin(c.Results, c.Group, w)
+	if err != nil {
+		return reportError(err)
 	}
 	run, err := c.run(a, r)
 	if err != nil {
@@ -75,6 +80,7 @@ func (c *exportCmd) run(a *app, r *folder.Results) (*export.Run, error) {
 	}
 	s := &out.Summary
 	s.Engine, s.Model, s.Judge, s.Fingerprint, s.Simulated = r.Group.Engine, r.Group.Model, r.Group.Judge, r.Group.Fingerprint, r.Group.Simulated
+	s.Windows = r.Windows
 	if dataset.Named(s.Problems.Name) {
 		out.Release = s.Problems.Name
 	}
@@ -93,7 +99,7 @@ func (c *exportCmd) run(a *app, r *folder.Results) (*export.Run, error) {
 	slices.SortFunc(order, func(x, y int) int { return strings.Compare(r.Questions[x].ID, r.Questions[y].ID) })
 	for place, i := range order {
 		q := &r.Questions[i]
-		x := export.Question{Index: q.Index, Question: official.Question{ID: q.ID, Title: q.Title, Difficulty: q.Difficulty, Platform: q.Platform}}
+		x := export.Question{Index: q.Index, Question: official.Question{ID: q.ID, Title: q.Title, Difficulty: q.Difficulty, Platform: q.Platform, ContestID: q.ContestID, ContestDate: q.ContestDate}}
 		if text, ok := texts[q.ID]; ok {
 			x.Question = text
 		}
@@ -117,8 +123,8 @@ func (c *exportCmd) run(a *app, r *folder.Results) (*export.Run, error) {
 	return out, nil
 }
 
-// texts returns the texts of the run's problems by id, where they are wanted and
-// can be had.
+// texts returns the texts of the run's problems by id, if the format needs them and they are
+// available.
 func (c *exportCmd) texts(a *app, s *summary.Run) (map[string]official.Question, error) {
 	name := c.Problems
 	if name == "" && c.Format == "livecodebench" && (s.Problems.Name == builtin || dataset.Named(s.Problems.Name)) {
@@ -127,7 +133,7 @@ func (c *exportCmd) texts(a *app, s *summary.Run) (map[string]official.Question,
 	if name == "" {
 		return nil, nil
 	}
-	set, err := loadProblems(a.ctx, name, c.Hub, a.log)
+	set, err := loadProblems(a.ctx, name, c.Dataset, a.log)
 	if err != nil {
 		return nil, err
 	}

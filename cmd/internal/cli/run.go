@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,24 +13,35 @@ import (
 	"github.com/lcbq/lcbq/config"
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/worker"
-	"github.com/lcbq/lcbq/worker/combine/summary"
+	"github.com/lcbq/lcbq/worker/cores"
 	"github.com/lcbq/lcbq/worker/evaluate"
+	"github.com/lcbq/lcbq/worker/gpu"
 	"github.com/lcbq/lcbq/worker/lcb/result"
 )
 
 // runCmd is the whole pipeline in one process.
 type runCmd struct {
-	config.Sweep   `embed:""`
-	config.Model   `embed:""`
-	config.VLLM    `embed:""`
-	config.Judge   `embed:""`
-	config.Workers `embed:""`
-	config.Server  `embed:""`
-	config.Hub     `embed:""`
+	config.Definition  `embed:""`
+	config.Files       `embed:"" group:"what"`
+	config.Pace        `embed:"" group:"engine"`
+	config.VLLM        `embed:"" group:"engine"`
+	config.Llama       `embed:"" group:"engine"`
+	config.Interpreter `embed:"" group:"machine"`
+	config.Generators  `embed:"" group:"machine"`
+	config.Programs    `embed:"" group:"machine"`
+	config.Verdicts    `embed:"" group:"machine"`
+	config.Store       `embed:"" group:"server"`
+	config.Host        `embed:"" group:"server"`
+	config.Web         `embed:"" group:"server"`
+	DryRun             bool `group:"what" env:"-" help:"say what would run and what it needs; make and start nothing"`
+	Detach             bool `group:"machine" env:"-" help:"start the run and return: it goes on when the terminal is closed; says how to watch and stop it"`
 }
 
 func (c *runCmd) config() config.Config {
-	return config.Config{Sweep: c.Sweep, Model: c.Model, VLLM: c.VLLM, Judge: c.Judge, Workers: c.Workers, Server: c.Server, Hub: c.Hub}
+	return config.Config{
+		Definition: c.Definition, Files: c.Files, Pace: c.Pace, VLLM: c.VLLM, Llama: c.Llama, Interpreter: c.Interpreter, Generators: c.Generators,
+		Programs: c.Programs, Verdicts: c.Verdicts, Store: c.Store, Host: c.Host, Web: c.Web,
+	}
 }
 
 // A pipeline is a run with all its workers in this process.
@@ -41,9 +51,11 @@ type pipeline struct {
 	def    *definition
 	fleet  *fleet.Fleet // with engine vllm
 	grader *evaluate.Grader
-	share  share // of this machine, for programs
+	share  cores.Division // of this machine, for programs
 	host   *host
-	runs   *worker.Runs
+	shown  *showing // to browsers
+	work   *workers
+	began  bool // the workers have
 	logs   *logFolder
 	log    *slog.Logger // benchmark.log and the user
 	bar    *bar
@@ -57,63 +69,90 @@ type pipeline struct {
 // Run checks everything, starts the server, publishes the units and works until
 // the run is finished or interrupted.
 func (c *runCmd) Run(a *app) error {
-	p := &pipeline{app: a, cfg: c.config(), bar: newBar(a.err, a.color)}
+	p := &pipeline{app: a, cfg: c.config(), bar: newBar(a.err)}
 	a.log = slog.New(handler(p.bar.writer(), a.color, a.verbose))
-	err := p.prepare(a.ctx)
-	if err == nil {
-		err = p.operate(a.ctx)
+	p.bar.log = a.log
+	err := p.inspect(a.ctx)
+	switch {
+	case err != nil:
+	case c.DryRun:
+		err = p.foretell()
+	case c.Detach:
+		// What was opened to be looked at is closed before the run opens it.
+		if err = p.close(); err != nil {
+			return err
+		}
+		return detach(a, p.cfg)
+	default:
+		if err = p.prepare(a.ctx); err == nil {
+			err = p.operate(a.ctx)
+		}
 	}
+	if !p.began {
+		err = whileStarting(a, err)
+	}
+	p.shown.close(a, err)
 	return errors.Join(err, p.close())
 }
 
-// prepare checks all that can be wrong, and only then makes the folder and starts
-// the server.
-func (p *pipeline) prepare(ctx context.Context) error {
-	var err error
-	if p.def, err = define(ctx, p.cfg, p.app.log); err != nil {
-		return err
-	}
-	if err := p.cfg.Workers.Check(); err != nil {
+// inspect checks all that can be wrong, and makes nothing that stays.
+func (p *pipeline) inspect(ctx context.Context) error {
+	err := p.cfg.Check()
+	if err != nil {
 		return usageError{err}
 	}
-	if err := checkFolder(p.cfg.OutputDir, p.def.manifest.ID); err != nil {
+	if p.def, err = define(ctx, &p.cfg.Definition, p.cfg.VLLM.VLLM, p.app.args, p.app.log); err != nil {
 		return err
 	}
-	if err := checkListen(p.cfg.Server); err != nil {
+	if err := checkFolder(p.cfg.OutputDir, p.def.manifest.ID, &p.cfg.Definition); err != nil {
 		return err
 	}
-	if m := p.def.manifest.Model; m.Engine == "vllm" {
-		if p.fleet, err = openFleet(ctx, p.cfg.VLLM, p.cfg.Hub, p.cfg.Generators, m, p.app.log); err != nil {
+	if err := errors.Join(checkListen(p.cfg.Host), checkWeb(p.cfg.Web)); err != nil {
+		return err
+	}
+	if m := p.def.manifest.Model; m.Engine.Supervised() {
+		if p.fleet, err = openFleet(ctx, p.cfg.VLLM, p.cfg.Llama, p.cfg.Model.Model, p.cfg.Hub, p.cfg.Generators.Generators, m, p.app.log); err != nil {
 			return err
 		}
 	}
-	if p.share, err = shareOf(p.cfg.Workers, p.cards(ctx)); err != nil {
+	if p.share, err = shareOf(p.cfg.Programs, p.cards(ctx)); err != nil {
 		return err
 	}
-	if p.grader, err = newGrader(ctx, p.cfg.Judge, p.def.manifest.Judge, p.share, p.app.log); err != nil {
-		return err
-	}
+	p.grader, err = newGrader(ctx, p.cfg.Interpreter, p.def.manifest.Judge, p.share, p.app.log)
+	return err
+}
+
+// prepare starts the server and makes the folder.
+func (p *pipeline) prepare(ctx context.Context) error {
+	var err error
 	// The server first: where it is refused, no folder is made.
-	if p.host, err = serve(ctx, p.cfg.Server, storeDir(p.cfg.Server, p.cfg.OutputDir), p.app.log); err != nil {
+	if p.host, err = serve(ctx, p.cfg.Host, storeDir(p.cfg.Store, p.cfg.OutputDir), p.app.log); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(p.cfg.OutputDir, 0o755); err != nil {
 		return fmt.Errorf("make results folder: %w\nchoose an --output-dir that you may write to", err)
 	}
-	// The store's lock is ours, so nobody is writing: what a killed writer left can go.
+	// This process holds the store's lock, so nobody writes: temporary files of killed writers
+	// can be removed.
 	if _, err := result.Sweep(p.cfg.OutputDir, time.Now()); err != nil {
 		return err
 	}
-	p.logs = &logFolder{dir: filepath.Join(p.cfg.OutputDir, result.LogsName), user: p.app.log.Handler()}
+	p.logs = &logFolder{dir: filepath.Join(p.cfg.OutputDir, result.LogsName), user: p.app.log.Handler(), hide: p.app.hide}
 	if p.log, err = p.logs.open("benchmark"); err != nil {
 		return err
 	}
 	if p.fleet != nil {
-		if err := p.fleet.Prepare(ctx, p.log, p.logs.dir); err != nil {
+		if err := p.fleet.Prepare(p.log, p.logs.dir, p.app.hurry); err != nil {
 			return err
 		}
 	}
-	return writeConfig(p.cfg, p.def.manifest.ID)
+	if err := writeConfig(p.cfg, p.def.manifest); err != nil {
+		return err
+	}
+	store := storeDir(p.cfg.Store, p.cfg.OutputDir)
+	at := shownPlace{store: store, run: p.def.manifest.ID, reach: "-o " + p.cfg.OutputDir, terminal: p.bar.writer()}
+	p.shown, err = openShowing(p.app, p.cfg.Web, p.host, at) //nolint:contextcheck // close ends it: the drain is shown too
+	return err
 }
 
 // cards returns how many GPUs of this machine generate for the run.
@@ -121,14 +160,14 @@ func (p *pipeline) cards(ctx context.Context) int {
 	switch {
 	case p.fleet != nil:
 		return cardsOf(p.fleet)
-	case p.def.manifest.Model.Engine == "openai" && anyLocal(p.cfg.Endpoint):
-		return cardsHere(ctx)
+	case p.def.manifest.Model.Engine.Attached() && anyLocal(p.cfg.Endpoint):
+		return gpu.Count(ctx)
 	default:
 		return 0
 	}
 }
 
-// operate submits the run and works on it. The crews stop in the order of the
+// operate submits the run and works on it. The parts stop in the order of the
 // stages, so that what one has finished the next still takes.
 func (p *pipeline) operate(ctx context.Context) error {
 	sub, err := p.host.sweeper().Define(ctx, p.def.manifest, p.def.row)
@@ -137,24 +176,31 @@ func (p *pipeline) operate(ctx context.Context) error {
 	}
 	m := sub.Manifest
 	p.log.Info("run submitted", "run", m.ID, "new", sub.New, "units", m.Units(), "samples", m.Samples(), "url", p.host.url,
-		"sandbox_level", p.grader.Host().Level().String(), "judge", m.Judge.Mode, "slots", p.share.Slots, "cpus_left_to_engines", p.share.reserved())
+		"sandbox_level", p.grader.Host().Level().String(), "judge", m.Judge.Mode, "slots", p.share.Slots, "cpus_left_to_engines", p.share.Reserved())
+	if asked := p.def.manifest.Samples(); asked < m.Samples() {
+		p.log.Warn("the folder's run has more than this command asks for; nothing is taken away, and all of it is shown", "samples_asked", asked, "samples_of_run", m.Samples())
+	}
 	if m.Paused != 0 {
 		p.log.Warn("the run is paused: nothing is handed out until 'lcbq resume'", "run", m.ID, "nats", p.host.url)
 	}
-	// What the combiner gave up in a former life it looks at anew, before anybody
-	// asks whether the run can go on.
+	// Units that an earlier combiner gave up are tried again. This comes before the first
+	// look at whether the run can go on.
 	if err := p.host.queue.ForgiveCombine(ctx, m.ID); err != nil {
 		return err
 	}
-	p.runs = &worker.Runs{Store: p.host.store}
+	p.work = newWorkers(p.app, p.host.session)
+	p.work.logs = p.logs.open
 	p.pulses.evaluate = newPulses(stream.Evaluate, "eval", 1, p.share.Slots)[0]
 	p.pulses.combine = newPulses(stream.Combine, "combine", 1, 1)[0]
 	evalLog, err := p.logs.open("eval0")
 	if err != nil {
 		return err
 	}
+	defer p.app.announce(p.log)() //nolint:contextcheck // it looks at the command's own context
 	failed := make(chan error, 1)
-	crews := []*crew{
+	p.began = true
+	defer p.app.supervise(p.host.alive).stopping() //nolint:contextcheck // stopping ends it: the drain is watched too
+	parts := []*part{
 		// Beside the others: the last of a large run's units is published minutes
 		// after the first could be generated.
 		launch(ctx, failed, func(ctx context.Context) error {
@@ -169,37 +215,34 @@ func (p *pipeline) operate(ctx context.Context) error {
 		}),
 		launch(ctx, failed, p.generators(m.UnitSize)),
 		launch(ctx, failed, func(ctx context.Context) error {
-			return runEvaluator(ctx, p.host.session, p.runs, p.grader, p.share, p.pulses.evaluate, evalLog)
+			return p.work.evaluate(ctx, p.grader, p.share, p.cfg.Verdicts, p.pulses.evaluate, evalLog)
 		}),
 		launch(ctx, failed, func(ctx context.Context) error {
-			return runCombiner(ctx, p.host.session, p.runs, folderOf{m.ID, p.cfg.OutputDir}, p.cfg.Compress == "zstd", p.pulses.combine, p.log)
+			return p.work.combine(ctx, folderOf{m.ID, p.cfg.OutputDir}, p.cfg.Compress == "zstd", p.pulses.combine, p.log)
 		}),
 	}
 	err = p.watch(ctx, m.ID, failed)
-	if errors.Is(err, errInterrupted) {
-		p.log.Info("interrupted, finishing what is in hand; interrupt again to hurry")
-	}
-	for _, c := range crews {
+	for _, c := range parts {
 		if stopped := c.stop(); stopped != nil && !errors.Is(err, stopped) {
 			err = errors.Join(err, stopped)
 		}
 	}
 	p.bar.finish()
-	return errors.Join(err, p.report(context.WithoutCancel(ctx), m.ID, err))
+	return p.report(context.WithoutCancel(ctx), m.ID, err)
 }
 
 // generators returns what runs the generators: one on each engine of the fleet, or as many as
 // asked.
 func (p *pipeline) generators(unitSize int) func(context.Context) error {
 	if p.fleet != nil {
-		g := &garage{session: p.host.session, run: p.def.manifest, runs: p.runs, logs: p.logs.open, log: p.log, slots: fleetSlots(p.cfg.Requests, p.cfg.MaxNumSeqs, unitSize)}
+		g := &generators{workers: p.work, run: p.def.manifest, log: p.log, slots: fleetSlots(p.cfg.Requests, sequences(p.def.manifest.Model.Engine, p.cfg.VLLM, p.cfg.Llama), unitSize), unhealthy: onUnhealthy(p.cfg.Generators)}
 		p.pulses.generate = fleetPulses(p.fleet, g.slots)
 		return func(ctx context.Context) error { return g.work(ctx, p.fleet, p.pulses.generate) }
 	}
-	p.pulses.generate = newPulses(stream.Generate, "gpu", p.cfg.Generators, 1)
+	p.pulses.generate = newPulses(stream.Generate, "gen", p.cfg.Generators.Generators, 1)
 	inFlight := p.def.source.inFlight(p.cfg.Requests, unitSize)
 	return func(ctx context.Context) error {
-		return runGenerators(ctx, p.host.session, p.runs, p.def.source, p.cfg.Generators, inFlight, p.logs.open, p.pulses.generate)
+		return p.work.generate(ctx, p.def.source, p.cfg.Generators, inFlight, p.pulses.generate)
 	}
 }
 
@@ -225,7 +268,7 @@ func (p *pipeline) watch(ctx context.Context, run string, failed <-chan error) e
 		case prog.Manifest.Cancelled != 0:
 			return fmt.Errorf("run %s was cancelled\nthe same command brings it back; finished cells are kept", run)
 		default:
-			p.bar.show(prog, p.samplesJudged())
+			p.bar.show(prog, p.samplesGenerated(), p.samplesJudged())
 			if prog.Dead > 0 {
 				if stuck, err := p.host.sweeper().Stuck(ctx, run); err == nil && stuck {
 					return errUnscored
@@ -243,60 +286,15 @@ func (p *pipeline) watch(ctx context.Context, run string, failed <-chan error) e
 	}
 }
 
+func (p *pipeline) samplesGenerated() int64 {
+	n := int64(0)
+	for _, pulse := range p.pulses.generate {
+		n += pulse.Samples.Load()
+	}
+	return n
+}
+
 func (p *pipeline) samplesJudged() int64 { return p.pulses.evaluate.Samples.Load() }
-
-// report shows the table of results, or what to do about a run that has none yet.
-func (p *pipeline) report(ctx context.Context, run string, how error) error {
-	cells, err := p.host.store.Cells(ctx, run, -1)
-	if err != nil {
-		return err
-	}
-	m, _, err := p.host.store.Run(ctx, run)
-	if err != nil {
-		return err
-	}
-	amounts, err := summary.Of(m, cells)
-	if err != nil {
-		return err
-	}
-	ran, cached := p.grader.Counts()
-	p.log.Info("judged", "programs_run", ran, "samples_from_cache", cached, "rejudged_near_the_limit", p.grader.Rejudged())
-	if how == nil {
-		if p.fleet != nil { // the combiner wrote it while the last readings of the GPUs were on their way
-			if err := result.WriteJSONAtomic(result.RunSummaryPath(p.cfg.OutputDir), amounts); err != nil {
-				return err
-			}
-		}
-		return showSummary(p.app, amounts, p.cfg.OutputDir)
-	}
-	if errors.Is(how, errUnscored) {
-		return p.explainDead(ctx, amounts)
-	}
-	if errors.Is(how, errInterrupted) {
-		fmt.Fprintf(p.app.err, "%d of %d samples are in %s; the same command resumes\n", amounts.Samples, m.Samples(), p.cfg.OutputDir)
-	}
-	return nil // how is the caller's to return
-}
-
-// explainDead says what could not be scored and what to do, and leaves the run's
-// summary with its gaps named.
-func (p *pipeline) explainDead(ctx context.Context, s *summary.Run) error {
-	dead, err := p.host.queue.DeadUnits(ctx, s.Run)
-	if err != nil {
-		return err
-	}
-	s.Provenance.DeadUnits = len(dead)
-	if err := result.WriteJSONAtomic(result.RunSummaryPath(p.cfg.OutputDir), s); err != nil {
-		return err
-	}
-	leaveReport(ctx, p.cfg.OutputDir, p.log) // the combiner leaves none of a run that has gaps
-	if len(dead) > 0 {
-		fmt.Fprintf(p.app.err, "%d units were given up, the first (%s) because: %s\n", len(dead), dead[0].Reason, dead[0].Error)
-	}
-	store := storeDir(p.cfg.Server, p.cfg.OutputDir)
-	fmt.Fprintf(p.app.err, "look at them with 'lcbq dead list --store-dir %s', put them back with 'lcbq dead requeue --store-dir %s', and run the same command again\n", store, store)
-	return showSummary(p.app, s, p.cfg.OutputDir)
-}
 
 // close ends what prepare started, the server last.
 func (p *pipeline) close() error {
@@ -317,17 +315,4 @@ func (p *pipeline) close() error {
 		errs = append(errs, p.logs.close())
 	}
 	return errors.Join(errs...)
-}
-
-// showSummary prints a run's pass rates: a table for people, the summary itself
-// for programs.
-func showSummary(a *app, s *summary.Run, dir string) error {
-	if a.json {
-		enc := json.NewEncoder(a.out)
-		enc.SetIndent("", "  ")
-		return enc.Encode(s)
-	}
-	writeTable(a.out, s)
-	fmt.Fprintf(a.out, "\n%d samples in %.1f s (%.0f/s); results in %s\n", s.Samples, s.DurationSeconds, s.Throughput.SamplesPerSecond, dir)
-	return nil
 }

@@ -6,14 +6,13 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/lcbq/lcbq/config"
 	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/stream/sweep"
 )
 
 // runsCmd lists the runs of a server.
 type runsCmd struct {
-	config.Server `embed:""`
+	located `embed:""`
 }
 
 // A listed run is one row of `lcbq runs`.
@@ -33,10 +32,13 @@ type listedRun struct {
 
 // Run prints the runs, the oldest first.
 func (c *runsCmd) Run(a *app) error {
-	return attach(a, c.Server, "runs", func(s *session) error {
-		all, err := s.store.Runs(a.ctx)
+	return attach(a, c.server, c.OutputDir, "runs", looks, func(s *session) error {
+		all, unread, err := s.store.Runs(a.ctx)
 		if err != nil {
 			return err
+		}
+		for _, u := range unread {
+			a.log.Warn("a run cannot be read and is left alone", "run", u.Key, "err", u.Err)
 		}
 		rows := make([]listedRun, 0, len(all))
 		for _, m := range all {
@@ -46,7 +48,7 @@ func (c *runsCmd) Run(a *app) error {
 			}
 			m = p.Manifest
 			rows = append(rows, listedRun{
-				ID: m.ID, State: m.State(), Engine: m.Model.Engine, Model: m.Model.Name, Cells: p.Cells, CellsAll: m.Cells(),
+				ID: m.ID, State: m.State(), Engine: string(m.Model.Engine), Model: m.Model.Name, Cells: p.Cells, CellsAll: m.Cells(),
 				Samples: p.Samples, SampleAll: m.Samples(), Dead: p.Dead, Created: m.Created, OutputDir: m.OutputDir,
 			})
 		}

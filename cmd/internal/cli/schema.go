@@ -8,9 +8,9 @@ import (
 	"github.com/lcbq/lcbq/cmd/internal/schema"
 )
 
-// schemaCmd prints the schemas of a results folder's files.
+// schemaCmd prints the schemas of a results folder's files and of what status prints.
 type schemaCmd struct {
-	Name string `arg:"" optional:"" help:"run_summary, summary or cell; without it, the names"`
+	Name string `arg:"" optional:"" help:"run_summary, summary, cell or status; without it, the names"`
 }
 
 // Run prints one schema, or which there are.

@@ -5,9 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/url"
+	"slices"
 	"time"
 
 	"github.com/lcbq/lcbq/config"
+	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/worker/engine"
 	"github.com/lcbq/lcbq/worker/engine/openai"
@@ -27,18 +31,22 @@ type source struct {
 
 // newSource opens the engine that cfg names, checked: a dead endpoint, a wrong key
 // and a broken recording are said before any work starts. m holds the sampling
-// settings of the run.
-func newSource(ctx context.Context, cfg config.Model, m store.Model, log *slog.Logger) (*source, error) {
+// settings of the run, longest its longest prompts as far as they are known, recording what a file of completions leaves open.
+func newSource(ctx context.Context, cfg config.Source, pace config.Pace, m store.Model, longest []engine.Request, recording replay.Options, log *slog.Logger) (*source, error) {
+	cfg, err := cfg.Resolved()
+	if err != nil {
+		return nil, usageError{err}
+	}
 	switch m.Engine {
-	case "replay":
-		e, err := replay.Load(cfg.Completions)
+	case stream.EngineReplay:
+		e, err := replay.Load(cfg.Completions, recording)
 		if err != nil {
-			return nil, err
+			return nil, unknownQuestion(err)
 		}
 		return &source{modelName: e.Info().Model, recorded: e, each: func() (engine.Engine, error) { return e, nil }}, nil
-	case "openai":
+	case stream.EngineOpenAI:
 		c, err := openai.New(openai.Config{
-			Endpoints: cfg.Endpoint, Key: cfg.APIKey, Model: m.Name, Completions: rawPrompt(m), Log: log,
+			Endpoints: cfg.Endpoint, Key: cfg.APIKey, Model: m.Name, Completions: rawPrompt(m), System: systemPrompt(m), MaxTokens: m.MaxTokens, Prompts: longest, Log: log,
 		})
 		if err != nil {
 			return nil, err
@@ -48,11 +56,11 @@ func newSource(ctx context.Context, cfg config.Model, m store.Model, log *slog.L
 			return nil, err
 		}
 		return &source{modelName: c.Info().Model, attached: c, each: func() (engine.Engine, error) { return c, nil }}, nil
-	case "vllm": // a run can be defined on a machine without it
+	case stream.EngineVLLM, stream.EngineLlama: // a run can be defined on a machine without it
 		return &source{modelName: m.Name}, nil
-	case "sim":
+	case stream.EngineSim:
 		one := func() (engine.Engine, error) {
-			return sim.New(sim.Config{Unique: m.SimUnique, TPS: cfg.SimTPS})
+			return sim.New(sim.Config{Unique: m.SimUnique, TPS: pace.SimTPS})
 		}
 		e, err := one()
 		if err != nil {
@@ -75,34 +83,73 @@ func (s *source) close() error {
 }
 
 // rawPrompt reports whether the run's prompts are texts, not messages.
-func rawPrompt(m store.Model) bool {
-	probe := &lcb.Problem{ID: "probe", Content: "probe"}
+func rawPrompt(m store.Model) bool { return probePrompt(m).Raw != "" }
+
+// systemPrompt reports whether the run's prompts hold a system message.
+func systemPrompt(m store.Model) bool {
+	return slices.ContainsFunc(probePrompt(m).Messages, func(msg lcb.Message) bool { return msg.Role == "system" })
+}
+
+// manyPrompts is how many of the longest prompts are looked at: the longest in bytes need not
+// be the longest in tokens.
+const manyPrompts = 4
+
+// longestPrompts returns the longest prompts of a run of the problems at the given places.
+func longestPrompts(m store.Model, problems []*lcb.Problem, places []int) []engine.Request {
+	all := make([]engine.Request, 0, len(places))
+	size := make(map[string]int, len(places))
+	for _, i := range places {
+		p := promptOf(m, problems[i])
+		r := engine.Request{QuestionID: problems[i].ID, Raw: p.Raw}
+		size[r.QuestionID] = len(p.Raw)
+		for _, msg := range p.Messages {
+			r.Messages = append(r.Messages, engine.Message{Role: msg.Role, Content: msg.Content})
+			size[r.QuestionID] += len(msg.Content)
+		}
+		all = append(all, r)
+	}
+	slices.SortStableFunc(all, func(a, b engine.Request) int { return size[b.QuestionID] - size[a.QuestionID] })
+	return all[:min(len(all), manyPrompts)]
+}
+
+// probePrompt is a prompt of the run's form.
+func probePrompt(m store.Model) lcb.Prompt {
+	return promptOf(m, &lcb.Problem{ID: "probe", Content: "probe"})
+}
+
+// promptOf is the prompt of a problem; empty where the run's template fails, which is said
+// when the run is defined.
+func promptOf(m store.Model, probe *lcb.Problem) lcb.Prompt {
 	if m.Template != "" {
 		t, err := lcb.ParseTemplate("prompt template", m.Template)
 		if err != nil {
-			return false
+			return lcb.Prompt{}
 		}
 		p, err := t.Render(probe)
-		return err == nil && p.Raw != ""
+		if err != nil {
+			return lcb.Prompt{}
+		}
+		return p
 	}
-	return lcb.PromptStyle(m.Prompt).Render(probe).Raw != ""
+	return lcb.PromptStyle(m.Prompt).Render(probe)
 }
 
-// covers reports the first recorded question that the problem set does not have.
-func (s *source) covers(problems []*lcb.Problem, file, set string) error {
-	if s.recorded == nil {
-		return nil
+// recordingOf returns what the problem set tells of a file of completions.
+func recordingOf(set *problemSet) replay.Options {
+	o := replay.Options{Set: set.Name}
+	for _, p := range set.problems {
+		o.IDs = append(o.IDs, p.ID)
 	}
-	known := make(map[string]bool, len(problems))
-	for _, p := range problems {
-		known[p.ID] = true
+	return o
+}
+
+// unknownQuestion says what helps where a file of completions has questions that
+// the problem set does not have.
+func unknownQuestion(err error) error {
+	if errors.Is(err, replay.ErrUnknown) {
+		return fmt.Errorf("%w\nname the problem set that the completions were made for with --problems", err)
 	}
-	for _, id := range s.recorded.IDs() {
-		if !known[id] {
-			return fmt.Errorf("completions %s: question_id %q is not in the problem set %s\nname the problem set that the completions were made for with --problems", file, id, set)
-		}
-	}
-	return nil
+	return err
 }
 
 // How an attached server is kept full: how often its metrics are read, and the most
@@ -112,9 +159,8 @@ const (
 	attachedMost = 1024
 )
 
-// inFlight returns how many units one generator works on at once. An attached
-// server batches more samples than a small unit holds; a unit beyond those in
-// flight is ready when one ends.
+// inFlight returns how many units one generator works on at once. An attached server batches
+// more samples than a small unit holds. Two more units are ready for when one ends.
 func (s *source) inFlight(asked, unitSize int) int {
 	if asked > 0 {
 		return asked
@@ -125,9 +171,8 @@ func (s *source) inFlight(asked, unitSize int) int {
 	return 2
 }
 
-// attend keeps attached servers full by their own metrics until ctx is done. Where
-// one has none, as hosted endpoints, all keep the number that they began with, and
-// are not asked again.
+// attend keeps attached servers full by their own metrics until ctx is done. If one has no
+// metrics, as hosted endpoints, the number in flight stays as it was and no metrics are read.
 func (s *source) attend(ctx context.Context, log *slog.Logger) {
 	if s.attached == nil {
 		return
@@ -142,3 +187,17 @@ func (s *source) attend(ctx context.Context, log *slog.Logger) {
 }
 
 var errNoRun = errors.New("no run on this server")
+
+// anyLocal reports whether one of the endpoints is this machine's, by its address.
+func anyLocal(endpoints []string) bool {
+	for _, e := range endpoints {
+		u, err := url.Parse(e)
+		if err != nil {
+			continue
+		}
+		if ip := net.ParseIP(u.Hostname()); u.Hostname() == "localhost" || ip != nil && ip.IsLoopback() {
+			return true
+		}
+	}
+	return false
+}

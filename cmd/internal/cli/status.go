@@ -1,14 +1,20 @@
 package cli
 
 import (
+	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"runtime/debug"
+	"strings"
 	"time"
 
+	"golang.org/x/term"
+
+	"github.com/lcbq/lcbq/cmd/internal/locate"
+	"github.com/lcbq/lcbq/cmd/internal/snapshot"
+	"github.com/lcbq/lcbq/cmd/internal/snapshot/screen"
+	"github.com/lcbq/lcbq/config"
 	"github.com/lcbq/lcbq/stream"
-	"github.com/lcbq/lcbq/stream/store"
-	"github.com/lcbq/lcbq/stream/sweep"
 )
 
 // printJSON writes v to stdout, for programs.
@@ -21,23 +27,47 @@ func (a *app) printJSON(v any) error {
 // statusCmd shows how far a run is.
 type statusCmd struct {
 	target `embed:""`
+	Folder string        `arg:"" optional:"" type:"path" help:"results folder of the run, as -o"`
 	Watch  bool          `short:"w" help:"look again until the run is over"`
 	Every  time.Duration `default:"2s" help:"interval of --watch"`
+	Long   bool          `help:"show every worker, engine, GPU and finding, however many lines that takes"`
 }
 
 // Run prints the state of a run, once or until it is over.
 func (c *statusCmd) Run(a *app) error {
-	return c.attach(a, "status", func(s *session, m *store.Manifest) error {
-		for {
-			p, err := s.sweeper().Progress(a.ctx, m.ID)
-			if err != nil {
+	if err := c.checkRun(); err != nil {
+		return err
+	}
+	if _, err := c.findIn(c.Folder); err != nil && !errors.Is(err, locate.ErrNone) {
+		return err
+	}
+	if c.Every <= 0 {
+		return usageError{fmt.Errorf("--every = %v: want more than 0", c.Every)}
+	}
+	why := looks
+	if c.Watch {
+		why = watches
+	}
+	return attach(a, c.server, c.OutputDir, "status", why, func(s *session) error {
+		r, err := c.reader(a, s)
+		if err != nil {
+			return err
+		}
+		for first := true; ; first = false {
+			p, err := r.Look(a.ctx)
+			switch {
+			case a.ctx.Err() != nil:
+				return errInterrupted
+			case errors.Is(err, snapshot.ErrNoRun):
 				return err
-			}
-			if err := c.print(a, p); err != nil {
+			case err != nil && !c.Watch:
 				return err
-			}
-			if !c.Watch || !p.Manifest.Open() {
-				return nil
+			case err != nil: // it restarts; the client comes back to it
+				fmt.Fprintf(a.err, "%s  the server does not answer, looking again: %v\n", time.Now().Format(time.TimeOnly), err)
+			default:
+				if err := c.print(a, p, first); err != nil || !c.Watch || p.Run.State == "finished" || p.Run.State == "cancelled" {
+					return err
+				}
 			}
 			select {
 			case <-time.After(c.Every):
@@ -48,49 +78,90 @@ func (c *statusCmd) Run(a *app) error {
 	})
 }
 
-func (c *statusCmd) print(a *app, p *sweep.Progress) error {
-	if a.json {
-		return a.printJSON(p)
+// checkRun refuses a --run that cannot be one.
+func (t *target) checkRun() error {
+	if t.RunID == "" {
+		return nil
 	}
-	m := p.Manifest
-	fmt.Fprintf(a.out, "run %s  %s  engine %s  model %s  judge %s\n", m.ID, m.State(), m.Model.Engine, m.Model.Name, m.Judge.Mode)
-	fmt.Fprintf(a.out, "cells %d of %d   samples %d of %d   passed %d   given up %d units\n", p.Cells, m.Cells(), p.Samples, m.Samples(), p.Passed, p.Dead)
-	fmt.Fprintf(a.out, "%-9s %9s %10s %12s %9s %12s\n", "stage", "waiting", "in flight", "redelivered", "stored", "bytes")
-	for _, stage := range stream.Stages {
-		l := p.Lag[stage]
-		fmt.Fprintf(a.out, "%-9s %9d %10d %12d %9d %12d\n", stage.Stream(), l.Waiting, l.InFlight, l.Redelivered, l.Stored, l.Bytes)
-	}
-	for _, w := range p.Workers {
-		fmt.Fprintf(a.out, "%-9s %s  %d units, %d samples, %d from cache, %d handed back", w.Stage, w.Name, w.Units, w.Samples, w.Cached, w.Faults)
-		if w.Stage == stream.Evaluate {
-			fmt.Fprintf(a.out, ", %d programs at once", w.Slots)
-		}
-		fmt.Fprintln(a.out)
-		if w.Engine != nil {
-			showEngine(a.out, w.Engine)
-			fmt.Fprintf(a.out, "%9s %d units ready, %.1f MiB on their way to the queue, waited %.1f s for it\n", "", w.Ready, float64(w.Publishing)/(1<<20), w.Blocked)
-		}
+	if err := stream.CheckRunID(t.RunID); err != nil {
+		return usageError{fmt.Errorf("--run: %w", err)}
 	}
 	return nil
 }
 
-// versionCmd prints the version.
-type versionCmd struct{}
-
-// Run prints the version.
-func (versionCmd) Run(a *app) error {
-	if a.json {
-		return a.printJSON(map[string]string{"version": Version()})
+// reader returns what makes snapshots of the run that the flags mean, or of the server's unfinished one.
+func (t *target) reader(a *app, s *session) (*snapshot.Reader, error) {
+	id := cmp.Or(t.RunID, s.run)
+	r := &snapshot.Reader{Queue: s.queue, Store: s.store, Only: id, Server: s.url, Reach: t.reach(), Idle: s.idle}
+	if id != "" { // with what helps if there is no such run
+		_, err := pickRun(a.ctx, s, id)
+		return r, err
 	}
-	fmt.Fprintln(a.out, "lcbq", Version())
-	return nil
+	_, err := r.Look(a.ctx)
+	if errors.Is(err, snapshot.ErrNoRun) {
+		_, err = pickRun(a.ctx, s, "")
+	}
+	return r, err
 }
 
-// Version returns the version that was built: the module's, or "devel".
-func Version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
-		return "devel"
+// reach returns the flags by which another command finds the same server.
+func (t *target) reach() string {
+	cfg, err := t.Resolved()
+	switch {
+	case err == nil && cfg.NATS != "":
+		return "--nats " + snapshot.Quote(config.Redact(cfg.NATS))
+	case t.StoreDir != "":
+		return "--store-dir " + snapshot.Quote(t.StoreDir)
+	case t.OutputDir != "":
+		return "-o " + snapshot.Quote(t.OutputDir)
+	default:
+		return ""
 	}
-	return info.Main.Version
+}
+
+// terminalSize returns the columns and rows of the terminal that a writes to, the usual ones where it is none.
+func terminalSize(a *app) (columns, rows int) {
+	if f, ok := innermost(a.out).(interface{ Fd() uintptr }); ok {
+		if columns, rows, err := term.GetSize(int(f.Fd())); err == nil && columns > 0 && rows > 0 {
+			return columns, rows
+		}
+	}
+	return screen.Columns, screen.Rows
+}
+
+func (c *statusCmd) print(a *app, s *snapshot.Snapshot, first bool) error {
+	if a.json {
+		return a.printJSON(s)
+	}
+	columns, rows := terminalSize(a)
+	var out strings.Builder
+	live := c.Watch && isTerminal(a.out)
+	switch {
+	case c.Long:
+		rows = 1 << 20
+	case live:
+		rows-- // the cursor stands below
+	}
+	begin, end, after := "", "\n", ""
+	switch {
+	case live: // over the last picture, without a moment in which nothing is there
+		begin, end, after = "\x1b[H", "\x1b[K\n", "\x1b[J"
+		if first {
+			begin += "\x1b[2J"
+		}
+	case c.Watch && !first:
+		begin = "\n"
+	}
+	out.WriteString(begin)
+	for _, line := range screen.Lines(s, columns, rows) {
+		out.WriteString(line + end)
+	}
+	if c.Long {
+		var long strings.Builder
+		showEngines(&long, s)
+		out.WriteString(strings.ReplaceAll(long.String(), "\n", end))
+	}
+	out.WriteString(after)
+	_, err := fmt.Fprint(a.out, out.String())
+	return err
 }

@@ -1,14 +1,16 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/url"
-	"strings"
 	"syscall"
 	"time"
 
+	"github.com/lcbq/lcbq/cmd/internal/locate"
+	"github.com/lcbq/lcbq/cmd/internal/snapshot/screen"
 	"github.com/lcbq/lcbq/config"
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/embed"
@@ -19,14 +21,14 @@ import (
 
 // stopCmd stops what runs on this machine.
 type stopCmd struct {
-	config.Server `embed:""`
-	OutputDir     string        `short:"o" default:"results" type:"path" help:"results folder of the run to stop"`
-	Now           bool          `help:"do not wait for units in flight: they are given back"`
-	Timeout       time.Duration `default:"10m" help:"how long to wait for the end"`
+	located `embed:""`
+	Folder  string        `arg:"" optional:"" type:"path" help:"results folder of the run to stop, as -o"`
+	Now     bool          `help:"do not wait for units in flight: they are given back"`
+	Timeout time.Duration `default:"10m" help:"how long to wait for the end"`
 }
 
-// A culprit is a process to stop.
-type culprit struct {
+// A running is a process to stop.
+type running struct {
 	process.ID
 	what string
 }
@@ -34,29 +36,42 @@ type culprit struct {
 // Run asks the processes of a run on this machine to stop, in the order of the stages, waits for the end
 // of each stage, and shows how the GPUs' memory falls. The server goes last.
 func (c *stopCmd) Run(a *app) error {
-	owner, err := c.owner()
-	if err != nil && (c.NATS == "" || !errors.Is(err, embed.ErrNotRunning)) {
+	p, err := c.findIn(c.Folder)
+	if err != nil {
+		return fmt.Errorf("nothing to stop: %w", err)
+	}
+	owner, err := ownerOf(p)
+	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeoutCause(a.ctx, c.Timeout, fmt.Errorf("not everything ended within %v", c.Timeout))
 	defer cancel()
-	groups, err := c.workers(a, owner)
+	groups, err := c.workers(a, p, owner)
 	if err != nil {
 		return err
 	}
 	if owner != nil {
-		groups = append(groups, []culprit{*owner})
+		groups = append(groups, []running{*owner})
 	}
 	show := newMemoryShow(ctx, a)
 	defer show.close()
 	stopped := 0
+	var strangers []running
 	for _, group := range groups {
+		var asked []running
 		for _, p := range group {
-			if err := c.ask(a, p); err != nil {
+			switch err := c.ask(a, p); {
+			case errors.Is(err, process.ErrStranger):
+				// The entry is false, or was made by another user's lcbq: neither keeps the rest going.
+				fmt.Fprintf(a.err, "not stopped: %v, though it is entered as %s; its user can stop it\n", err, p.what)
+				strangers = append(strangers, p)
+				continue
+			case err != nil:
 				return err
 			}
+			asked = append(asked, p)
 		}
-		for _, p := range group {
+		for _, p := range asked {
 			if err := await(ctx, p, show); err != nil {
 				if a.ctx.Err() != nil {
 					return fmt.Errorf("%w: what was asked to stop goes on stopping", errInterrupted)
@@ -67,43 +82,44 @@ func (c *stopCmd) Run(a *app) error {
 		}
 	}
 	show.last(ctx)
-	if stopped == 0 {
-		return fmt.Errorf("nothing to stop: no worker of %s runs on this machine", c.NATS)
+	if stopped == 0 && len(strangers) > 0 {
+		return fmt.Errorf("nothing stopped: no worker of %s on this machine is this user's", config.Redact(cmp.Or(p.Address, p.Store)))
 	}
-	fmt.Fprintf(a.out, "%d processes stopped\n", stopped)
+	if stopped == 0 {
+		return fmt.Errorf("nothing to stop: no worker of %s runs on this machine", config.Redact(cmp.Or(p.Address, p.Store)))
+	}
+	fmt.Fprintf(a.out, "processes stopped: %d\n", stopped)
+	if owner == nil {
+		fmt.Fprintf(a.err, "the server %s goes on: it is not this machine's, or its store is not known here\nname its store with --store-dir to stop it too\n", config.Redact(p.Address))
+	}
 	return nil
 }
 
-// owner returns the process that runs the server on this machine, nil if there is none.
-func (c *stopCmd) owner() (*culprit, error) {
-	var dirs []string
-	if c.StoreDir != "" {
-		dirs = []string{c.StoreDir}
-	} else {
-		dirs = []string{storeDir(c.Server, c.OutputDir), ".lcbq"}
+// ownerOf returns the process that runs the server on this machine, nil where that is not known.
+func ownerOf(p locate.Place) (*running, error) {
+	if p.Store == "" {
+		return nil, nil //nolint:nilnil // no owner is no error
 	}
-	for _, dir := range dirs {
-		o, err := embed.OwnerOf(dir)
-		if errors.Is(err, embed.ErrNotRunning) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		id, err := process.Parse(o.Process)
-		if err != nil {
-			return nil, fmt.Errorf("find who runs on %s: %w", dir, err)
-		}
-		if !id.Here() {
-			return nil, fmt.Errorf("stop what runs on %s: it is process %d of another container or machine\nrun 'lcbq stop' there", dir, id.PID)
-		}
-		if c.NATS != "" && !samePort(c.NATS, o.URL) {
-			continue // another server than the one that is meant
-		}
-		c.NATS = o.URL
-		return &culprit{id, "the lcbq that runs on " + dir}, nil
+	o, err := embed.OwnerOf(p.Store)
+	switch {
+	case errors.Is(err, embed.ErrNotRunning) && p.Address != "":
+		return nil, nil //nolint:nilnil // no owner is no error
+	case errors.Is(err, embed.ErrNotRunning):
+		return nil, fmt.Errorf("nothing to stop: %w\nname the results folder with -o, or the server with --nats", err)
+	case err != nil:
+		return nil, err
 	}
-	return nil, fmt.Errorf("nothing to stop: %w: looked at %s\nname the results folder with -o, or the server with --nats", embed.ErrNotRunning, strings.Join(dirs, " and "))
+	id, err := process.Parse(o.Process)
+	if err != nil {
+		return nil, fmt.Errorf("find who runs on %s: %w", p.Store, err)
+	}
+	if !id.Here() {
+		return nil, fmt.Errorf("stop what runs on %s: it is process %d of another container or machine\nrun 'lcbq stop' there", p.Store, id.PID)
+	}
+	if p.Address != "" && !samePort(p.Address, o.URL) {
+		return nil, nil //nolint:nilnil // another server than the one that is meant
+	}
+	return &running{id, "the lcbq that runs on " + p.Store}, nil
 }
 
 // samePort reports whether two addresses have one port: a server has many names.
@@ -118,8 +134,8 @@ var stopOrder = []stream.Stage{stream.Generate, stream.Evaluate, stream.Combine}
 
 // workers returns the processes of this machine that work for the server, by stage. Those elsewhere are
 // named to the user.
-func (c *stopCmd) workers(a *app, owner *culprit) ([][]culprit, error) {
-	s, err := join(a.ctx, c.Server, "stop", a.log)
+func (c *stopCmd) workers(a *app, p locate.Place, owner *running) ([][]running, error) {
+	s, err := join(a.ctx, p, c.Client, "stop", a.log)
 	if err != nil {
 		if owner != nil { // it starts or ends; it knows its own workers
 			a.log.Warn("server does not answer: only its own process is stopped", "err", err)
@@ -133,9 +149,9 @@ func (c *stopCmd) workers(a *app, owner *culprit) ([][]culprit, error) {
 		return nil, err
 	}
 	seen := map[string]bool{}
-	var groups [][]culprit
+	var groups [][]running
 	for _, stage := range stopOrder {
-		var group []culprit
+		var group []running
 		for _, w := range all {
 			if w.Stage != stage || seen[w.Process] && w.Process != "" {
 				continue
@@ -146,7 +162,7 @@ func (c *stopCmd) workers(a *app, owner *culprit) ([][]culprit, error) {
 				elsewhere(a, w)
 			case owner != nil && id == owner.ID:
 			case id.Alive():
-				group = append(group, culprit{id, fmt.Sprintf("%s %s", w.Stage, w.Name)})
+				group = append(group, running{id, fmt.Sprintf("%s %s", screen.Plain(string(w.Stage)), screen.Plain(w.Name))})
 			}
 			seen[w.Process] = true
 		}
@@ -156,11 +172,11 @@ func (c *stopCmd) workers(a *app, owner *culprit) ([][]culprit, error) {
 }
 
 func elsewhere(a *app, w store.Worker) {
-	fmt.Fprintf(a.err, "not stopped: %s %s is on host %s: run 'lcbq stop' there\n", w.Stage, w.Name, w.Host)
+	fmt.Fprintf(a.err, "not stopped: %s %s is on host %s: run 'lcbq stop' there\n", screen.Plain(string(w.Stage)), screen.Plain(w.Name), screen.Plain(w.Host))
 }
 
 // ask tells one process to stop.
-func (c *stopCmd) ask(a *app, p culprit) error {
+func (c *stopCmd) ask(a *app, p running) error {
 	fmt.Fprintf(a.err, "stopping %s (process %d)\n", p.what, p.PID)
 	signals := []syscall.Signal{syscall.SIGTERM}
 	if c.Now {
@@ -168,7 +184,10 @@ func (c *stopCmd) ask(a *app, p culprit) error {
 		signals = append(signals, syscall.SIGINT)
 	}
 	for _, s := range signals {
-		if err := p.Signal(s); err != nil && !errors.Is(err, process.ErrGone) {
+		switch err := p.Signal(s); {
+		case errors.Is(err, process.ErrStranger):
+			return err
+		case err != nil && !errors.Is(err, process.ErrGone):
 			return fmt.Errorf("stop %s: %w", p.what, err)
 		}
 	}
@@ -176,7 +195,7 @@ func (c *stopCmd) ask(a *app, p culprit) error {
 }
 
 // await waits until a process has ended.
-func await(ctx context.Context, p culprit, show *memoryShow) error {
+func await(ctx context.Context, p running, show *memoryShow) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for p.Alive() {

@@ -20,39 +20,50 @@ func writeTable(w io.Writer, s *summary.Run) {
 		title += " (simulated: no model was asked)"
 	}
 	fmt.Fprintln(w, title)
+	for _, f := range s.Health { // before the numbers that they are about
+		mark := "note"
+		if f.Grave {
+			mark = "warning: these numbers say nothing about the model"
+		}
+		fmt.Fprintf(w, "%s: %s\n", mark, strings.ReplaceAll(f.String(), "\n", "\n  "))
+	}
 	ks := tableLadder(s)
-	fmt.Fprintf(w, "%5s  %9s  %9s", "T", "samples", "passed")
+	fmt.Fprintf(w, "%5s %8s %8s", "T", "samples", "passed")
 	for _, k := range ks {
-		fmt.Fprintf(w, "  %9s", fmt.Sprintf("pass@%d", k))
+		fmt.Fprintf(w, " %*s", wide(k), passAt(k))
 		if k == 1 {
-			fmt.Fprintf(w, "  %9s  %11s", "+-samples", "+-questions")
+			fmt.Fprintf(w, " %9s %11s", "+-samples", "+-questions")
 		}
 	}
-	fmt.Fprintf(w, "  %8s\n", "unique")
+	fmt.Fprintf(w, " %7s\n", "unique")
 	grey := false
 	for _, r := range s.Results {
 		points := pointsAt(s.Analysis, r.Temperature)
-		fmt.Fprintf(w, "%5.2f  %9d  %9d", r.Temperature, r.N, r.Passed)
+		fmt.Fprintf(w, "%5.2f %8d %8d", r.Temperature, r.N, r.Passed)
 		for _, k := range ks {
 			v, ok := r.PassAtK[k]
 			p := points[k]
 			switch {
 			case !ok:
-				fmt.Fprintf(w, "  %9s", "-")
+				fmt.Fprintf(w, " %*s", wide(k), "-")
 			case p != nil && !p.Reliable:
 				grey = true
-				fmt.Fprintf(w, " %9.2f%%?", 100*v)
+				fmt.Fprintf(w, " %*.2f%%?", wide(k)-2, 100*v)
 			default:
-				fmt.Fprintf(w, "  %8.2f%%", 100*v)
+				fmt.Fprintf(w, " %*.2f%% ", wide(k)-2, 100*v)
 			}
 			if k == 1 {
-				fmt.Fprintf(w, "  %9s  %11s", arm(p, false), arm(p, true))
+				fmt.Fprintf(w, " %9s %11s", arm(p, false), arm(p, true))
 			}
 		}
-		fmt.Fprintf(w, "  %8d\n", r.Unique)
+		fmt.Fprintf(w, " %7d\n", r.UniquePrograms)
 	}
 	if grey {
-		fmt.Fprintln(w, "? k is above a tenth of n: little more than whether any sample passed")
+		fmt.Fprintln(w, "? little known: by more than 2 points either way on these questions,\n  or from fewer than 2k samples")
+	}
+	if s.Passed == 0 {
+		fmt.Fprintln(w, "no sample passed: there is no best temperature")
+		return
 	}
 	writeWords(w, s.Analysis)
 }
@@ -78,24 +89,39 @@ func writeWords(w io.Writer, a *curve.Analysis) {
 	}
 	if len(a.Best) > 0 && a.Best[0].Like != nil {
 		b := &a.Best[0]
-		fmt.Fprintf(w, "best at k = %d: %s; not told from it: %s on these questions, %s on questions like these\n",
-			b.K, decimal(b.Temperature), decimals(b.These), decimals(b.Like))
+		fmt.Fprintf(w, "best at k = %d: highest at %s\n", b.K, decimal(b.Temperature))
+		fmt.Fprintln(w, folded("  on these questions the best is among", decimals(b.These)))
+		fmt.Fprintln(w, folded("  on questions like these, among", decimals(b.Like)))
 	}
 	for _, n := range a.Notes {
 		if n.Code != curve.NoteUnreliable { // the table marks these
-			fmt.Fprintln(w, n.Text)
+			words := strings.Fields(n.Text)
+			fmt.Fprintln(w, folded(words[0], words[1:]))
 		}
 	}
 }
 
 func decimal(t float64) string { return strconv.FormatFloat(t, 'f', -1, 64) }
 
-func decimals(ts []float64) string {
+func decimals(ts []float64) []string {
 	out := make([]string, len(ts))
 	for i, t := range ts {
 		out[i] = decimal(t)
 	}
-	return strings.Join(out, " ")
+	return out
+}
+
+// folded returns the words behind a beginning, in lines of at most 80 columns.
+func folded(line string, words []string) string {
+	var done strings.Builder
+	for _, word := range words {
+		if len(line)+1+len(word) > 80 {
+			done.WriteString(line + "\n")
+			line = "   "
+		}
+		line += " " + word
+	}
+	return done.String() + line
 }
 
 // pointsAt returns the points of a temperature's curve by k.
@@ -115,7 +141,17 @@ func pointsAt(a *curve.Analysis, temperature float64) map[int]*curve.Point {
 	return out
 }
 
-// tableLadder picks the k that fit a terminal.
+// passAt returns the heading of the column of pass@k, and wide its width.
+func passAt(k int) string {
+	if k >= 10_000 {
+		return fmt.Sprintf("pass@%dk", k/1000)
+	}
+	return fmt.Sprintf("pass@%d", k)
+}
+
+func wide(k int) int { return max(8, len(passAt(k))) }
+
+// tableLadder picks the k that fit a terminal of 80 columns: 1, 10 and the largest. The report has all.
 func tableLadder(s *summary.Run) []int {
 	var ks []int
 	for _, k := range []int{1, 10, 100, 1000, 10000} {
@@ -125,6 +161,9 @@ func tableLadder(s *summary.Run) []int {
 				break
 			}
 		}
+	}
+	if len(ks) > 3 {
+		ks = append(ks[:2], ks[len(ks)-1])
 	}
 	return ks
 }

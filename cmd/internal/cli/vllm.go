@@ -1,41 +1,62 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"sync"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/lcbq/lcbq/cmd/internal/fleet"
+	"github.com/lcbq/lcbq/cmd/internal/fleet/percard"
 	"github.com/lcbq/lcbq/config"
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/worker"
+	"github.com/lcbq/lcbq/worker/background"
+	"github.com/lcbq/lcbq/worker/cores"
+	"github.com/lcbq/lcbq/worker/engine/llama"
 	"github.com/lcbq/lcbq/worker/engine/vllm"
 	"github.com/lcbq/lcbq/worker/generate"
+	"github.com/lcbq/lcbq/worker/health"
 )
 
 // withoutGPU is the --gpus that hides every card.
 const withoutGPU = "none"
 
 // serveOf returns what of the settings belongs to the run.
-func serveOf(cfg config.VLLM) *store.Serve {
+func serveOf(cfg config.Serve) *store.Serve {
 	// No arguments are nil, as they are once the store has held them.
 	return &store.Serve{DType: cfg.DType, MaxModelLen: cfg.MaxModelLen, Args: append([]string(nil), cfg.VLLMArg...)}
 }
 
 // openFleet finds vLLM, the model and the cards of this machine, and checks that they can
 // be used. m is the run's.
-func openFleet(ctx context.Context, cfg config.VLLM, hub config.Hub, generators int, m store.Model, log *slog.Logger) (*fleet.Fleet, error) {
-	if err := cfg.Check(); err != nil {
+func openFleet(ctx context.Context, cfg config.VLLM, own config.Llama, file string, hub config.Hub, generators int, m store.Model, log *slog.Logger) (*fleet.Fleet, error) {
+	if err := errors.Join(cfg.Check(), own.Check()); err != nil {
 		return nil, usageError{err}
+	}
+	perCard, err := cfg.PerGPU()
+	if err != nil {
+		return nil, usageError{err}
+	}
+	if hub, err = hub.Resolved(); err != nil {
+		return nil, usageError{err}
+	}
+	if m.Engine == stream.EngineLlama {
+		if perCard != 1 {
+			return nil, usageError{fmt.Errorf("--engines-per-gpu = %s: it is of --engine vllm; llama.cpp's server has --llama-parallel sequences\nleave it at 1", cfg.EnginesPerGPU)}
+		}
+		return openLlama(ctx, cfg, own, file, hub, m, log)
 	}
 	serve := m.Serve
 	if serve == nil {
-		serve = serveOf(cfg)
+		serve = &store.Serve{}
 	}
 	c := fleet.Config{
 		Engine: vllm.Config{
@@ -44,7 +65,7 @@ func openFleet(ctx context.Context, cfg config.VLLM, hub config.Hub, generators 
 			TensorParallel: cfg.TensorParallel, DistrustRemote: cfg.NoTrustRemoteCode, NoPrefixCaching: cfg.NoPrefixCaching, NoChunkedPrefil: cfg.NoChunkedPrefill,
 			Environ: hubEnviron(hub),
 		},
-		Program: []string{cfg.VLLM}, GPUs: cfg.GPUs,
+		Program: []string{cfg.VLLM}, GPUs: cfg.GPUs, PerCard: perCard, Answer: m.MaxTokens,
 		Hub: fleet.Hub{Endpoint: hub.HFEndpoint, Token: hub.HFToken, Home: hub.HFHome, Cache: hub.HFCache, Offline: hub.HFOffline},
 		Log: log,
 	}
@@ -57,6 +78,33 @@ func openFleet(ctx context.Context, cfg config.VLLM, hub config.Hub, generators 
 		c.GPUs = list
 	}
 	return fleet.Open(ctx, c)
+}
+
+// openLlama finds llama.cpp's server and the model's file: file, unless the settings name another.
+func openLlama(ctx context.Context, cfg config.VLLM, own config.Llama, file string, hub config.Hub, m store.Model, log *slog.Logger) (*fleet.Fleet, error) {
+	if file = cmp.Or(own.LlamaFile, file); file == "" {
+		return nil, usageError{fmt.Errorf("the run's model is the file %s: say where it lies on this machine with --llama-file", m.Name)}
+	}
+	if llama.Name(file) != m.Name {
+		return nil, usageError{fmt.Errorf("the run's model is %s, --llama-file names %s\nname the run's file", m.Name, file)}
+	}
+	c := llama.Config{
+		Program: own.Llama, File: file, Parallel: own.LlamaParallel, Threads: own.LlamaThreads,
+		NoGPU: cfg.GPUs == withoutGPU, Environ: hubEnviron(hub), Completions: rawPrompt(m),
+	}
+	f := fleet.Config{Llama: &c, Log: log}
+	if m.Serve != nil {
+		c.Context, f.Digest = m.Serve.MaxModelLen, m.Serve.Digest
+	}
+	return fleet.Open(ctx, f)
+}
+
+// sequences returns how many one engine computes at once.
+func sequences(e stream.Engine, cfg config.VLLM, own config.Llama) int {
+	if e == stream.EngineLlama {
+		return own.LlamaParallel
+	}
+	return cfg.MaxNumSeqs
 }
 
 // hubEnviron returns the environment of an engine: ours, with what flags say of the hub.
@@ -84,92 +132,89 @@ func fleetSlots(asked, maxNumSeqs, unitSize int) int {
 	return 4*maxNumSeqs/unitSize + 2
 }
 
-// A garage is where a fleet's generators get what they share.
-type garage struct {
-	session *session
-	run     *store.Manifest // whose settings the engines have
-	runs    *worker.Runs
-	logs    func(name string) (*slog.Logger, error)
-	log     *slog.Logger
-	slots   int // units that one generator works on at once
+// generators is what the generators of a fleet share.
+type generators struct {
+	*workers
+	run   *store.Manifest // whose settings the engines have
+	log   *slog.Logger
+	slots int // units that one generator works on at once
+
+	unhealthy func(log *slog.Logger) func(health.Finding) error // as onUnhealthy returns
 }
 
 // fleetPulses names the generators of a fleet by their cards.
 func fleetPulses(f *fleet.Fleet, slots int) []*worker.Pulse {
 	ps := make([]*worker.Pulse, len(f.Members()))
 	for i, m := range f.Members() {
-		ps[i] = worker.NewPulse(stream.Generate, fmt.Sprintf("gpu%d", m.Index), slots)
+		ps[i] = worker.NewPulse(stream.Generate, m.Name(), slots)
 	}
 	return ps
 }
 
-// work runs a fleet and a generator for each of its engines until ctx is done: the
-// generators drain first, then the engines are stopped and the memory of their cards
-// awaited. A generator whose engine has failed for good ends alone; the others go on.
-func (g *garage) work(ctx context.Context, f *fleet.Fleet, pulses []*worker.Pulse) error {
-	engines, stop := context.WithCancel(context.WithoutCancel(ctx))
-	defer stop()
-	ran := make(chan error, 1)
-	go func() { ran <- f.Run(engines) }()
-	kept := make(chan struct{})
-	go func() {
-		defer close(kept)
-		l := &ledger{store: g.session.store, fleet: f, accounts: map[string]*account{g.run.ID: {}}}
-		l.keep(engines, g.log)
-	}()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	errs := make([]error, len(pulses))
-	var wg sync.WaitGroup
+// firstPulses returns those of the engines that start first: others of a card may never start.
+func firstPulses(f *fleet.Fleet, pulses []*worker.Pulse) []*worker.Pulse {
+	var first []*worker.Pulse
 	for i, m := range f.Members() {
-		wg.Go(func() {
-			if errs[i] = g.generate(ctx, m, pulses[i]); errs[i] != nil {
-				cancel()
-			}
-		})
+		if m.Slot == 0 {
+			first = append(first, pulses[i])
+		}
 	}
-	wg.Wait()
-	if ctx.Err() != nil {
-		g.log.Info("stopping the engines")
-	}
-	stop()
-	errs = append(errs, <-ran)
-	<-kept
-	return errors.Join(errs...)
+	return first
 }
 
-// generate runs the generator of one engine until ctx is done or the engine has
-// ended for good. Nothing is pulled before the engine serves.
-func (g *garage) generate(ctx context.Context, m *fleet.Member, pulse *worker.Pulse) error {
-	log, err := g.logs(fmt.Sprintf("generate%d", m.Index))
+// work runs a fleet and a generator for each of its engines until ctx is done: the
+// generators drain first, then the engines are stopped and the memory of their cards
+// awaited. A generator whose engine is given up ends alone; the others go on.
+func (g *generators) work(ctx context.Context, f *fleet.Fleet, pulses []*worker.Pulse) error {
+	var ran error
+	stopEngines := background.Start(context.WithoutCancel(ctx), func(ctx context.Context) { ran = f.Run(ctx) })
+	l := &ledger{store: g.store, fleet: f, accounts: map[string]*account{g.run.ID: {}}}
+	stopLedger := background.Start(context.WithoutCancel(ctx), func(ctx context.Context) { l.keep(ctx, g.log) })
+	group, working := errgroup.WithContext(ctx)
+	for i, m := range f.Members() {
+		group.Go(func() error { return g.generateWith(working, m, pulses[i]) })
+	}
+	err := group.Wait()
+	if ctx.Err() != nil || err != nil {
+		g.log.Info("stopping the engines")
+	}
+	stopEngines()
+	stopLedger()
+	return errors.Join(err, ran)
+}
+
+// generateWith runs the generator of one engine until ctx is done or the engine is given
+// up. It pulls nothing before the engine serves.
+func (g *generators) generateWith(ctx context.Context, m *fleet.Member, pulse *worker.Pulse) error {
+	defer m.Drained()
+	select {
+	case <-m.Wanted():
+	case <-m.Dropped():
+		return nil // the card carries no more engines
+	case <-ctx.Done():
+		return nil
+	}
+	log, err := g.logs("generate" + strings.TrimPrefix(strings.TrimPrefix(m.Name(), "gpu"), "engine"))
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	stopWatch := make(chan struct{})
-	defer close(stopWatch)
-	go func() {
-		select {
-		case <-m.Done():
-			cancel()
-		case <-stopWatch:
-		}
-	}()
+	ctx, enough := background.Until(ctx, m.Done(), func() error { return context.Canceled })
+	defer enough()
+	// A dropped engine takes no more units, and ends those in hand.
+	ctx, kept := background.Until(ctx, m.Dropped(), func() error { return context.Canceled })
+	defer kept()
 	w := &generate.Worker{
-		Queue: g.session.queue, Store: g.session.store, Runs: g.runs, Engine: m, Serve: g.run.Model.Serve, Pulse: pulse, Slots: g.slots, Grace: generateGrace, Log: log,
+		Queue: g.queue, Store: g.store, Runs: g.runs, Engine: m, Serve: g.run.Model.Serve, Pulse: pulse, Slots: g.slots, Grace: generateGrace, Hurry: g.hurry, Log: log,
+		Unhealthy: g.unhealthy(log),
 	}
 	pulse.Look = func(ctx context.Context, w *store.Worker) { w.Engine = stateOf(ctx, m) }
-	return withPulse(ctx, g.session.store, pulse, log, func(ctx context.Context) error {
-		var beside sync.WaitGroup
-		defer beside.Wait()
-		telling, enough := context.WithCancel(context.WithoutCancel(ctx))
-		defer enough()
-		beside.Go(func() { tell(telling, m, pulse) })
+	return g.withPulse(ctx, pulse, log, func(ctx context.Context) error {
+		lasting := context.WithoutCancel(ctx) // until what is in flight is finished too
+		defer background.Start(lasting, func(ctx context.Context) { tell(ctx, m, pulse) })()
 		if err := m.Await(ctx); err != nil {
 			return nil // told to stop, or the fleet says why the engine ended
 		}
-		beside.Go(func() { m.Adapt(telling) })
+		defer background.Start(lasting, m.Adapt)()
 		return w.Run(ctx)
 	})
 }
@@ -184,4 +229,20 @@ func engineLogs(asked, outputDir string) string {
 		return filepath.Join(outputDir, "logs")
 	}
 	return "lcbq-logs"
+}
+
+// cardsOf returns how many cards a fleet's engines have, for the processors that are left to them; an
+// engine without a card counts as one.
+func cardsOf(f *fleet.Fleet) int {
+	n, engines := 0, 0
+	for _, m := range f.Members() {
+		if m.Slot == 0 {
+			n += max(len(m.Cards), 1)
+		}
+		engines = max(engines, m.Slot+1)
+	}
+	if percard.Processors(engines) > cores.PerCard {
+		n *= 2 // so many engines keep more processors busy than are left for a card
+	}
+	return n
 }

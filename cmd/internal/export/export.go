@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/worker/combine/summary"
 	"github.com/lcbq/lcbq/worker/lcb/result"
 	"github.com/lcbq/lcbq/worker/lcb/result/official"
@@ -29,7 +30,7 @@ type Question struct {
 type Cell struct {
 	Question    int // index in Run.Questions
 	Temperature float64
-	Counts      result.Counts
+	Counts      stream.Counts
 	Path        string // "" if the samples are not there
 }
 

@@ -19,8 +19,10 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/worker/combine/summary"
 	"github.com/lcbq/lcbq/worker/engine/replay"
+	"github.com/lcbq/lcbq/worker/health"
 	"github.com/lcbq/lcbq/worker/lcb/result"
 	"github.com/lcbq/lcbq/worker/lcb/result/official"
 )
@@ -29,12 +31,12 @@ import (
 func samples(n, shift int) []result.Sample {
 	out := make([]result.Sample, n)
 	for i := range out {
-		v := result.Verdicts[(i+shift)%len(result.Verdicts)]
-		s := result.Sample{
+		v := stream.Verdicts()[(i+shift)%len(stream.Verdicts())]
+		s := result.Sample{Sample: stream.Sample{
 			Index: i, Completion: fmt.Sprintf("Hé 😀\n\"%d\" \u2028", i), Code: fmt.Sprintf("print(%d)", i%7),
-			Passed: v == result.Passed, Verdict: v, Tokens: 5, FinishReason: "stop", CPUSeconds: 0.25, Generator: "gpu0", Evaluator: "eval0",
-		}
-		if v == result.WrongAnswer {
+			Tokens: 5, FinishReason: "stop",
+		}, Judgement: stream.Judgement{Verdict: v, CPU: 0.25}, Generator: "gpu0", Evaluator: "eval0"}
+		if v == stream.WrongAnswer {
 			s.ErrorCode, s.Test, s.Detail = new(-2), new(1), "want <1>"
 		}
 		out[i] = s
@@ -115,7 +117,7 @@ func write(t *testing.T, r *Run, format string) (dir string, files []string) {
 // counts and say the pass@k that lcbq says.
 func TestLiveCodeBench(t *testing.T) {
 	t.Parallel()
-	r := newRun(t, 50)
+	r := newRun(t, 55)
 	dir, files := write(t, r, "livecodebench")
 	if len(files) != 6 {
 		t.Fatalf("files %v", files)
@@ -123,7 +125,7 @@ func TestLiveCodeBench(t *testing.T) {
 	again := t.TempDir()
 	var parts []official.Part
 	for i, temperature := range []float64{0.2, 1} {
-		name := filepath.Join(dir, strings.TrimSuffix(official.Name(45, temperature), ".json"))
+		name := filepath.Join(dir, strings.TrimSuffix(official.Name(50, temperature), ".json"))
 		in, err := os.Open(name + "_eval_all.json")
 		if err != nil {
 			t.Fatal(err)
@@ -141,7 +143,7 @@ func TestLiveCodeBench(t *testing.T) {
 		if err := errors.Join(err, metrics.Close()); err != nil {
 			t.Fatal(err)
 		}
-		if len(said) != 5 {
+		if len(said) != 6 {
 			t.Errorf("metrics %v", said)
 		}
 		for k, v := range said {
@@ -155,8 +157,8 @@ func TestLiveCodeBench(t *testing.T) {
 		if p.Header.N != want.N || p.Header.Passed != want.Passed || p.Header.QuestionID != r.Questions[r.Cells[i].Question].ID {
 			t.Errorf("cell %d: %+v, want %+v", i, p.Header, want)
 		}
-		for _, v := range result.Verdicts {
-			if v != result.JudgeFault && p.Header.Verdicts[v] != want.Verdicts[v] {
+		for _, v := range stream.Verdicts() {
+			if v != stream.JudgeFault && p.Header.Verdicts[v] != want.Verdicts[v] {
 				t.Errorf("cell %d: %d %s, want %d", i, p.Header.Verdicts[v], v, want.Verdicts[v])
 			}
 		}
@@ -214,7 +216,7 @@ func eachLine(t *testing.T, path string, f func(line []byte)) {
 
 func TestEvalPlus(t *testing.T) {
 	t.Parallel()
-	r := newRun(t, 30)
+	r := newRun(t, 33)
 	dir, files := write(t, r, "evalplus")
 	if want := filepath.Join(dir, "livecodebench_Qwen-Qwen3-0.6B_temp_1.0.jsonl"); len(files) != 2 || files[1] != want {
 		t.Fatalf("files %v, want two, the second %s", files, want)
@@ -258,7 +260,7 @@ func TestEvalPlus(t *testing.T) {
 // TestJSONLines: the file is one that lcbq itself reads.
 func TestJSONLines(t *testing.T) {
 	t.Parallel()
-	r := newRun(t, 30)
+	r := newRun(t, 33)
 	_, files := write(t, r, "jsonl")
 	got := make(tally)
 	eachLine(t, files[0], func(line []byte) {
@@ -266,7 +268,7 @@ func TestJSONLines(t *testing.T) {
 			ID          string         `json:"question_id"`
 			Temperature float64        `json:"temperature"`
 			Passed      bool           `json:"passed"`
-			Verdict     result.Verdict `json:"verdict"`
+			Verdict     stream.Verdict `json:"verdict"`
 		}
 		if err := json.Unmarshal(line, &row); err != nil {
 			t.Fatal(err)
@@ -287,7 +289,7 @@ func TestJSONLines(t *testing.T) {
 	}
 	n := 0
 	seen := make(map[string]bool)
-	for row, err := range replay.Rows(in, files[0]) {
+	for row, err := range replay.Rows(in, files[0], replay.Options{}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -297,14 +299,14 @@ func TestJSONLines(t *testing.T) {
 		seen[row.CompletionID] = true
 		n++
 	}
-	if err := in.Close(); err != nil || n != 6*27 {
-		t.Errorf("%d rows, %v, want 27 of 30 of each cell", n, err)
+	if err := in.Close(); err != nil || n != 6*30 {
+		t.Errorf("%d rows, %v, want 30 of 33 of each cell", n, err)
 	}
 }
 
 func TestParquet(t *testing.T) {
 	t.Parallel()
-	r := newRun(t, 30)
+	r := newRun(t, 33)
 	_, files := write(t, r, "parquet")
 	rows, err := parquet.ReadFile[Row](files[0])
 	if err != nil {
@@ -326,7 +328,8 @@ func TestParquet(t *testing.T) {
 // TestEveryEvalEver holds the record against the published schema.
 func TestEveryEvalEver(t *testing.T) {
 	t.Parallel()
-	r := newRun(t, 50)
+	r := newRun(t, 55)
+	r.Summary.Health = []health.Finding{{Text: "30 completions were drawn again"}, {Grave: true, Text: "all answers are empty"}}
 	dir, files := write(t, r, "every-eval-ever")
 	name, err := filepath.Rel(dir, files[0])
 	if err != nil || !regexp.MustCompile(`^data/livecodebench/Qwen/Qwen3-0\.6B/[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\.json$`).MatchString(filepath.ToSlash(name)) {
@@ -346,6 +349,9 @@ func TestEveryEvalEver(t *testing.T) {
 	}
 	if err := schema.Validate(doc); err != nil {
 		t.Errorf("the schema refuses it: %v", err)
+	}
+	if want := "30 completions were drawn again; these numbers say nothing about the model: all answers are empty"; !strings.Contains(string(text), want) {
+		t.Errorf("the record lacks the findings %q", want)
 	}
 	var record struct {
 		Results []struct {
@@ -383,7 +389,7 @@ func TestEveryEvalEver(t *testing.T) {
 
 func TestHub(t *testing.T) {
 	t.Parallel()
-	r := newRun(t, 50)
+	r := newRun(t, 55)
 	dir, files := write(t, r, "hf")
 	if want := filepath.Join(dir, ".eval_results", "livecodebench_v6_t0_2.yaml"); len(files) != 2 || files[0] != want {
 		t.Fatalf("files %v, want %s first", files, want)
@@ -430,7 +436,7 @@ func TestRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newRun(t, 10)
+			r := newRun(t, 11)
 			tt.change(r)
 			dir := t.TempDir()
 			if files, err := r.Write(t.Context(), tt.format, dir); err == nil || !strings.Contains(err.Error(), tt.want) {

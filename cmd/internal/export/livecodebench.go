@@ -2,13 +2,16 @@ package export
 
 import (
 	"bufio"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"strings"
 
+	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/worker/lcb/result"
 	"github.com/lcbq/lcbq/worker/lcb/result/official"
+	"github.com/lcbq/lcbq/worker/pyjson"
 	"github.com/lcbq/lcbq/worker/score"
 )
 
@@ -55,9 +58,9 @@ func (w *writer) evalPlus() error {
 			for _, c := range w.at(t) {
 				id := w.Questions[c.Question].ID
 				err := w.samples(c, func(s *result.Sample) error {
-					line := append([]byte(`{"task_id":`), result.AppendText(nil, "LiveCodeBench/"+id)...)
+					line := append([]byte(`{"task_id":`), pyjson.Append(nil, "LiveCodeBench/"+id)...)
 					line = append(line, `,"solution":`...)
-					line = result.AppendText(line, s.Code)
+					line = pyjson.Append(line, s.Code)
 					line = fmt.Appendf(line, `,"base_status":%q,"temperature":%v,"index":%d,"verdict":%q}`, status(s), t, s.Index, s.Verdict)
 					return emit(line)
 				})
@@ -77,9 +80,9 @@ func (w *writer) evalPlus() error {
 // status is the word of EvalPlus for a verdict.
 func status(s *result.Sample) string {
 	switch {
-	case s.Passed:
+	case s.Passed():
 		return "pass"
-	case s.Verdict == result.TimeLimit:
+	case s.Verdict == stream.TimeLimit:
 		return "timeout"
 	default:
 		return "fail"
@@ -91,12 +94,19 @@ func (w *writer) jsonLines() error {
 	return w.lines("samples.jsonl", func(emit func([]byte) error) error {
 		for _, c := range w.Cells {
 			q := &w.Questions[c.Question]
-			head := append([]byte(`{"question_id":`), result.AppendText(nil, q.ID)...)
+			head := append([]byte(`{"question_id":`), pyjson.Append(nil, q.ID)...)
+			origin, err := json.Marshal(q.Origin())
+			if err != nil {
+				return err
+			}
+			if len(origin) > len("{}") {
+				head = append(append(head, ','), origin[1:len(origin)-1]...)
+			}
 			head = fmt.Appendf(head, `,"temperature":%v,"completion_id":`, c.Temperature)
-			err := w.samples(c, func(s *result.Sample) error {
-				line := result.AppendText(append([]byte(nil), head...), fmt.Sprintf("%s_%s_%d", q.ID, result.TempName(c.Temperature), s.Index))
+			err = w.samples(c, func(s *result.Sample) error {
+				line := pyjson.Append(append([]byte(nil), head...), fmt.Sprintf("%s_%s_%d", q.ID, result.TempName(c.Temperature), s.Index))
 				line = append(line, `,"output":`...)
-				line = result.AppendText(line, s.Completion)
+				line = pyjson.Append(line, s.Completion)
 				line = append(line, ',')
 				// The rest is as in the cell's file, without what is above.
 				rest := *s

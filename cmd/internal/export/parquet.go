@@ -2,6 +2,8 @@ package export
 
 import (
 	"os"
+	"reflect"
+	"strings"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/compress/zstd"
@@ -15,6 +17,8 @@ type Row struct {
 	QuestionIdx  int32   `parquet:"question_idx"`
 	Platform     string  `parquet:"platform,dict"`
 	Difficulty   string  `parquet:"difficulty,dict"`
+	ContestID    string  `parquet:"contest_id,dict"`
+	ContestDate  string  `parquet:"contest_date,dict"` // ISO 8601
 	Temperature  float64 `parquet:"temperature"`
 	Index        int32   `parquet:"index"`
 	Completion   string  `parquet:"completion"`
@@ -25,7 +29,10 @@ type Row struct {
 	Test         *int32  `parquet:"test,optional"` // index of the first failing test
 	Tokens       int32   `parquet:"tokens"`
 	FinishReason string  `parquet:"finish_reason,dict"`
+	LeftOut      string  `parquet:"left_out,dict"` // fields of sampling that the server does not take
+	Redrawn      string  `parquet:"redrawn,dict"`  // why completions before this one were lost
 	CPUSeconds   float64 `parquet:"cpu_s"`
+	Cached       bool    `parquet:"cached"` // the program was run for another sample, whose time cpu_s is
 	Generator    string  `parquet:"generator,dict"`
 	Evaluator    string  `parquet:"evaluator,dict"`
 	Detail       string  `parquet:"detail"`
@@ -39,15 +46,14 @@ func (w *writer) parquet() error {
 		out := parquet.NewGenericWriter[Row](file, parquet.Compression(&zstd.Codec{}), parquet.MaxRowsPerRowGroup(rowGroup),
 			parquet.KeyValueMetadata("lcbq.run", w.Summary.Run), parquet.KeyValueMetadata("lcbq.model", w.Summary.Model),
 			parquet.KeyValueMetadata("lcbq.judge", w.Summary.Judge), parquet.KeyValueMetadata("lcbq.fingerprint", w.Summary.Fingerprint))
+		fill := columns()
 		for _, c := range w.Cells {
 			q := &w.Questions[c.Question]
+			row := Row{QuestionID: q.ID, QuestionIdx: int32(q.Index), Platform: q.Platform, Difficulty: q.Difficulty, ContestID: q.ContestID, ContestDate: q.ContestDate, Temperature: c.Temperature}
 			err := w.samples(c, func(s *result.Sample) error {
-				_, err := out.Write([]Row{{
-					QuestionID: q.ID, QuestionIdx: int32(q.Index), Platform: q.Platform, Difficulty: q.Difficulty, Temperature: c.Temperature,
-					Index: int32(s.Index), Completion: s.Completion, Code: s.Code, Passed: s.Passed, Verdict: string(s.Verdict),
-					ErrorCode: narrow(s.ErrorCode), Test: narrow(s.Test), Tokens: int32(s.Tokens), FinishReason: s.FinishReason,
-					CPUSeconds: s.CPUSeconds, Generator: s.Generator, Evaluator: s.Evaluator, Detail: s.Detail,
-				}})
+				row.Passed, row.Verdict = s.Passed(), s.Verdict.String()
+				fill(&row, s)
+				_, err := out.Write([]Row{row})
 				return err
 			})
 			if err != nil {
@@ -58,10 +64,40 @@ func (w *writer) parquet() error {
 	})
 }
 
-func narrow(n *int) *int32 {
-	if n == nil {
-		return nil
+// columns returns a function that copies a sample's fields to the columns of their
+// names, except verdict, which a file holds as a word. A field of a sample without a
+// column fails TestFieldsReachEveryFile.
+func columns() func(*Row, *result.Sample) {
+	type pair struct {
+		column, field []int
+		kind          reflect.Type // of the column
 	}
-	out := int32(*n)
-	return &out
+	var pairs []pair
+	fields := make(map[string]reflect.StructField)
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[result.Sample]()) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		fields[name] = f
+	}
+	for _, c := range reflect.VisibleFields(reflect.TypeFor[Row]()) {
+		name, _, _ := strings.Cut(c.Tag.Get("parquet"), ",")
+		if f, ok := fields[name]; ok && name != "verdict" {
+			pairs = append(pairs, pair{c.Index, f.Index, c.Type})
+		}
+	}
+	return func(row *Row, s *result.Sample) {
+		to, from := reflect.ValueOf(row).Elem(), reflect.ValueOf(s).Elem()
+		for _, p := range pairs {
+			column, field := to.FieldByIndex(p.column), from.FieldByIndex(p.field)
+			switch {
+			case field.Kind() != reflect.Pointer:
+				column.Set(field.Convert(p.kind))
+			case field.IsNil():
+				column.SetZero()
+			default: // a value of its own: the row outlives the sample
+				v := reflect.New(p.kind.Elem())
+				v.Elem().Set(field.Elem().Convert(p.kind.Elem()))
+				column.Set(v)
+			}
+		}
+	}
 }

@@ -11,8 +11,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lcbq/lcbq/cmd/internal/window"
+	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/store"
+	"github.com/lcbq/lcbq/worker/combine/summary"
 	"github.com/lcbq/lcbq/worker/lcb/dataset"
 	"github.com/lcbq/lcbq/worker/lcb/result"
+	"github.com/lcbq/lcbq/worker/pyjson"
 	"github.com/lcbq/lcbq/worker/score/curve"
 )
 
@@ -38,7 +43,7 @@ func (w *writer) everyEvalEver() error {
 	}
 	stamp := strconv.FormatInt(finished.Unix(), 10)
 	deployment := "unknown"
-	if s.Engine == "vllm" {
+	if stream.Engine(s.Engine).Supervised() {
 		deployment = "self_deployed"
 	}
 	details := object{"deployment_type": deployment, "model_availability": "unknown"}
@@ -78,8 +83,47 @@ func (w *writer) provenance() object {
 	return object{
 		"judge": orUnknown(s.Judge), "judge_fingerprint": orUnknown(s.Fingerprint), "sandbox_level": orUnknown(s.Provenance.SandboxLevel),
 		"dataset_digest": orUnknown(s.Problems.Digest), "prompt_style": orUnknown(s.Sampling.Prompt), "extraction": orUnknown(s.Sampling.Extract),
-		"run": orUnknown(s.Run),
+		"run": orUnknown(s.Run), "questions": window.Names(windowsOf(s)), "excluded_questions": excluded(s),
+		"findings": findings(s),
 	}
+}
+
+// findings says what a reader must know of the answers; "none" for nothing.
+func findings(s *summary.Run) string {
+	var out []string
+	for _, f := range s.Health {
+		text := f.Text
+		if f.Grave {
+			text = "these numbers say nothing about the model: " + text
+		}
+		out = append(out, text)
+	}
+	if len(out) == 0 {
+		return "none"
+	}
+	return strings.Join(out, "; ")
+}
+
+// windowsOf returns by what the questions were chosen: all of the set where nobody chose.
+func windowsOf(s *summary.Run) []store.Window {
+	if len(s.Windows) == 0 {
+		return []store.Window{{}}
+	}
+	return s.Windows
+}
+
+// excluded names the questions that were left out, with the reasons; "none" for none.
+func excluded(s *summary.Run) string {
+	var out []string
+	for _, w := range s.Windows {
+		for _, x := range w.Excluded {
+			out = append(out, x.ID+": "+x.Reason)
+		}
+	}
+	if len(out) == 0 {
+		return "none"
+	}
+	return strings.Join(out, "; ")
 }
 
 func (w *writer) results() []object {
@@ -124,8 +168,12 @@ func (w *writer) result(t *curve.Temperature, p *curve.Point) object {
 		"details": object{
 			"questions": strconv.Itoa(p.Questions), "samples_per_question_min": strconv.Itoa(t.NMin), "samples_per_question_max": strconv.Itoa(t.NMax),
 			"sampling_interval_low": decimal(p.Sampling.Low), "sampling_interval_high": decimal(p.Sampling.High), "pass_hat_k": decimal(p.PassHatK),
-			"k_at_most_a_tenth_of_n": strconv.FormatBool(p.Reliable),
+			"reliable": strconv.FormatBool(p.Reliable),
 		},
+	}
+	if p.Population != nil && p.Population.Contest != nil {
+		details, _ := score["details"].(object)
+		details["by_contest_interval_low"], details["by_contest_interval_high"] = decimal(p.Population.Contest.Low), decimal(p.Population.Contest.High)
 	}
 	if p.Population != nil {
 		score["uncertainty"] = object{
@@ -175,6 +223,8 @@ func (w *writer) hub() error {
 		return fmt.Errorf("%w: the results are simulated, and a model's page is for a model's", ErrCannot)
 	case w.Release == "":
 		return fmt.Errorf("%w: problem set %q is no release of LiveCodeBench, and has no benchmark on the hub", ErrCannot, s.Problems.Name)
+	case len(s.Windows) > 0:
+		return fmt.Errorf("%w: these are some of the questions (%s), and the hub's benchmark is all of release %s", ErrCannot, window.Names(s.Windows), w.Release)
 	case w.Analysis == nil:
 		return fmt.Errorf("%w: there is no analysis", ErrCannot)
 	}
@@ -211,4 +261,4 @@ func (w *writer) hub() error {
 }
 
 // quote writes a text as YAML in double quotes, of which JSON's are a part.
-func quote(s string) string { return string(result.AppendText(nil, s)) }
+func quote(s string) string { return string(pyjson.Append(nil, s)) }

@@ -1,10 +1,11 @@
-// Package fleet runs one vLLM on each chosen GPU of this machine: it chooses the
-// cards, looks beforehand whether they and the model can be had, and waits for
-// the cards' memory. How one engine is kept alive is worker/engine/vllm's, and what the
-// driver says worker/gpu's.
+// Package fleet runs the engines of this machine: a vLLM on each chosen GPU, or one server of
+// llama.cpp. It chooses the cards, looks beforehand whether they and the model can be had, and
+// waits for the cards' memory. How one engine is kept alive is worker/engine/supervise's, and what
+// the driver says worker/gpu's.
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,8 @@ import (
 	"time"
 
 	"github.com/lcbq/lcbq/worker"
+	"github.com/lcbq/lcbq/worker/engine/llama"
+	"github.com/lcbq/lcbq/worker/engine/supervise"
 	"github.com/lcbq/lcbq/worker/engine/vllm"
 	"github.com/lcbq/lcbq/worker/gpu"
 	"github.com/lcbq/lcbq/worker/process"
@@ -25,8 +28,19 @@ import (
 // Config says what to run and on which cards.
 type Config struct {
 	Engine vllm.Config // the settings of every engine; what tells one from another is filled in here
+	// Llama, where it is not nil, is run in place of vLLM. Its model's file must have the Digest, where
+	// one is given.
+	Llama  *llama.Config
+	Digest string
 	// Program is the vllm to run, and arguments before its own; none is vllm on PATH.
 	Program []string
+	// PerCard is the number of engines on each card, 1 to MostPerCard; 0 is 1. PerCardAuto starts one and
+	// adds others while each gains enough.
+	PerCard int
+	// Answer is the most tokens of an answer: it tells how much memory an engine needs.
+	Answer int
+	// Processors that this machine has; 0 asks it.
+	Processors int
 	// GPUs names the cards, in the manner of CUDA_VISIBLE_DEVICES; "" takes all.
 	GPUs string
 	// WithoutGPU is the number of engines that run with every card hidden, for a vLLM that computes
@@ -38,6 +52,8 @@ type Config struct {
 	// Hub says where models come from.
 	Hub Hub
 	Log *slog.Logger
+
+	gauges gauges // a test's; the zero value reads the engines and the cards
 }
 
 // A Fleet is the engines of this machine.
@@ -45,15 +61,32 @@ type Fleet struct {
 	cfg     Config
 	source  gpu.Source // nil without GPUs
 	base    gpu.Baseline
-	members []*Member
+	places  []*place
+	members []*Member // of all places
 }
 
 // A Member is one engine and its cards.
 type Member struct {
-	*vllm.Engine
+	*supervise.Engine
 	Index int           // of its first card, or its number where there is none
+	Slot  int           // which engine of its card it is, from 0
 	Cards []gpu.Reading // as they were before the start; none without GPUs
-	meter meter
+	place *place
+	meter *meter // of the cards, which the engines of a card share
+	made  made
+	life
+}
+
+// Name returns the member's name, for people and files: gpu0, gpu0-2 for a card's second engine, and
+// engine0 without a card of its own.
+func (m *Member) Name() string {
+	switch {
+	case len(m.Cards) == 0:
+		return "engine" + strconv.Itoa(m.Index)
+	case m.Slot == 0:
+		return "gpu" + strconv.Itoa(m.Index)
+	}
+	return fmt.Sprintf("gpu%d-%d", m.Index, m.Slot+1)
 }
 
 // Open finds vLLM, the model and the cards, and checks that they can be used: that the
@@ -74,6 +107,12 @@ func (f *Fleet) open(ctx context.Context) error {
 	if f.cfg.State == "" {
 		f.cfg.State = cacheFolder("engines")
 	}
+	if f.cfg.Llama != nil {
+		return f.openLlama(ctx)
+	}
+	if err := f.refuse(); err != nil {
+		return err // before vllm is asked for its flags, which takes a while
+	}
 	groups, err := f.cards(ctx)
 	if err != nil {
 		return err
@@ -81,19 +120,13 @@ func (f *Fleet) open(ctx context.Context) error {
 	if err := CheckModel(ctx, f.cfg.Engine.Model, f.cfg.Hub); err != nil {
 		return err
 	}
-	f.cfg.Log.Info("asking vllm for its flags")
-	if f.cfg.Engine.Install, err = vllm.Probe(ctx, f.cfg.Engine.Environ, f.cfg.Program...); err != nil {
+	if err := f.probe(ctx); err != nil {
 		return err
 	}
-	for i, cards := range groups {
-		m := &Member{Index: i, Cards: cards}
-		if len(cards) > 0 {
-			m.Index = cards[0].Index
-		}
-		for _, c := range cards {
-			m.meter.cards = append(m.meter.cards, cardMeter{now: c})
-		}
-		f.members = append(f.members, m)
+	if err := f.arrange(groups); err != nil {
+		return err
+	}
+	for i, m := range f.members {
 		// The flags are checked now; Prepare makes the engines, once there is a log folder.
 		e, err := vllm.New(f.config(i, m, slog.New(slog.DiscardHandler), ""))
 		if err != nil {
@@ -102,6 +135,29 @@ func (f *Fleet) open(ctx context.Context) error {
 		e.Close()
 	}
 	return f.available(ctx)
+}
+
+// probe asks vllm for its flags. The answer takes an import of torch, up to minutes on a cold disk:
+// it is said again and again that this is awaited.
+func (f *Fleet) probe(ctx context.Context) error {
+	f.cfg.Log.Info("asking vllm for its flags")
+	began := time.Now()
+	tick := time.NewTicker(cmp.Or(f.cfg.Engine.Tell, 15*time.Second))
+	defer tick.Stop()
+	asked := make(chan error, 1)
+	go func() {
+		var err error
+		f.cfg.Engine.Install, err = vllm.Probe(ctx, f.cfg.Engine.Environ, f.cfg.Program...)
+		asked <- err
+	}()
+	for {
+		select {
+		case err := <-asked:
+			return err
+		case <-tick.C:
+			f.cfg.Log.Info("vllm still imports its libraries to say its flags", "for", time.Since(began).Round(time.Second), "most", vllm.ProbeFor)
+		}
+	}
 }
 
 // cards returns the cards of each engine.
@@ -144,10 +200,19 @@ func (f *Fleet) cards(ctx context.Context) ([][]gpu.Reading, error) {
 // config returns the configuration of one engine.
 func (f *Fleet) config(i int, m *Member, log *slog.Logger, logs string) vllm.Config {
 	c := f.cfg.Engine
-	c.GPU, c.Log, c.State = m.Index, log, f.state(m)
-	c.Delay = time.Duration(i) * vllm.Stagger
+	c.GPU, c.Slot, c.Log, c.State = m.Index, m.Slot, log.With("gpu", m.Index), f.state(m)
+	c.Title = fmt.Sprintf("engine of GPU %d", m.Index)
+	if m.place.share > 0 {
+		c.MemoryShare = m.place.share
+	}
+	if len(m.place.members) > 1 {
+		c.Turn = m.place.await
+		c.Title = fmt.Sprintf("engine %d of GPU %d", m.Slot+1, m.Index)
+		c.Log = c.Log.With("engine", m.Slot+1)
+	}
+	c.Delay = time.Duration(i) * supervise.Stagger
 	if logs != "" {
-		c.LogFile = filepath.Join(logs, fmt.Sprintf("gpu%d.log", m.Index))
+		c.LogFile = filepath.Join(logs, m.Name()+".log")
 	}
 	if len(m.Cards) == 0 {
 		return c
@@ -166,8 +231,14 @@ func (f *Fleet) state(m *Member) string {
 		return ""
 	}
 	name := "without-gpu-" + strconv.Itoa(m.Index)
-	if len(m.Cards) > 0 {
+	switch {
+	case f.cfg.Llama != nil:
+		name = "llama-" + strconv.Itoa(m.Index)
+	case len(m.Cards) > 0:
 		name = m.Cards[0].UUID
+	}
+	if m.Slot > 0 {
+		name += "-" + strconv.Itoa(m.Slot+1)
 	}
 	return filepath.Join(f.cfg.State, name+".json")
 }
@@ -198,11 +269,11 @@ func cacheFolder(name string) string {
 	return filepath.Join(dir, "lcbq", name)
 }
 
-// Prepare makes the engines. Their output goes to gpu<index>.log in the folder. The Hurry that
-// ctx carries cuts the grace of their end short.
-func (f *Fleet) Prepare(ctx context.Context, log *slog.Logger, folder string) error {
+// Prepare makes the engines. Their output goes to gpu<index>.log in the folder. hurry,
+// which may be nil, cuts the grace of their end short.
+func (f *Fleet) Prepare(log *slog.Logger, folder string, hurry *worker.Hurry) error {
 	f.cfg.Log = log
-	f.cfg.Engine.Hurry = worker.Hurried(ctx)
+	f.cfg.Engine.Hurry = hurry.Wait()
 	for _, dir := range []string{folder, f.cfg.State} {
 		if dir == "" {
 			continue
@@ -212,15 +283,23 @@ func (f *Fleet) Prepare(ctx context.Context, log *slog.Logger, folder string) er
 		}
 	}
 	for i, m := range f.members {
-		c := f.config(i, m, log, folder)
-		c.Free = func(ctx context.Context) error { return f.awaitFree(ctx, m) }
-		e, err := vllm.New(c)
+		e, err := f.engine(i, m, folder)
 		if err != nil {
 			return err
 		}
 		m.Engine = e
 	}
 	return nil
+}
+
+// engine makes the engine of one member.
+func (f *Fleet) engine(i int, m *Member, logs string) (*supervise.Engine, error) {
+	if f.cfg.Llama != nil {
+		return f.llama(m, logs)
+	}
+	c := f.config(i, m, f.cfg.Log, logs)
+	c.Free = func(ctx context.Context) error { return f.awaitFree(ctx, m) }
+	return vllm.New(c)
 }
 
 // Members returns the engines, in the order of their cards. They can be used after Prepare, and
@@ -236,8 +315,8 @@ func (f *Fleet) Driver() string {
 }
 
 // Run keeps all engines running until ctx is done, then stops them and waits until the
-// cards' memory is free. An engine that fails for good is said in the log, and the
-// others go on. Run returns an error if all have failed, or if processes or memory
+// cards' memory is free. An engine that is given up is named in the log, and the others
+// go on. Run returns an error if all have failed, or if processes or memory
 // stay after the end.
 func (f *Fleet) Run(ctx context.Context) error {
 	measuring, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -249,13 +328,16 @@ func (f *Fleet) Run(ctx context.Context) error {
 		}
 	}()
 	defer func() { stop(); <-measured }()
+	deciding := f.decide(measuring)
+	defer func() { stop(); deciding.Wait() }()
 	errs := make([]error, len(f.members))
 	var wg sync.WaitGroup
 	for i, m := range f.members {
 		wg.Go(func() {
-			errs[i] = m.Run(ctx)
+			errs[i] = f.live(ctx, m)
 			if errs[i] != nil && ctx.Err() == nil {
 				f.cfg.Log.Error("engine is out of the run", "gpu", m.Index, "err", errs[i])
+				m.place.lost(m, errs[i])
 				if len(f.members) > 1 {
 					errs[i] = fmt.Errorf("%w: %w", errEarly, errs[i])
 				}

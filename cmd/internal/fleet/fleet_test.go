@@ -14,11 +14,21 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/lcbq/lcbq/worker/engine/vllm"
+	"github.com/lcbq/lcbq/worker/engine/supervise"
+	"github.com/lcbq/lcbq/worker/engine/supervise/supervisetest"
 	"github.com/lcbq/lcbq/worker/gpu"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain is also the engines and their guardians: this program under other arguments.
+func TestMain(m *testing.M) {
+	if status, ok := supervise.Guardian(); ok {
+		os.Exit(status) //nolint:forbidigo // this process is not the test
+	}
+	if status, ok := supervisetest.Main(os.Args[1:]); ok {
+		os.Exit(status) //nolint:forbidigo // this process is not the test
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // A script is a driver that shows one card after another reading, the last one for ever.
 type script struct {
@@ -40,12 +50,13 @@ func (*script) Close() error   { return nil }
 // newFleet returns a fleet of one engine on the script's card, and where it logs.
 func newFleet(s *script) (*Fleet, *strings.Builder) {
 	var log strings.Builder
-	m := &Member{Index: 3, Cards: []gpu.Reading{{Index: 3, UUID: "GPU-a", Name: "Card", Total: total}}}
-	m.Engine = &vllm.Engine{}
-	return &Fleet{
+	f := &Fleet{
 		cfg:    Config{Log: slog.New(slog.NewTextHandler(&log, nil))},
-		source: s, base: gpu.Baseline{"GPU-a": 1 << 30}, members: []*Member{m},
-	}, &log
+		source: s, base: gpu.Baseline{"GPU-a": 1 << 30},
+	}
+	f.place(3, []gpu.Reading{{Index: 3, UUID: "GPU-a", Name: "Card", Total: total}}, 1)
+	f.members[0].Engine = &supervise.Engine{}
+	return f, &log
 }
 
 // TestMemoryFalls wants the fall of the memory shown, and its end awaited.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/lcbq/lcbq/worker/engine/supervise"
 	"github.com/lcbq/lcbq/worker/engine/vllm"
 	"github.com/lcbq/lcbq/worker/gpu"
 )
@@ -17,9 +18,13 @@ const lookFor = 10 * time.Second
 // available ends what earlier engines left on the cards, takes the baseline of their
 // memory and wants what vLLM will claim to be free.
 func (f *Fleet) available(ctx context.Context) error {
-	for _, m := range f.members {
-		if err := vllm.Reclaim(ctx, f.state(m)); err != nil {
-			return fmt.Errorf("use GPU %d: %w", m.Index, err)
+	for _, p := range f.places {
+		// Those of a run that had more engines on the card, too.
+		for slot := range MostPerCard {
+			m := &Member{Index: p.index, Slot: slot, Cards: p.cards}
+			if err := supervise.Reclaim(ctx, f.state(m)); err != nil {
+				return fmt.Errorf("use GPU %d: %w", p.index, err)
+			}
 		}
 	}
 	if f.source == nil {
@@ -51,13 +56,10 @@ func (f *Fleet) available(ctx context.Context) error {
 // short returns an error that names the cards whose memory does not suffice and who
 // holds it, and whether waiting may help.
 func (f *Fleet) short(all []gpu.Reading) (short error, mayPass bool) {
-	share := f.cfg.Engine.MemoryShare
-	if share == 0 {
-		share = vllm.DefaultMemoryShare
-	}
+	share := f.share()
 	var errs []error
-	for _, m := range f.members {
-		for _, card := range m.Cards {
+	for _, p := range f.places {
+		for _, card := range p.cards {
 			now := reading(all, card.UUID)
 			if now == nil {
 				errs = append(errs, fmt.Errorf("GPU %d is not there any more", card.Index))
@@ -82,6 +84,47 @@ func (f *Fleet) short(all []gpu.Reading) (short error, mayPass bool) {
 	return fmt.Errorf("GPU memory does not suffice:\n%w\nfree it, choose other cards with --gpus, or claim less with --gpu-memory-utilization", errors.Join(errs...)), mayPass
 }
 
+// share returns the share of a card's memory that all its engines claim.
+func (f *Fleet) share() float64 {
+	if f.cfg.Engine.MemoryShare == 0 {
+		return vllm.DefaultMemoryShare
+	}
+	return f.cfg.Engine.MemoryShare
+}
+
+// awaitRoom waits until as much memory of the member's card is free as its engine claims. Other
+// engines of the fleet hold some of the card: it does not come back to the baseline.
+func (f *Fleet) awaitRoom(ctx context.Context, m *Member) error {
+	tick := time.NewTicker(250 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		all, err := f.source.Read(context.WithoutCancel(ctx))
+		if err != nil {
+			return fmt.Errorf("read GPU memory: %w", err)
+		}
+		card := m.Cards[0]
+		now := reading(all, card.UUID)
+		if now == nil {
+			return fmt.Errorf("GPU %d is not there any more", card.Index)
+		}
+		if free(*now) >= m.place.need(now.Total) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			err := fmt.Errorf("GPU %d: %.1f of %.1f GiB are free, another engine wants %.1f", card.Index, gib(free(*now)), gib(now.Total), gib(m.place.need(now.Total)))
+			for _, h := range (gpu.Kernel{}).Holders([]gpu.Reading{*now}, f.base, m.place.owns) {
+				err = fmt.Errorf("%w\n  %s", err, h)
+			}
+			return err
+		case <-tick.C:
+		}
+	}
+}
+
+// free returns the bytes of a card that nobody uses.
+func free(r gpu.Reading) uint64 { return r.Total - min(r.Used, r.Total) }
+
 // reading returns the reading of a card, nil if it is not there.
 func reading(all []gpu.Reading, uuid string) *gpu.Reading {
 	for i := range all {
@@ -97,6 +140,9 @@ func gib(bytes uint64) float64 { return float64(bytes) / (1 << 30) }
 // awaitFree waits until the memory of the member's cards is back at the baseline, and says
 // how it falls.
 func (f *Fleet) awaitFree(ctx context.Context, m *Member) error {
+	if m.place.others(m) {
+		return f.awaitRoom(ctx, m)
+	}
 	for _, card := range m.Cards {
 		var first, shown uint64
 		began := time.Now()

@@ -123,8 +123,39 @@ func (m *Member) Generate(ctx context.Context, r engine.Request) ([]engine.Compl
 	got, err := m.Engine.Generate(ctx, r)
 	if err == nil {
 		m.meter.end(r.Run)
+		m.made.add(r.Run, got)
 	}
 	return got, err
+}
+
+// A Made is what an engine made for a run.
+type Made struct{ Samples, Tokens int64 }
+
+// made counts what an engine makes, by run.
+type made struct {
+	mu   sync.Mutex
+	runs map[string]Made
+}
+
+func (m *made) add(run string, got []engine.Completion) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.runs == nil {
+		m.runs = map[string]Made{}
+	}
+	n := m.runs[run]
+	n.Samples += int64(len(got))
+	for i := range got {
+		n.Tokens += int64(got[i].Tokens)
+	}
+	m.runs[run] = n
+}
+
+// MadeFor returns what the member's engine made for a run.
+func (m *Member) MadeFor(run string) Made {
+	m.made.mu.Lock()
+	defer m.made.mu.Unlock()
+	return m.made.runs[run]
 }
 
 // Measured returns what was measured of the member's cards, whatever they generated for; nothing
@@ -152,8 +183,8 @@ func (f *Fleet) measure(ctx context.Context) {
 		}
 		failed = false
 		now := time.Now()
-		for _, m := range f.members {
-			m.meter.add(all, now)
+		for _, p := range f.places {
+			p.meter.add(all, now)
 		}
 	})
 }

@@ -59,21 +59,35 @@ func hasConfig(dir string) bool {
 }
 
 // cached reports whether the hub's cache holds a snapshot of the model.
-func cached(model string, hub Hub) bool {
+func cached(model string, hub Hub) bool { return snapshot(model, hub) != "" }
+
+// modelFolder returns the folder that holds the model, "" where it is not here yet.
+func modelFolder(model string, hub Hub) string {
+	if info, err := os.Stat(model); err == nil && info.IsDir() {
+		return model
+	}
+	return snapshot(model, hub)
+}
+
+// snapshot returns the folder of the hub's cache that holds the model, "" where there is none.
+func snapshot(model string, hub Hub) string {
 	dir := hub.Cache
 	if dir == "" {
 		home := hub.Home
 		if home == "" {
 			user, err := os.UserHomeDir()
 			if err != nil {
-				return false
+				return ""
 			}
 			home = filepath.Join(user, ".cache", "huggingface")
 		}
 		dir = filepath.Join(home, "hub")
 	}
 	found, err := filepath.Glob(filepath.Join(dir, "models--"+strings.ReplaceAll(model, "/", "--"), "snapshots", "*", "*.json"))
-	return err == nil && len(found) > 0
+	if err != nil || len(found) == 0 {
+		return ""
+	}
+	return filepath.Dir(found[len(found)-1])
 }
 
 // onHub asks the hub for the model's configuration, as vLLM will.

@@ -37,14 +37,7 @@ func (r *Report) Scope() string {
 		each = figure.Count(least) + " to " + each
 	}
 	return fmt.Sprintf("%s at %s, %s samples each: %s programs judged (judge %s)",
-		plural(len(r.Questions), "question"), plural(len(r.Temperatures), "temperature"), each, figure.Count(samples), r.Group.Judge)
-}
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return figure.Count(n) + " " + what + "s"
+		figure.Several(len(r.Questions), "question"), figure.Several(len(r.Temperatures), "temperature"), each, figure.Count(samples), r.Group.Judge)
 }
 
 // Remarks is all that a reader must know before the numbers: what the folder
@@ -98,8 +91,13 @@ type bestTile struct {
 func (r *Report) bestTile(k int) *bestTile {
 	var best *curve.Point
 	at := 0.0
+	// The temperature of the comparison, which is over the same questions at all of them.
+	b := r.BestAt(k)
 	for _, x := range r.Analysis.Temperatures {
-		if p := figure.At(x.Points, k); p != nil && (best == nil || p.Value > best.Value) {
+		p := figure.At(x.Points, k)
+		switch {
+		case p == nil:
+		case b != nil && x.Temperature == b.Temperature, b == nil && (best == nil || p.Value > best.Value):
 			best, at = p, x.Temperature
 		}
 	}
@@ -114,8 +112,8 @@ func (r *Report) bestTile(k int) *bestTile {
 		t.More = "T = " + figure.Temperature(at)
 	} else if best.Value > 0 {
 		t.More = "best at T = " + figure.Temperature(at)
-		if b := r.BestAt(k); b != nil && len(b.Like) > 1 {
-			t.More = "at T = " + figure.Temperature(at) + ", not distinguishable from " + r.Set(b.Like)
+		if b != nil && len(b.Like) > 1 {
+			t.More = fmt.Sprintf("highest of %d, at T = %s; the best is among %s", len(b.Standings), figure.Temperature(at), r.Set(b.Like))
 		}
 	}
 	if best.Population != nil {
@@ -131,7 +129,10 @@ func (r *Report) solvedTile() *Tile {
 	x := r.Analysis.Temperatures[0]
 	solved, of, more := x.Solved, x.Questions, ""
 	if u := r.Analysis.Union; u != nil {
-		solved, of, more = u.Solved, r.Analysis.Questions, fmt.Sprintf("at any temperature; %d at every one", u.All)
+		solved, of, more = u.Solved, r.Analysis.Questions, fmt.Sprintf("at any temperature; %d at every one of %d complete", u.All, u.Complete)
+	}
+	if x.NMin == x.NMax {
+		more = strings.TrimPrefix(fmt.Sprintf("%s; in %s samples each at a temperature", more, figure.Count(x.NMax)), "; ")
 	}
 	t := &Tile{Name: "questions solved", Value: figure.Count(solved), Unit: "of " + figure.Count(of), More: more}
 	return t

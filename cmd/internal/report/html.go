@@ -40,6 +40,7 @@ type page struct {
 	Simulated bool
 	Remarks   []string
 	Tiles     []Tile
+	Answers   []Answer
 	Summary   *figure.Table
 	Figures   []shownFigure
 	Questions []folder.Question
@@ -51,8 +52,6 @@ type page struct {
 
 type shownFigure struct {
 	figure.Figure
-	Short        string // in the list of sections
-	Half         bool   // two beside each other on a wide screen
 	Wide, Narrow template.HTML
 	Map          *heatMap // in place of the drawings
 	Tables       []*figure.Table
@@ -66,11 +65,6 @@ const (
 	narrowWidth = 358 // a phone of 390 pixels less the margins
 )
 
-var shortNames = map[string]string{
-	"temperature": "Over T", "bands": "Uncertainty", "k": "Over k", "best": "T*(k)", "heat": "Questions", "verdicts": "Verdicts", "diversity": "Diversity",
-	"union": "Union", "difficulty": "Difficulty", "platform": "Platform", "speed": "Speed", "pace": "Pace",
-}
-
 // HTML writes the page: complete in itself, without a network. Its policy lets the
 // browser run this page's own script and nothing else, whatever the programs in it
 // say.
@@ -82,7 +76,7 @@ func (r *Report) HTML(ctx context.Context, w io.Writer) error {
 	css := chart.PageCSS() + heatCSS() + pageCSS
 	p := &page{
 		CSS: template.CSS(css), JS: template.JS(pageJS), Policy: policy(css, pageJS),
-		Title: r.Title(), Scope: r.Scope(), Simulated: r.Simulated, Remarks: r.Remarks(), Tiles: r.Tiles(), Summary: r.Summary(),
+		Title: r.Title(), Scope: r.Scope(), Simulated: r.Simulated, Remarks: r.Remarks(), Tiles: r.Tiles(), Summary: r.Summary().Filled(), Answers: r.Answers(),
 		Questions: r.Questions, Facts: fact.Of(r.Results), Version: r.opts.Version,
 	}
 	for _, b := range blocks {
@@ -123,16 +117,29 @@ func (r *Report) shownFigures() ([]shownFigure, error) {
 	shown := map[string]bool{"summary": true}
 	var out []shownFigure
 	for _, f := range r.All() {
-		s := shownFigure{Figure: f, Short: shortNames[f.Name]}
-		s.Half = !slices.Contains([]string{"temperature", "bands", "k", "heat"}, f.Name)
+		s := shownFigure{Figure: f}
 		tables := []*figure.Table{f.Table}
 		switch f.Name {
 		case "heat":
 			s.Map, tables = r.heatMap(), nil // the map is its own table
+			if t := r.Flips(); len(t.Rows) > 0 {
+				tables = append(tables, t)
+			}
+		case "beyond":
+			tables = nil // models are in no table
+		case "verdicts":
+			if t := r.Truncation(); len(t.Rows) > 0 {
+				tables = append(tables, t)
+			}
 		case "best":
 			tables = append(tables, r.Standings())
+		case "month":
+			tables = append(tables, r.Months())
 		case "union":
 			tables = append(tables, r.Solved())
+			if t := r.Mixing(); len(t.Rows) > 0 {
+				tables = append(tables, t)
+			}
 		}
 		for _, t := range tables {
 			if !shown[t.Name] {
@@ -142,7 +149,7 @@ func (r *Report) shownFigures() ([]shownFigure, error) {
 		}
 		if s.Map == nil {
 			width := float64(fullWidth)
-			if s.Half {
+			if !s.Full {
 				width = halfWidth
 			}
 			var err error
@@ -168,8 +175,15 @@ func drawn(f figure.Figure, width float64, class string) (template.HTML, error) 
 
 // A heatMap is the pass rate of every cell as a table.
 type heatMap struct {
-	Steps, Columns []string
-	Rows           []heatRow
+	Steps   []heatStep // those that occur
+	Columns []string
+	Folded  []string // the questions that are alike everywhere, in words
+	Rows    []heatRow
+}
+
+type heatStep struct {
+	Class int
+	Name  string
 }
 
 type heatRow struct {
@@ -184,7 +198,14 @@ type heatField struct {
 }
 
 func (r *Report) heatMap() *heatMap {
-	m := &heatMap{Steps: figure.HeatSteps}
+	m := &heatMap{}
+	for i, name := range figure.HeatSteps {
+		if slices.ContainsFunc(r.Rows, func(row curve.Row) bool {
+			return slices.ContainsFunc(row.N, func(n int) bool { return n > 0 }) && stepsOf(&row)[i]
+		}) {
+			m.Steps = append(m.Steps, heatStep{i, name})
+		}
+	}
 	for _, t := range r.Temperatures {
 		m.Columns = append(m.Columns, figure.Temperature(t))
 	}
@@ -192,7 +213,9 @@ func (r *Report) heatMap() *heatMap {
 	for i, q := range r.Questions {
 		at[q.Index] = i
 	}
-	for _, row := range r.Ordered() {
+	rows := r.Ordered()
+	rows, m.Folded = fold(rows)
+	for _, row := range rows {
 		h := heatRow{Position: at[row.Index], Title: row.Title}
 		for i := range row.N {
 			h.Fields = append(h.Fields, heatFieldOf(&row, i))
@@ -210,23 +233,84 @@ func heatFieldOf(row *curve.Row, i int) heatField {
 	}
 	rate := float64(c) / float64(n)
 	f.Step, f.Raw = strconv.Itoa(figure.Step(n, c)), strconv.FormatFloat(rate, 'g', -1, 64)
-	f.Text = brief(rate)
+	f.Text = brief(rate, n)
+	if c == 0 {
+		f.Text = "<" + brief(row.Below[i], 0)
+	}
 	return f
 }
 
-// brief writes a share in percent in at most four letters.
-func brief(rate float64) string {
+// stepsOf says which steps of the scale a row has.
+func stepsOf(row *curve.Row) map[int]bool {
+	out := make(map[int]bool)
+	for i, n := range row.N {
+		if n > 0 {
+			out[figure.Step(n, row.Passed[i])] = true
+		}
+	}
+	return out
+}
+
+// foldFrom is how many rows of one kind are folded into a line: they would push what differs
+// out of sight.
+const foldFrom = 5
+
+// fold takes the questions that every sample passed, or none, out of the rows where they
+// are many, and says them in words. The rows go from easy to hard.
+func fold(rows []curve.Row) (rest []curve.Row, words []string) {
+	for _, kind := range []struct {
+		what string
+		is   func(n, c int) bool
+	}{
+		{"every sample passed", func(n, c int) bool { return c == n }},
+		{"no sample passed", func(_, c int) bool { return c == 0 }},
+	} {
+		alike := func(row curve.Row) bool {
+			some := false
+			for i, n := range row.N {
+				if n > 0 {
+					if some = true; !kind.is(n, row.Passed[i]) {
+						return false
+					}
+				}
+			}
+			return some
+		}
+		count, samples := 0, 0
+		for _, row := range rows {
+			if alike(row) {
+				count++
+				total := 0
+				for _, n := range row.N {
+					total += n
+				}
+				samples = max(samples, total)
+			}
+		}
+		if count >= foldFrom && count < len(rows) {
+			rows = slices.DeleteFunc(slices.Clone(rows), alike)
+			words = append(words, fmt.Sprintf("%d questions are not in the map: %s, of up to %s each.", count, kind.what, figure.Count(samples)))
+		}
+	}
+	return rows, words
+}
+
+// brief writes a share of n samples in percent in at most four letters, with no more digits
+// than n has; n = 0 is a bound. What is not all or nothing never reads so.
+func brief(rate float64, n int) string {
 	p := 100 * rate
+	digits := 0
+	if p < 9.95 && (n >= 1000 || n == 0) {
+		digits = 1
+	}
+	text := strconv.FormatFloat(p, 'f', digits, 64)
 	switch {
 	case p == 0 || p == 100:
-		return strconv.FormatFloat(p, 'f', 0, 64)
-	case p < 0.1:
+		return text
+	case strings.Trim(text, "0.") == "":
 		return strings.TrimPrefix(strconv.FormatFloat(p, 'f', 2, 64), "0")
-	case p < 9.95:
-		return strconv.FormatFloat(p, 'f', 1, 64)
-	case p > 99.5:
-		return strconv.FormatFloat(min(p, 99.9), 'f', 1, 64)
-	default:
-		return strconv.FormatFloat(p, 'f', 0, 64)
+	case text == "100":
+		return ">99"
 	}
+	return text
 }

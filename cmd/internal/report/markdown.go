@@ -21,6 +21,9 @@ func (r *Report) Markdown(w io.Writer) error {
 	for _, n := range r.Remarks() {
 		b.WriteString("- " + figure.Plain(n) + "\n")
 	}
+	for _, a := range r.Answers() {
+		fmt.Fprintf(&b, "\n**%s** %s\n", figure.Plain(a.Question), figure.Plain(strings.Join(a.Lines, " ")))
+	}
 	b.WriteString("\n")
 	table := func(t *figure.Table) error {
 		if len(t.Rows) == 0 {
@@ -38,7 +41,7 @@ func (r *Report) Markdown(w io.Writer) error {
 			return err
 		}
 	}
-	b.WriteString("Pass@k in percent; in italics where k is above a tenth of n.\n\n")
+	b.WriteString("Pass@k in percent; in italics where it is little known: by more than 2 points either way, or from fewer than 2k samples.\n\n")
 	for _, f := range fact.Of(r.Results) {
 		fmt.Fprintf(&b, "- %s: %s\n", figure.Plain(f.Name), figure.Plain(f.Value))
 	}

@@ -82,26 +82,26 @@ const options = (select, values, keep) => {
   if (values.some(([v]) => v === keep)) select.value = keep;
 };
 const article = (s) => {
-  const head = make("header", {}, make("h3", {}, make("b", {}, words(s.v)), " · sample " + s.i));
+  const head = make("header", {}, make("h3", {}, make("b", {}, words(s.verdict)), " · sample " + s.index));
   const say = (text) => head.append(make("span", {}, text));
-  if (s.e != null) say(s.e < 0 ? "failed while loading" : "first failing test: " + s.e);
-  if (s.k != null) say("official code " + s.k);
-  if (s.o) say(s.o + " tokens");
-  say(s.m.toFixed(3) + " s CPU");
-  if (s.f && s.f !== "stop") say("finished: " + s.f);
-  if (s.q > 1) say("same program " + s.q + " times among those looked at");
+  if (s.test != null) say(s.test < 0 ? "failed while loading" : "first failing test: " + s.test);
+  if (s.error_code != null) say("official code " + s.error_code);
+  if (s.tokens) say(s.tokens + " tokens");
+  say(s.cpu_s.toFixed(3) + " s CPU");
+  if (s.finish_reason && s.finish_reason !== "stop") say("finished: " + s.finish_reason);
+  if (s.seen > 1) say("same program " + s.seen + " times among those looked at");
   const out = make("article", { class: "sample" }, head);
-  if (s.d) out.append(make("pre", { class: "detail", tabindex: "0", "aria-label": "What the judge says" }, s.d));
-  if (s.r) out.append(make("p", { class: "cut" }, "No program was found; this is the completion:"));
-  out.append(make("pre", { tabindex: "0", "aria-label": s.r ? "Completion" : "Program" }, make("code", {}, s.c || "(empty)")));
-  if (s.u) out.append(make("p", { class: "cut" }, s.u + " more bytes are not shown"));
+  if (s.detail) out.append(make("pre", { class: "detail", tabindex: "0", "aria-label": "What the judge says" }, s.detail));
+  if (s.prose) out.append(make("p", { class: "cut" }, "No program was found; this is the completion:"));
+  out.append(make("pre", { tabindex: "0", "aria-label": s.prose ? "Completion" : "Program" }, make("code", {}, (s.prose ? s.completion : s.code) || "(empty)")));
+  if (s.cut) out.append(make("p", { class: "cut" }, s.cut + " more bytes are not shown"));
   return out;
 };
 const render = () => {
   const cell = cells.find((c) => c.t === pickT.value);
   for (const td of $$("#map td[aria-selected=true]")) td.removeAttribute("aria-selected");
   if (!cell) { shown.textContent = "No cell is here."; list.replaceChildren(); return; }
-  const samples = cell.s.filter((s) => !pickV.value || s.v === pickV.value);
+  const samples = cell.s.filter((s) => !pickV.value || s.verdict === pickV.value);
   let text = `${samples.length} of ${cell.n.toLocaleString("en")} samples shown`;
   if (cell.l && cell.l < cell.n) text += `, chosen among ${cell.l.toLocaleString("en")} that were looked at`;
   text += `; ${cell.p.toLocaleString("en")} passed in all.`;
@@ -115,7 +115,7 @@ const render = () => {
 };
 const verdicts = () => {
   const cell = cells.find((c) => c.t === pickT.value);
-  const names = [...new Set((cell?.s ?? []).map((s) => s.v))];
+  const names = [...new Set((cell?.s ?? []).map((s) => s.verdict))];
   options(pickV, [["", "all"], ...names.map((v) => [v, words(v)])], pickV.value);
   render();
 };

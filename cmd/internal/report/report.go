@@ -14,23 +14,24 @@ import (
 
 	"github.com/lcbq/lcbq/cmd/internal/report/figure"
 	"github.com/lcbq/lcbq/cmd/internal/report/folder"
+	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/worker/score/curve"
 )
 
 // Options are the settings of a report. The zero value is the default.
 type Options struct {
-	Group   int    // which of several results in the folder, from 1 on; 0 expects one
+	Cutoff  string // day from which questions are held apart, YYYY-MM-DD; "" for none
 	Version string // of lcbq, for the foot of the page
 	Samples int    // most samples to show of a cell; 0 means 8
 	Look    int64  // most bytes of all cells to read in search of samples; 0 means 2 GiB
-	Room    int    // bytes that samples may take in the page; 0 means 6 MB
+	Room    int    // bytes that samples may take in the page; 0 means 5 MB
 }
 
 const (
 	defaultSamples = 8
 	defaultLook    = 2 << 30
-	// defaultRoom keeps a page of 175 questions and 16 temperatures under 10 MB.
-	defaultRoom = 6 << 20
+	// defaultRoom keeps a page of 175 questions and 16 temperatures under 8 MB.
+	defaultRoom = 5 << 20
 )
 
 // A Report is a results folder with its analysis.
@@ -40,8 +41,9 @@ type Report struct {
 	opts Options
 }
 
-// New reads the results folder and analyses it. Errors are those of folder.Open.
-func New(dir string, o Options) (*Report, error) {
+// New analyses results. The error is a cut-off that leaves nothing on one side of it, or
+// results that are none.
+func New(results *folder.Results, o Options) (*Report, error) {
 	if o.Samples <= 0 {
 		o.Samples = defaultSamples
 	}
@@ -51,18 +53,14 @@ func New(dir string, o Options) (*Report, error) {
 	if o.Room <= 0 {
 		o.Room = defaultRoom
 	}
-	results, err := folder.Open(dir, o.Group)
-	if err != nil {
-		return nil, err
-	}
 	sweep := results.Sweep()
-	analysis, err := curve.Analyse(sweep, curve.Options{})
+	analysis, err := curve.Analyse(sweep, curve.Options{Cutoff: o.Cutoff})
 	if err != nil {
-		return nil, fmt.Errorf("analyse results of %s: %w", dir, err)
+		return nil, fmt.Errorf("analyse results of %s: %w", results.Dir, err)
 	}
 	rows, err := curve.Rows(sweep, analysis.Level)
 	if err != nil {
-		return nil, fmt.Errorf("analyse results of %s: %w", dir, err)
+		return nil, fmt.Errorf("analyse results of %s: %w", results.Dir, err)
 	}
 	r := &Report{Results: results, opts: o}
 	r.Source = figure.Source{Analysis: analysis, Rows: rows, Subject: r.subject(), Simulated: results.Group.Simulated, Speeds: speeds(results)}
@@ -97,7 +95,7 @@ func (r *Report) subject() string {
 	switch {
 	case r.Group.Simulated:
 		return "Simulated model"
-	case r.Group.Engine == "replay":
+	case stream.Engine(r.Group.Engine).Recorded():
 		if r.Group.Model == "" {
 			return "Recorded completions"
 		}
@@ -167,7 +165,7 @@ func (r *Report) figure(name string) (figure.Figure, error) {
 
 // tables returns every table, the most telling first.
 func (r *Report) tables() []*figure.Table {
-	out := []*figure.Table{r.Curves(), r.Summary(), r.BestSets(), r.Standings(), r.Source.Cells(), r.Verdicts(), r.Diversity(), r.Solved(), r.Union(), r.Splits()}
+	out := []*figure.Table{r.Curves(), r.Summary(), r.BestSets(), r.Standings(), r.Source.Cells(), r.Verdicts(), r.Diversity(), r.Solved(), r.Union(), r.Splits(), r.Months(), r.CutoffTable(), r.Choices(), r.Mixing(), r.Truncation(), r.Costs(), r.Flips()}
 	for _, f := range r.All() {
 		if f.Table != nil && !slices.ContainsFunc(out, func(t *figure.Table) bool { return t.Name == f.Table.Name }) {
 			out = append(out, f.Table)

@@ -20,6 +20,7 @@ import (
 	"github.com/lcbq/lcbq/cmd/internal/report"
 	"github.com/lcbq/lcbq/cmd/internal/report/folder"
 	"github.com/lcbq/lcbq/cmd/internal/report/reporttest"
+	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/worker/lcb/result"
 )
 
@@ -37,7 +38,11 @@ func write(tb testing.TB, s *reporttest.Sweep) string {
 
 func open(tb testing.TB, dir string, o report.Options) *report.Report {
 	tb.Helper()
-	r, err := report.New(dir, o)
+	results, err := folder.Open(dir, 0)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	r, err := report.New(results, o)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -189,10 +194,10 @@ func TestBadInput(t *testing.T) {
 		"one temperature":     {reporttest.Sweep{Questions: 4, Temperatures: []float64{0.2}, N: 30}, "1 temperature"},
 		"one of each":         {reporttest.Sweep{Questions: 1, Temperatures: []float64{0}, N: 1}, "1 question at 1 temperature"},
 		"nothing solved":      {reporttest.Sweep{Questions: 4, Temperatures: []float64{0.2, 0.6}, N: 30, Rate: none}, "None of 240 samples passed"},
-		"few samples":         {reporttest.Sweep{Questions: 4, Temperatures: []float64{0.2, 0.6}, N: 3}, "no k is at most a tenth of n"},
+		"few samples":         {reporttest.Sweep{Questions: 4, Temperatures: []float64{0.2, 0.6}, N: 3}, "from k = 1 on"},
 		"one nothing, solved": {reporttest.Sweep{Questions: 1, Temperatures: []float64{0.7}, N: 5, Rate: none}, "not known to be 0"},
 		"no sample scored": {reporttest.Sweep{Questions: 2, Temperatures: []float64{0.2, 0.6}, N: 4, Alter: func(_ int, _ float64, s *result.Sample) {
-			s.Verdict, s.Passed, s.ErrorCode, s.Test = result.JudgeFault, false, nil, nil
+			s.Verdict, s.ErrorCode, s.Test = stream.JudgeFault, nil, nil
 		}}, "No sample was scored"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -278,9 +283,9 @@ func TestSamplesAreCarried(t *testing.T) {
 	const prose = "There is no program here."
 	dir := write(t, &reporttest.Sweep{Questions: 2, Temperatures: []float64{0.2, 0.6}, N: 50, Alter: func(_ int, _ float64, s *result.Sample) {
 		if s.Index == 0 {
-			s.Code, s.Verdict, s.Passed, s.Test, s.ErrorCode = "#######"+long, result.Passed, true, nil, nil
+			s.Code, s.Verdict, s.Test, s.ErrorCode = "#######"+long, stream.Passed, nil, nil
 		}
-		if s.Verdict == result.NoCode {
+		if s.Verdict == stream.NoCode {
 			s.Completion = prose
 		}
 	}})
@@ -299,11 +304,11 @@ func TestSamplesAreCarried(t *testing.T) {
 		if !ok {
 			t.Fatalf("sample %v", samples[0])
 		}
-		program, ok := first["c"].(string)
-		if gone, _ := first["u"].(float64); !ok || first["i"] != 0.0 || len(program)+int(gone) != len(long) || !strings.HasPrefix(long, program) || gone == 0 || !utf8.ValidString(program) || strings.Contains(program, "\ufffd") {
-			t.Errorf("program of %d bytes, %v not shown, want %d in all", len(program), first["u"], len(long))
+		program, ok := first["code"].(string)
+		if gone, _ := first["cut"].(float64); !ok || first["index"] != 0.0 || len(program)+int(gone) != len(long) || !strings.HasPrefix(long, program) || gone == 0 || !utf8.ValidString(program) || strings.Contains(program, "\ufffd") {
+			t.Errorf("program of %d bytes, %v not shown, want %d in all", len(program), first["cut"], len(long))
 		}
-		if !slices.ContainsFunc(samples, func(s any) bool { m, _ := s.(map[string]any); return m["c"] == prose && m["r"] == true }) {
+		if !slices.ContainsFunc(samples, func(s any) bool { m, _ := s.(map[string]any); return m["completion"] == prose && m["prose"] == true }) {
 			t.Errorf("no completion without a program among %v", samples)
 		}
 	}
@@ -441,7 +446,7 @@ func TestMissingCells(t *testing.T) {
 		}
 	}
 	var mixed *folder.MixedError
-	if _, err := report.New(dir, report.Options{Group: 1}); errors.As(err, &mixed) {
+	if _, err := folder.Open(dir, 1); errors.As(err, &mixed) {
 		t.Errorf("one result was taken for several: %v", err)
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/lcbq/lcbq/cmd/internal/report/figure"
 	"github.com/lcbq/lcbq/cmd/internal/report/folder"
+	"github.com/lcbq/lcbq/worker/lcb/result"
 )
 
 // Bounds of what is shown of one sample. A longer program is cut, and says so.
@@ -24,8 +25,7 @@ const (
 // leastLook is how much of a cell is read even where there are very many.
 const leastLook = 256 << 10
 
-// A shownCell is one cell in the page's browser of samples. The short keys are
-// repeated thousands of times.
+// A shownCell is one cell in the page's browser of samples.
 type shownCell struct {
 	T       string        `json:"t"`
 	N       int           `json:"n"` // samples of the cell, scored or not
@@ -35,19 +35,18 @@ type shownCell struct {
 	Samples []shownSample `json:"s"`
 }
 
+// A shownSample is a sample as files spell it, all its fields, with what the page
+// leaves out of them.
 type shownSample struct {
-	Index   int     `json:"i"`
-	Verdict string  `json:"v"`
-	Program string  `json:"c"`
-	Prose   bool    `json:"r,omitempty"` // there was no program: the completion is shown
-	Cut     int     `json:"u,omitempty"` // bytes not shown
-	Detail  string  `json:"d,omitempty"`
-	Test    *int    `json:"e,omitempty"`
-	Code    *int    `json:"k,omitempty"`
-	Tokens  int     `json:"o"`
-	CPU     float64 `json:"m"`
-	Finish  string  `json:"f,omitempty"`
-	Seen    int     `json:"q"`
+	folder.Sample
+	prose bool // there was no program: the completion is shown
+	cut   int  // bytes not shown
+}
+
+// MarshalJSON writes the fields of the cell's file and the page's own after them.
+func (s *shownSample) MarshalJSON() ([]byte, error) {
+	b := result.AppendSample(nil, &s.Sample.Sample)
+	return fmt.Appendf(b[:len(b)-1], `,"prose":%v,"cut":%d,"seen":%d}`, s.prose, s.cut, s.Seen), nil
 }
 
 // A block is one question's cells, as the page carries them: gzip in base64, which
@@ -130,16 +129,18 @@ func (s *shownCell) fill(ctx context.Context, c *folder.Cell, most int, look int
 	return nil
 }
 
+// show cuts a sample to what a person reads: its program, or its completion if there
+// is none.
 func show(s *folder.Sample) shownSample {
-	out := shownSample{
-		Index: s.Index, Verdict: string(s.Verdict), Program: s.Code, Detail: s.Detail, Test: s.Test, Code: s.ErrorCode,
-		Tokens: s.Tokens, CPU: s.CPUSeconds, Finish: s.FinishReason, Seen: s.Seen,
+	out := shownSample{Sample: *s, prose: strings.TrimSpace(s.Code) == ""}
+	if out.prose {
+		out.Code = ""
+		out.Completion, out.cut = cut(s.Completion, mostProgram)
+	} else {
+		out.Completion = ""
+		out.Code, out.cut = cut(s.Code, mostProgram)
 	}
-	if strings.TrimSpace(s.Code) == "" {
-		out.Program, out.Prose = s.Completion, true
-	}
-	out.Program, out.Cut = cut(out.Program, mostProgram)
-	out.Detail, _ = cut(out.Detail, mostDetail)
+	out.Detail, _ = cut(s.Detail, mostDetail)
 	return out
 }
 

@@ -1,5 +1,5 @@
-// Package schema holds the JSON schemas of the files in a results folder, for
-// those who read them with programs of their own. It validates nothing itself.
+// Package schema holds the JSON schemas of the files in a results folder and of what status
+// prints, for those who read them with programs of their own. It validates nothing itself.
 package schema
 
 import (
@@ -13,11 +13,12 @@ import (
 //go:embed *.schema.json
 var files embed.FS
 
-// names are the files that have a schema, with what they are.
+// names are the outputs that have a schema, with what they are.
 var names = map[string]string{
 	"run_summary": "run_summary.json: the run, its provenance and its analysis",
 	"summary":     "q0/summary.json: one question",
 	"cell":        "q0/t0_1_combined.json: one question at one temperature, with its samples",
+	"status":      "lcbq status --json: one run and who works for it, at one moment",
 }
 
 // Names returns the names that Text knows, each with what it is the schema of.

@@ -14,35 +14,68 @@ import (
 	"github.com/invopop/jsonschema"
 	validator "github.com/santhosh-tekuri/jsonschema/v6"
 
+	"github.com/lcbq/lcbq/cmd/internal/snapshot"
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/worker/combine/summary"
 	"github.com/lcbq/lcbq/worker/lcb/result"
 )
 
-// sample is what result.AppendSample writes.
-type sample struct {
-	Index        int            `json:"index"`
-	Completion   string         `json:"completion"`
-	Code         string         `json:"code"`
-	Passed       bool           `json:"passed"`
-	Verdict      result.Verdict `json:"verdict"`
-	ErrorCode    *int           `json:"error_code" jsonschema:"oneof_type=integer;null"`
-	Test         *int           `json:"test" jsonschema:"oneof_type=integer;null"`
-	Tokens       int            `json:"tokens"`
-	FinishReason string         `json:"finish_reason"`
-	CPUSeconds   float64        `json:"cpu_s"`
-	Generator    string         `json:"generator"`
-	Evaluator    string         `json:"evaluator"`
-	Detail       string         `json:"detail,omitempty"`
+// sample is the type of what result.AppendSample writes: the fields of a Sample in
+// the order in which a file holds them.
+func sample(t *testing.T) reflect.Type {
+	t.Helper()
+	full := result.Sample{Sample: stream.Sample{LeftOut: "top_k", Redrawn: "cut off"}, Judgement: stream.Judgement{Verdict: stream.Passed, Cached: true, Detail: "d"}}
+	dec := json.NewDecoder(bytes.NewReader(result.AppendSample(nil, &full)))
+	known := map[string]reflect.StructField{"passed": {Name: "Passed", Type: reflect.TypeFor[bool](), Tag: `json:"passed"`}}
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[result.Sample]()) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if f.Type == reflect.TypeFor[*int]() {
+			f.Tag += ` jsonschema:"oneof_type=integer;null"`
+		}
+		known[name] = reflect.StructField{Name: f.Name, Type: f.Type, Tag: f.Tag}
+	}
+	var fields []reflect.StructField
+	if _, err := dec.Token(); err != nil { // the brace
+		t.Fatal(err)
+	}
+	for dec.More() {
+		key, err := dec.Token()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var value any
+		if err := dec.Decode(&value); err != nil {
+			t.Fatal(err)
+		}
+		f, ok := known[fmt.Sprint(key)]
+		if !ok {
+			t.Fatalf("a file holds %v, which is no field of a sample", key)
+		}
+		fields = append(fields, f)
+	}
+	return reflect.StructOf(fields)
 }
 
-type cell struct {
-	result.Header
-	Completions []sample `json:"completions"`
+// typeOf returns the type of what a schema is about.
+func typeOf(t *testing.T, name string) reflect.Type {
+	t.Helper()
+	switch name {
+	case "run_summary":
+		return reflect.TypeFor[summary.Run]()
+	case "summary":
+		return reflect.TypeFor[result.Summary]()
+	case "cell":
+		header := reflect.StructField{Name: "Header", Type: reflect.TypeFor[result.Header](), Anonymous: true}
+		completions := reflect.StructField{Name: "Completions", Type: reflect.SliceOf(sample(t)), Tag: `json:"completions"`}
+		return reflect.StructOf([]reflect.StructField{header, completions})
+	case "status":
+		return reflect.TypeFor[snapshot.Snapshot]()
+	default:
+		t.Fatalf("schema %q: no type is known for it", name)
+		return nil
+	}
 }
-
-var types = map[string]any{"run_summary": summary.Run{}, "summary": result.Summary{}, "cell": cell{}}
 
 // generate makes the schema of a type. More keys may follow in later versions, so
 // none is forbidden.
@@ -59,12 +92,14 @@ func generate(t *testing.T, name string) []byte {
 		},
 		Mapper: func(kind reflect.Type) *jsonschema.Schema {
 			switch kind {
-			case reflect.TypeFor[result.Verdict]():
+			case reflect.TypeFor[stream.Verdict]():
 				var enum []any
-				for _, v := range result.Verdicts {
-					enum = append(enum, string(v))
+				for _, v := range stream.Verdicts() {
+					enum = append(enum, v.String())
 				}
 				return &jsonschema.Schema{Type: "string", Enum: enum}
+			case reflect.TypeFor[map[stream.Verdict]int]():
+				return &jsonschema.Schema{Type: "object", AdditionalProperties: &jsonschema.Schema{Type: "integer"}}
 			case reflect.TypeFor[stream.Stage]():
 				return &jsonschema.Schema{Type: "string"}
 			case reflect.TypeFor[json.RawMessage]():
@@ -73,7 +108,7 @@ func generate(t *testing.T, name string) []byte {
 			return nil
 		},
 	}
-	s := r.Reflect(types[name])
+	s := r.ReflectFromType(typeOf(t, name))
 	s.Title, s.Description = names[name], "Written by lcbq."
 	text, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
@@ -85,10 +120,7 @@ func generate(t *testing.T, name string) []byte {
 // TestFilesFollowTheTypes: UPDATE_GOLDEN=1 writes the files anew.
 func TestFilesFollowTheTypes(t *testing.T) {
 	t.Parallel()
-	if len(types) != len(names) {
-		t.Errorf("%d types, %d names", len(types), len(names))
-	}
-	for name := range types {
+	for name := range names {
 		want := generate(t, name)
 		path := name + ".schema.json"
 		if os.Getenv("UPDATE_GOLDEN") != "" { //nolint:forbidigo // the recipe that rewrites golden files asks for it so
@@ -156,7 +188,7 @@ func writeRun(t *testing.T, n int) string {
 	}
 	states := make(map[stream.Cell]store.CellState)
 	for q := range 3 {
-		m.Questions = append(m.Questions, store.Question{Index: q, ID: fmt.Sprint("q", q), Title: "T", Difficulty: "easy", Cuts: []int{n}})
+		m.Questions = append(m.Questions, store.Question{Index: q, ID: fmt.Sprint("q", q), Title: "T", Origin: stream.Origin{Difficulty: "easy", Platform: "atcoder", ContestID: "abc301", ContestDate: "2025-01-04T00:00:00"}, Cuts: []int{n}})
 		if q == 2 {
 			continue
 		}
@@ -167,9 +199,12 @@ func writeRun(t *testing.T, n int) string {
 			var tally result.Tally
 			var all []result.Sample
 			for i := range n {
-				s := result.Sample{Index: i, Completion: "\xed\xa0\x80", Code: "x", Verdict: result.WrongAnswer, ErrorCode: new(-2), Test: new(0), Detail: "no"}
+				s := result.Sample{
+					Sample:    stream.Sample{Index: i, Completion: "\xed\xa0\x80", Code: "x"},
+					Judgement: stream.Judgement{Verdict: stream.WrongAnswer, ErrorCode: new(-2), Test: new(0), Detail: "no"},
+				}
 				if i%3 == q {
-					s = result.Sample{Index: i, Code: "y", Passed: true, Verdict: result.Passed}
+					s = result.Sample{Sample: stream.Sample{Index: i, Code: "y"}, Judgement: stream.Judgement{Verdict: stream.Passed}}
 				}
 				tally.Add(&s)
 				all = append(all, s)
@@ -191,7 +226,7 @@ func writeRun(t *testing.T, n int) string {
 			}
 			headers, digests, files = append(headers, h), append(digests, d), append(files, filepath.Base(path))
 			states[stream.Cell{Run: "r1", Question: q, Temperature: temperature}] = store.CellState{
-				N: h.N, Passed: h.Passed, Verdicts: map[string]int{"passed": h.Passed, "wrong_answer": h.N - h.Passed}, Unique: h.UniquePrograms, UniquePassed: h.UniquePassed,
+				Counts:    h.Counts,
 				Generated: store.Work{From: 1000, To: 2000, Retries: 1}, Judged: store.Work{From: 2000, To: 4000}, DoneAt: 5000,
 			}
 		}

@@ -112,7 +112,7 @@ func sweepOf(m *store.Manifest, summaries []*result.Summary) *curve.Sweep {
 		rows[r.QuestionIdx] = r
 	}
 	for _, q := range m.Questions {
-		x := curve.Question{Index: q.Index, ID: q.ID, Title: q.Title, Difficulty: q.Difficulty, Platform: q.Platform, Cells: make([]curve.Cell, len(m.Temperatures))}
+		x := curve.Question{Index: q.Index, ID: q.ID, Title: q.Title, Origin: q.Origin, Cells: make([]stream.Counts, len(m.Temperatures))}
 		if r := rows[q.Index]; r != nil {
 			fill(x.Cells, r, s.Temperatures)
 		}
@@ -131,7 +131,7 @@ func Sweep(summaries []*result.Summary) *curve.Sweep {
 	slices.Sort(s.Temperatures)
 	s.Temperatures = slices.Compact(s.Temperatures)
 	for _, r := range summaries {
-		q := curve.Question{Index: r.QuestionIdx, ID: r.QuestionID, Title: r.QuestionTitle, Difficulty: r.Difficulty, Platform: r.Platform, Cells: make([]curve.Cell, len(s.Temperatures))}
+		q := curve.Question{Index: r.QuestionIdx, ID: r.QuestionID, Title: r.QuestionTitle, Origin: r.Origin, Cells: make([]stream.Counts, len(s.Temperatures))}
 		fill(q.Cells, r, s.Temperatures)
 		s.Questions = append(s.Questions, q)
 	}
@@ -139,22 +139,10 @@ func Sweep(summaries []*result.Summary) *curve.Sweep {
 }
 
 // fill puts the counts of a question's summary into its cells.
-func fill(cells []curve.Cell, r *result.Summary, temperatures []float64) {
+func fill(cells []stream.Counts, r *result.Summary, temperatures []float64) {
 	for i := range r.Results {
 		if t := slices.Index(temperatures, r.Results[i].Temperature); t >= 0 {
-			cells[t] = CellOf(&r.Results[i].Counts)
+			cells[t] = r.Results[i].Counts
 		}
 	}
-}
-
-// CellOf returns the counts of a cell as an analysis takes them.
-func CellOf(c *result.Counts) curve.Cell {
-	out := curve.Cell{
-		N: c.N, Passed: c.Passed, Unscored: c.Unscored, Verdicts: make(map[string]int, len(c.Verdicts)),
-		Unique: c.UniquePrograms, UniquePassed: c.UniquePassed, Tokens: c.Tokens,
-	}
-	for v, n := range c.Verdicts {
-		out.Verdicts[string(v)] = n
-	}
-	return out
 }

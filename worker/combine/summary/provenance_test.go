@@ -20,15 +20,15 @@ func TestTimeline(t *testing.T) {
 		t.Errorf("timeline of nothing = %v, want an empty list", got)
 	}
 	got := timeline(m, map[stream.Cell]store.CellState{
-		cell(0, 1): {N: 10, DoneAt: 1_004_000}, cell(0, 2): {N: 5, DoneAt: 1_002_000}, cell(1, 1): {N: 7, DoneAt: 1_004_001},
-		cell(9, 1): {N: 99, DoneAt: 1_000_500}, // no question of the run
+		cell(0, 1): {Counts: stream.Counts{N: 10}, DoneAt: 1_004_000}, cell(0, 2): {Counts: stream.Counts{N: 5}, DoneAt: 1_002_000}, cell(1, 1): {Counts: stream.Counts{N: 7}, DoneAt: 1_004_001},
+		cell(9, 1): {Counts: stream.Counts{N: 99}, DoneAt: 1_000_500}, // no question of the run
 	})
 	if want := []Mark{{2, 1, 5}, {4.001, 3, 22}}; !slices.Equal(got, want) {
 		t.Errorf("timeline = %v, want %v: two cells that end at once are one step", got, want)
 	}
 	many := make(map[stream.Cell]store.CellState)
 	for i := range 5000 {
-		many[cell(i%2, i)] = store.CellState{N: 1, DoneAt: 1_000_000 + int64(i)*37}
+		many[cell(i%2, i)] = store.CellState{Counts: stream.Counts{N: 1}, DoneAt: 1_000_000 + int64(i)*37}
 	}
 	got = timeline(m, many)
 	if len(got) > mostMarks+1 || len(got) < mostMarks/2 || got[len(got)-1] != (Mark{4999 * 0.037, 5000, 5000}) {
@@ -46,9 +46,9 @@ func TestTimeline(t *testing.T) {
 func TestSweepOfSummaries(t *testing.T) {
 	t.Parallel()
 	question := func(index int, temperatures ...float64) *result.Summary {
-		s := &result.Summary{QuestionIdx: index, QuestionID: "q", Difficulty: "easy", Temperatures: temperatures}
+		s := &result.Summary{QuestionIdx: index, QuestionID: "q", Origin: stream.Origin{Difficulty: "easy"}, Temperatures: temperatures}
 		for _, x := range temperatures {
-			s.Results = append(s.Results, result.CellSummary{Temperature: x, Counts: result.Counts{N: 10, Passed: index, Verdicts: map[result.Verdict]int{result.Passed: index, result.WrongAnswer: 10 - index}}})
+			s.Results = append(s.Results, result.CellSummary{Temperature: x, Counts: stream.Counts{N: 10, Passed: index, Verdicts: map[stream.Verdict]int{stream.Passed: index, stream.WrongAnswer: 10 - index}}})
 		}
 		return s
 	}
@@ -57,7 +57,7 @@ func TestSweepOfSummaries(t *testing.T) {
 		t.Fatalf("sweep = %+v", got)
 	}
 	first, second := got.Questions[0], got.Questions[1]
-	if first.Cells[0].Passed != 3 || first.Cells[1].N != 10 || first.Cells[2].N != 0 || second.Cells[0].N != 0 || second.Cells[2].Passed != 4 || second.Cells[2].Verdicts["wrong_answer"] != 6 || first.Difficulty != "easy" {
+	if first.Cells[0].Passed != 3 || first.Cells[1].N != 10 || first.Cells[2].N != 0 || second.Cells[0].N != 0 || second.Cells[2].Passed != 4 || second.Cells[2].Verdicts[stream.WrongAnswer] != 6 || first.Difficulty != "easy" {
 		t.Errorf("cells = %+v and %+v", first.Cells, second.Cells)
 	}
 }
@@ -65,7 +65,7 @@ func TestSweepOfSummaries(t *testing.T) {
 func TestPassAtKNeedsSamplesOfEveryQuestion(t *testing.T) {
 	t.Parallel()
 	question := func(n, passed int) *result.Summary {
-		return &result.Summary{Results: []result.CellSummary{{Temperature: 0.1, Counts: result.Counts{N: n, Passed: passed}}}}
+		return &result.Summary{Results: []result.CellSummary{{Temperature: 0.1, Counts: stream.Counts{N: n, Passed: passed}}}}
 	}
 	got, err := passAtK([]*result.Summary{question(4, 0), question(10, 10), question(0, 0)}, 0.1)
 	if err != nil || len(got) != 1 || got[1] != 0.5 {

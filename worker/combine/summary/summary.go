@@ -1,6 +1,6 @@
-// Package summary says what a run's results amount to: run_summary.json, with the
-// analysis of all its counts and where they come from, and each question's
-// summary. It writes no file and knows no queue.
+// Package summary computes the summaries of a run: run_summary.json, with the analysis of
+// all counts and their provenance, and each question's summary. It writes no file and knows
+// no queue.
 package summary
 
 import (
@@ -10,6 +10,7 @@ import (
 
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/store"
+	"github.com/lcbq/lcbq/worker/health"
 	"github.com/lcbq/lcbq/worker/lcb/result"
 	"github.com/lcbq/lcbq/worker/score"
 	"github.com/lcbq/lcbq/worker/score/curve"
@@ -21,12 +22,14 @@ type Run struct {
 	result.RunSummary
 	LCBQ       string              `json:"lcbq"` // version that defined the run
 	Problems   store.ProblemSet    `json:"problems"`
+	Windows    []store.Window      `json:"windows,omitempty"` // by which questions were chosen; none: all of the set, or a range of places
 	Sampling   store.Model         `json:"sampling"`
 	Judging    store.Judge         `json:"judging"`
 	UnitSize   int                 `json:"unit_size"`
 	Throughput Throughput          `json:"throughput"`
 	Incomplete map[string][]string `json:"incomplete,omitempty"` // temperatures without a cell, by question id
 	Provenance Provenance          `json:"provenance"`
+	Health     []health.Finding    `json:"health,omitempty"` // what a reader must know of the answers
 	Analysis   *curve.Analysis     `json:"analysis,omitempty"`
 }
 
@@ -52,17 +55,9 @@ func Question(cells map[stream.Cell]store.CellState, m *store.Manifest, q store.
 		if !ok {
 			continue
 		}
-		verdicts := make(map[result.Verdict]int, len(st.Verdicts))
-		for v, n := range st.Verdicts {
-			verdicts[result.Verdict(v)] = n
-		}
 		headers = append(headers, result.Header{
-			QuestionIdx: q.Index, QuestionID: q.ID, QuestionTitle: q.Title, Temperature: t.Float(),
-			Counts: result.Counts{
-				N: st.N, Passed: st.Passed, PassRate: result.PassRate(st.Passed, st.N), GenTPS: st.GenTPS, Verdicts: verdicts,
-				UniquePrograms: st.Unique, UniquePassed: st.UniquePassed, Tokens: st.Tokens, JudgeCPU: st.JudgeCPU,
-			},
-			Engine: m.Model.Engine, Model: m.Model.Name, Simulated: m.Model.Engine == "sim",
+			QuestionIdx: q.Index, QuestionID: q.ID, QuestionTitle: q.Title, Temperature: t.Float(), Counts: st.Counts,
+			Engine: string(m.Model.Engine), Model: m.Model.Name, Simulated: m.Model.Engine.Simulated(),
 			Judge: m.Judge.Mode, Fingerprint: st.Fingerprint,
 		})
 		digests = append(digests, result.Digest{SHA256: st.Digest, Bytes: st.Bytes})
@@ -72,15 +67,15 @@ func Question(cells map[stream.Cell]store.CellState, m *store.Manifest, q store.
 	if err != nil {
 		return nil, err
 	}
-	s.Difficulty, s.Platform = q.Difficulty, q.Platform
+	s.Origin = q.Origin
 	return s, nil
 }
 
 // Of makes a run's summary from the states of the cells that exist; those
 // that do not are listed.
 func Of(m *store.Manifest, cells map[stream.Cell]store.CellState) (*Run, error) {
-	s := &Run{LCBQ: m.LCBQ, Problems: m.Problems, Sampling: m.Model, Judging: m.Judge, UnitSize: m.UnitSize}
-	s.Run, s.Engine, s.Model, s.Simulated = m.ID, m.Model.Engine, m.Model.Name, m.Model.Engine == "sim"
+	s := &Run{LCBQ: m.LCBQ, Problems: m.Problems, Windows: m.Windows, Sampling: m.Model, Judging: m.Judge, UnitSize: m.UnitSize}
+	s.Run, s.Engine, s.Model, s.Simulated = m.ID, string(m.Model.Engine), m.Model.Name, m.Model.Engine.Simulated()
 	s.Judge, s.Fingerprint, s.Questions = m.Judge.Mode, m.Judge.Fingerprint, len(m.Questions)
 	s.Incomplete = make(map[string][]string)
 	var summaries []*result.Summary
@@ -106,12 +101,26 @@ func Of(m *store.Manifest, cells map[stream.Cell]store.CellState) (*Run, error) 
 	if err := s.Count(summaries, sweepOf(m, summaries)); err != nil {
 		return nil, fmt.Errorf("summarise run %s: %w", m.ID, err)
 	}
+	s.Health = health.Of(healthOf(m, cells), health.Settings{MaxTokens: m.Model.MaxTokens, Engine: m.Model.Engine})
 	s.Started, s.Finished = time.UnixMilli(m.Created).UTC(), time.UnixMilli(last).UTC()
 	if s.DurationSeconds = s.Finished.Sub(s.Started).Seconds(); s.DurationSeconds > 0 {
 		s.Throughput.SamplesPerSecond = float64(s.Samples) / s.DurationSeconds
 		s.Throughput.TokensPerSecond = float64(s.Throughput.Tokens) / s.DurationSeconds
 	}
 	return s, nil
+}
+
+// healthOf returns the counts of the run's cells that exist.
+func healthOf(m *store.Manifest, cells map[stream.Cell]store.CellState) []health.Cell {
+	var out []health.Cell
+	for _, q := range m.Questions {
+		for _, t := range m.Temperatures {
+			if st, ok := cells[stream.Cell{Run: m.ID, Question: q.Index, Temperature: t}]; ok {
+				out = append(out, health.Cell{Question: q.Index, Temperature: t.Float(), Counts: st.Counts})
+			}
+		}
+	}
+	return out
 }
 
 // Count fills in what follows from the summaries of the questions: totals, pass@k
@@ -137,7 +146,7 @@ func (s *Run) Count(summaries []*result.Summary, sweep *curve.Sweep) error {
 func passAtK(summaries []*result.Summary, temperature float64) (map[int]float64, error) {
 	out := make(map[int]float64)
 	least := math.MaxInt
-	var counts []result.Counts
+	var counts []stream.Counts
 	for _, s := range summaries {
 		for _, c := range s.Results {
 			if c.Temperature == temperature && c.N > 0 {

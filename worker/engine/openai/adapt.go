@@ -59,10 +59,11 @@ func (c *Client) InFlight() int {
 func (c *Client) Endpoints() int { return len(c.pool.ends) }
 
 // aimed returns how many samples to have in flight so that 1.5 to 2 times a batch are
-// with the server, from 1.5 times a batch to most. held is how many are in flight: as
-// many of them as are not complete yet are with the server, and so it will be with
-// others. Reckoned from what is held, not from the bound, a change that has not had
-// its effect yet is not made twice.
+// with the server, from 1.5 times a batch to most. held is how many are in flight. Some
+// of them are complete already and wait for the rest of their request; the share that is
+// not is with the server, and the next samples are assumed to have the same share. The
+// sum starts from held, not from the present bound: a change of the bound that has not
+// taken effect yet is then not made a second time.
 func aimed(l, before Load, now int, held, batch float64, most int) int {
 	next := now
 	there := l.Running + l.Waiting
@@ -100,6 +101,5 @@ func (p *pool) limit(most int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.most = most
-	close(p.changed)
-	p.changed = make(chan struct{})
+	p.wakeAll()
 }

@@ -41,7 +41,7 @@ func (c *Client) Check(ctx context.Context) error {
 
 // checkOne checks one endpoint.
 func (c *Client) checkOne(ctx context.Context, e *endpoint) error {
-	served, err := c.models(ctx, e)
+	served, contexts, err := c.models(ctx, e)
 	if err != nil {
 		return err
 	}
@@ -53,15 +53,23 @@ func (c *Client) checkOne(ctx context.Context, e *endpoint) error {
 		c.version = v
 		c.mu.Unlock()
 	}
-	return c.oneToken(ctx, e)
+	if err := c.oneToken(ctx, e); err != nil {
+		return err
+	}
+	room := contexts[c.modelName()]
+	if len(served) == 1 {
+		room = contexts[served[0]]
+	}
+	return c.fits(ctx, e, room)
 }
 
 // models returns the names that an endpoint serves; nil means that it does not
-// say.
-func (c *Client) models(ctx context.Context, e *endpoint) ([]string, error) {
+// say. Contexts are the tokens that each holds, where it says that.
+func (c *Client) models(ctx context.Context, e *endpoint) (names []string, contexts map[string]int, err error) {
 	var list struct {
 		Data []struct {
-			ID string `json:"id"`
+			ID      string `json:"id"`
+			Context amount `json:"max_model_len"` // vLLM and SGLang say it
 		} `json:"data"`
 	}
 	for began := time.Now(); ; {
@@ -73,24 +81,24 @@ func (c *Client) models(ctx context.Context, e *endpoint) ([]string, error) {
 		f := faultOf(err)
 		switch {
 		case f.kind == refused && (f.code == http.StatusNotFound || f.code == http.StatusMethodNotAllowed):
-			return nil, nil // no list there is no fault; the one token tells more
+			return nil, nil, nil // no list there is no fault; the one token tells more
 		case f.kind == refused:
-			return nil, err
+			return nil, nil, err
 		case f.kind != busy || f.code == 0:
-			return nil, fmt.Errorf("%w\nstart the server, or correct the address", err)
+			return nil, nil, fmt.Errorf("%w\nstart the server, or correct the address", err)
 		case time.Since(began) > c.cfg.Patience:
-			return nil, fmt.Errorf("not ready after %v: %w", c.cfg.Patience, err)
+			return nil, nil, fmt.Errorf("not ready after %v: %w", c.cfg.Patience, err)
 		}
 		c.cfg.Log.Info("endpoint is not ready yet", "endpoint", e.shown, "err", err)
-		if err := wait(ctx, nil, max(loadingPoll, f.after)); err != nil {
-			return nil, err
+		if err := wait(ctx, nil, min(max(loadingPoll, f.after), c.cfg.Patience)); err != nil {
+			return nil, nil, err
 		}
 	}
-	names := make([]string, 0, len(list.Data))
+	names, contexts = make([]string, 0, len(list.Data)), make(map[string]int)
 	for _, m := range list.Data {
-		names = append(names, m.ID)
+		names, contexts[m.ID] = append(names, m.ID), int(m.Context)
 	}
-	return names, nil
+	return names, contexts, nil
 }
 
 // settleModel finds the wanted model among those that are served.
@@ -133,6 +141,10 @@ func (c *Client) oneToken(ctx context.Context, e *endpoint) error {
 	} else {
 		r.Messages = []engine.Message{{Role: "user", Content: "1"}}
 	}
+	user := r.Messages
+	if c.cfg.System && !c.cfg.Completions {
+		r.Messages = []engine.Message{{Role: "system", Content: "1"}, user[0]}
+	}
 	pat := patience{long: c.cfg.Patience}
 	for breaks := 1; ; breaks++ {
 		c.pool.mu.Lock()
@@ -143,10 +155,19 @@ func (c *Client) oneToken(ctx context.Context, e *endpoint) error {
 			return err
 		}
 		f := faultOf(err)
-		if f.kind == rejected || f.kind == unclear || f.kind == refused || breaks == c.cfg.Attempts || pat.left(time.Now()) <= 0 {
+		if f.kind == unclear && len(r.Messages) > len(user) {
+			r.Messages = user
+			if _, alone := c.converse(ctx, e, r, 1, t); alone == nil {
+				return fmt.Errorf("ask for one token with a system message: %w\nthe model's template takes no system role: pass --prompt-style single", err)
+			}
+		}
+		left := pat.left(time.Now())
+		if f.kind == rejected || f.kind == unclear || f.kind == refused || breaks == c.cfg.Attempts || left <= 0 {
 			return fmt.Errorf("ask for one token: %w", err)
 		}
-		if err := wait(ctx, nil, max(firstEject<<min(breaks, 6), f.after)); err != nil {
+		rest := min(max(firstEject<<min(breaks, 6), f.after), left) // a server may wish for more than anybody waits
+		c.cfg.Log.Info("endpoint gives no token yet: it is asked again", "endpoint", e.shown, "in", rest.Round(time.Millisecond), "err", err)
+		if err := wait(ctx, nil, rest); err != nil {
 			return err
 		}
 	}

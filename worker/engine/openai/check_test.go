@@ -154,3 +154,28 @@ func TestEndpointForms(t *testing.T) {
 		generate(t, c, request(1), f)
 	}
 }
+
+// TestCheckAsksAsTheRunWill refuses what would refuse every request of a run, and names
+// the remedy, and waits out what passes.
+func TestCheckAsksAsTheRunWill(t *testing.T) {
+	t.Parallel()
+	system := func(x *exchange) bool {
+		all, _ := x.body["messages"].([]any)
+		return len(all) > 1 && x.status(400, `{"message":"System role not supported"}`)
+	}
+	c := newClient(t, func(cfg *openai.Config) { cfg.System = true }, newFake(t, system))
+	if err := c.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "--prompt-style single") {
+		t.Errorf("Check = %v, want the remedy for a template without a system role", err)
+	}
+	blip := func(x *exchange) bool {
+		if x.body["top_k"] == nil || x.body["return_token_ids"] == nil {
+			t.Error("a refusal that passes cost the request a field")
+		}
+		return x.k < 4 && x.status(400, `{"error":{"message":"Provider returned error","code":400}}`)
+	}
+	f := newFake(t, blip)
+	c = newClient(t, func(cfg *openai.Config) { cfg.InFlight = 8 }, f)
+	if got, err := c.Generate(t.Context(), request(20)); err != nil || len(got) != 20 {
+		t.Errorf("Generate gave %d samples, %v; want 20 after a refusal that passes", len(got), err)
+	}
+}

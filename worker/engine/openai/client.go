@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lcbq/lcbq/worker/engine"
@@ -20,6 +21,10 @@ import (
 type Client struct {
 	cfg  Config
 	pool pool
+
+	units atomic.Int64 // that have come
+	kept  shelf
+	told  sync.Once // says once that texts are refused
 
 	mu       sync.Mutex // guards what Check finds out
 	model    string
@@ -36,7 +41,6 @@ func New(cfg Config) (*Client, error) {
 	}
 	cfg = cfg.filled()
 	c := &Client{cfg: cfg, model: cfg.Model}
-	c.pool.changed = make(chan struct{})
 	c.pool.most = cfg.InFlight
 	for _, text := range cfg.Endpoints {
 		a, err := parseEndpoint(text)
@@ -47,6 +51,8 @@ func New(cfg Config) (*Client, error) {
 			address: a,
 			http:    &http.Client{Transport: transport(a, cfg)},
 			traits:  traits{n: cfg.MaxN},
+
+			learning: make(chan struct{}, 1),
 		})
 	}
 	return c, nil
@@ -65,6 +71,8 @@ func transport(a address, cfg Config) *http.Transport {
 		IdleConnTimeout:       90 * time.Second,
 		TLSHandshakeTimeout:   10 * time.Second,
 		ExpectContinueTimeout: time.Second,
+
+		MaxResponseHeaderBytes: 1 << 20, // no server has more to say there
 	}
 	if a.socket != "" {
 		t.Proxy = nil
@@ -93,148 +101,6 @@ func (c *Client) Info() engine.Info {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return engine.Info{Name: c.cfg.Name, Model: c.model, Version: c.version}
-}
-
-// Generate implements engine.Engine. It asks in as many requests as the
-// endpoints' limits on choices make necessary, side by side, and repeats those
-// that fail; the choices of a failed one are never used. No seed is sent: it
-// would cost vLLM's sampler one kernel a sequence and step, and the samples
-// would not be reproducible even so.
-func (c *Client) Generate(ctx context.Context, r engine.Request) ([]engine.Completion, error) {
-	if r.N < 1 {
-		return nil, fmt.Errorf("generate %d samples of question %q: %w", r.N, r.QuestionID, engine.ErrRejected)
-	}
-	all := make([]engine.Completion, r.N)
-	if err := c.fill(ctx, r, all); err != nil {
-		return nil, fmt.Errorf("generate question %q, samples %d to %d: %w", r.QuestionID, r.First, r.First+r.N-1, err)
-	}
-	return all, nil
-}
-
-// fill puts a sample in every place of dst. When it returns, no request runs.
-func (c *Client) fill(ctx context.Context, r engine.Request, dst []engine.Completion) error {
-	n := c.pool.widest(greedy(r))
-	if len(dst) <= n {
-		got, err := c.ask(ctx, r, len(dst))
-		if err != nil {
-			return err
-		}
-		if rest := dst[copy(dst, got):]; len(rest) > 0 {
-			return c.fill(ctx, r, rest)
-		}
-		return nil
-	}
-	// One request's failure ends the others: without all samples there are none.
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var (
-		wg    sync.WaitGroup
-		first sync.Once
-		fail  error
-	)
-	for len(dst) > 0 {
-		part := dst[:min(n, len(dst))]
-		dst = dst[len(part):]
-		wg.Go(func() {
-			if err := c.fill(ctx, r, part); err != nil {
-				first.Do(func() { fail = err; cancel(err) })
-			}
-		})
-	}
-	wg.Wait()
-	return fail
-}
-
-// greedy reports whether all samples of r are the same text.
-func greedy(r engine.Request) bool { return r.Sampling.Temperature < 1e-5 }
-
-// ask returns between 1 and want samples of one request that succeeded.
-func (c *Client) ask(ctx context.Context, r engine.Request, want int) ([]engine.Completion, error) {
-	pat := patience{long: c.cfg.Patience}
-	for breaks := 1; ; {
-		e, n, t, err := c.pool.take(ctx, want, greedy(r), &pat)
-		if err != nil {
-			return nil, err
-		}
-		began := time.Now()
-		got, err := c.converse(ctx, e, r, n, t)
-		if ctx.Err() != nil {
-			c.pool.back(e, n)
-			return nil, context.Cause(ctx)
-		}
-		c.settle(e, n, began, err)
-		if err == nil {
-			return got, nil
-		}
-		f := faultOf(err)
-		err = fmt.Errorf("%s: %w", e.shown, err)
-		switch f.kind {
-		case rejected, unclear:
-			return nil, fmt.Errorf("%w: %w", engine.ErrRejected, err)
-		case busy, refused: // take says so when no other endpoint is left
-		case broken:
-			if breaks == c.cfg.Attempts {
-				return nil, fmt.Errorf("%d attempts: %w", breaks, err)
-			}
-			breaks++
-		}
-	}
-}
-
-// settle judges an endpoint by an attempt, and gives it back.
-func (c *Client) settle(e *endpoint, n int, began time.Time, err error) {
-	if rest := c.pool.judge(e, began, err); rest > 0 {
-		c.cfg.Log.Warn("endpoint rests", "endpoint", e.shown, "rest", rest.Round(time.Millisecond), "err", err)
-	}
-	c.pool.back(e, n)
-}
-
-// converse asks one endpoint for n samples and gives in to what it does not
-// like about the request, as long as that leaves what is asked for. What it
-// gave in to is remembered when it helped.
-func (c *Client) converse(ctx context.Context, e *endpoint, r engine.Request, n int, t traits) ([]engine.Completion, error) {
-	asked := n
-	for before := t; ; {
-		got, counts, err := c.attempt(ctx, e, r, n, t)
-		if err == nil {
-			c.remember(e, before, t, asked, n, len(got), counts)
-			return got, nil
-		}
-		f := faultOf(err)
-		if f.kind != unclear {
-			return nil, err
-		}
-		next, k, ok := relent(r, c.cfg.Stream, n, t, f.Error())
-		if !ok {
-			return nil, err
-		}
-		t, n = next, k
-	}
-}
-
-// remember keeps what a successful exchange taught about an endpoint: it was to
-// give asked choices, gave got of the n that it accepted to be asked for, with
-// the traits it needed for that.
-func (c *Client) remember(e *endpoint, before, t traits, asked, n, got int, counts counting) {
-	fewerFields := len(t.without) > len(before.without) || t.newMax != before.newMax
-	if fewerFields {
-		c.cfg.Log.Info("endpoint lacks request fields", "endpoint", e.shown, "fields", t.missing())
-	}
-	c.pool.learn(e, func(now *traits) {
-		if fewerFields {
-			now.without, now.newMax = t.without, t.newMax
-		}
-		if n < asked {
-			now.n = min(now.n, n)
-		}
-		if now.short++; got == n {
-			now.short = 0
-		}
-		if now.short > 1 {
-			now.n, now.short = min(now.n, got), 0
-		}
-		now.counts = counts
-	})
 }
 
 // attempt sends one request for n choices and reads its answer.
@@ -269,11 +135,16 @@ func (c *Client) attempt(ctx context.Context, e *endpoint, r engine.Request, n i
 	drafts, use, err := read(resp.Body)
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
-			err = &fault{kind: broken, err: cause}
+			err = &fault{kind: broken, cause: timedOut, err: cause}
 		}
 		return nil, unknown, err
 	}
 	got, counts, err := samples(drafts, use, n)
+	if without := leftOut(r, c.cfg.Stream, t); without != "" {
+		for i := range got {
+			got[i].LeftOut = without
+		}
+	}
 	if err == nil && counts == byAnswer && n == 1 && use == nil {
 		c.uncounts.Do(func() { c.cfg.Log.Warn("endpoint counts no tokens", "endpoint", e.shown) })
 	}
@@ -296,7 +167,9 @@ func (c *Client) send(ctx context.Context, e *endpoint, method, to string, body 
 	resp, err := e.http.Do(req)
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
-			return nil, ofTransport(cause)
+			f := ofTransport(cause)
+			f.cause = timedOut
+			return nil, f
 		}
 		if u, ok := errors.AsType[*url.Error](err); ok {
 			err = u.Err // the address is said by the caller, without its password

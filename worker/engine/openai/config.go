@@ -12,6 +12,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/lcbq/lcbq/worker/engine"
 )
 
 // DefaultInFlight is the samples asked for at once of one endpoint, unless
@@ -50,6 +52,14 @@ type Config struct {
 	// Completions makes Check try /completions instead of /chat/completions:
 	// every request will hold a Raw prompt.
 	Completions bool
+
+	// System makes Check ask with a system message: requests will hold one.
+	System bool
+	// MaxTokens is the most tokens that requests will ask for, 0 if that is not known.
+	// Check refuses it if the server's context has no room for it beside each of Prompts, the
+	// longest ones that requests will hold: their QuestionID, Raw and Messages are used.
+	MaxTokens int
+	Prompts   []engine.Request
 
 	// Timeout bounds one attempt, from the first byte sent to the last read,
 	// default 30 minutes: without streaming, nothing is heard until the last

@@ -21,6 +21,7 @@ const (
 	refused              // the endpoint will not work at all until a person acts
 	unclear              // the endpoint did not like something in the request: find out what
 	rejected             // the request will never work
+	ofText               // the endpoint refused the text that the model wrote
 )
 
 // A fault is an attempt that gave no samples.
@@ -28,7 +29,20 @@ type fault struct {
 	kind  kind
 	after time.Duration // the server's own wish when to come back; 0 means none
 	code  int           // HTTP status; 0 where the fault lies below or above HTTP
+	cause string        // of a completion that is lost, in a word or two; "" where the status tells
 	err   error
+}
+
+// why returns the cause of a lost completion, one of few.
+func (f *fault) why() string {
+	switch {
+	case f.cause != "":
+		return f.cause
+	case f.code != 0:
+		return fmt.Sprintf("status %d", f.code)
+	default:
+		return "connection lost"
+	}
 }
 
 func (f *fault) Error() string { return f.err.Error() }
@@ -56,8 +70,14 @@ func ofStatus(code int, header http.Header, body []byte) *fault {
 	switch code {
 	case http.StatusBadRequest, http.StatusUnprocessableEntity, http.StatusNotImplemented:
 		f.kind = unclear
-		if tooLong.MatchString(said) {
+		switch {
+		case filtered.MatchString(said):
+			f.kind, f.cause = ofText, refusedText
+		case tooLong.MatchString(said):
 			f.kind = rejected
+		case passing.MatchString(said): // of the server's state, whatever the status: nothing in the request is at fault
+			f.kind = busy
+			f.after = retryAfter(header, time.Now())
 		}
 	case http.StatusRequestEntityTooLarge:
 		f.kind = rejected
@@ -78,8 +98,25 @@ func ofStatus(code int, header http.Header, body []byte) *fault {
 	default:
 		f.kind = broken
 		f.after = retryAfter(header, time.Now())
+		if textual(said) {
+			f.kind, f.cause, f.after = ofText, refusedText, 0
+		}
 	}
 	return f
+}
+
+// The causes of lost completions that have no status.
+const (
+	refusedText = "refused text"
+	timedOut    = "timed out"
+	cutOff      = "cut off"
+	unreadable  = "unreadable answer"
+	givenUp     = "given up"
+)
+
+// textual reports whether an error of the server is about the text that the model wrote.
+func textual(said string) bool {
+	return filtered.MatchString(said) || unparsed.MatchString(said) && !passing.MatchString(said)
 }
 
 var (
@@ -87,6 +124,14 @@ var (
 	// vLLM, SGLang, llama.cpp and OpenAI: probing it with fewer choices would
 	// only waste requests.
 	tooLong = regexp.MustCompile(`(?i)context.?(length|size|window)|maximum.{0,20}length|too long|longer than the model`)
+	// passing recognises refusals of a server behind the one that answers, or of its state.
+	passing = regexp.MustCompile(`(?i)provider returned error|upstream|overloaded|temporar|try again|rate.?limit|too many requests|timed? ?out|unavailable|<html|<!doctype`)
+	// filtered recognises a filter's refusal of a text, or of what would be one.
+	filtered = regexp.MustCompile(`(?i)content.?(filter|management policy|policy)|flagged|moderation|safety (system|polic|filter)`)
+	// unparsed recognises the errors of parsers that a server runs over what the model wrote:
+	// llama.cpp's chat parser, the tool and reasoning parsers of vLLM and SGLang, gpt-oss'
+	// harmony.
+	unparsed = regexp.MustCompile(`(?i)(fail(ed|ure)?|unable|cannot|could not|error)( to| while| in)? (pars|extract|decod)\w* .{0,40}(input|output|answer|response|completion|tool|function|reasoning|generat|content)|harmony|unexpected tokens? (remaining )?in (the )?message|(tool|reasoning).?(call.?)?parser|tool.?call.{0,30}(invalid|malformed|unterminated)|(invalid|malformed) tool.?call`)
 	// quota recognises a 429 that no waiting cures.
 	quota = regexp.MustCompile(`(?i)insufficient_quota|exceeded your current quota`)
 )

@@ -78,8 +78,8 @@ func TestAttemptsEnd(t *testing.T) {
 	if err == nil || errors.Is(err, engine.ErrRejected) || !strings.Contains(err.Error(), "3 attempts: "+f.URL+"/v1: status 500: CUDA error") {
 		t.Errorf("Generate = %v, want 3 attempts and the server's words", err)
 	}
-	if n := f.requests(); n != 3 {
-		t.Errorf("%d requests, want 3", n)
+	if n := f.requests(); n != 4 {
+		t.Errorf("%d requests, want 3, and one that shows that the server gives not even a token", n)
 	}
 }
 

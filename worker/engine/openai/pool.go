@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	// firstEject is how long an endpoint rests after a fault; it doubles with
-	// every further one up to mostEject. The first is short because most faults
-	// are one cut connection among many good ones.
+	// firstEject is how long an endpoint is asked nothing (it rests) after a fault. It
+	// doubles with every further fault, up to mostEject. The first is short because most
+	// faults are one cut connection among many good ones.
 	firstEject = 100 * time.Millisecond
 	mostEject  = 30 * time.Second
 	// refusedFor is how long an endpoint that a person must mend is left alone.
@@ -30,6 +30,9 @@ type endpoint struct {
 	last  error     // why it rests
 	dead  error     // not nil while it rests because only a person can mend it
 	traits
+
+	// learning holds a token while a request finds out what the endpoint does not take.
+	learning chan struct{}
 }
 
 // Traits are what was found out about an endpoint.
@@ -50,17 +53,19 @@ const (
 	byAnswer                 // it counts whole answers: exact for one choice only
 )
 
-// A pool hands out endpoints: the least busy one that does not rest.
+// A pool hands out endpoints: the least busy one that does not rest. The requests of an
+// older unit come before those of a younger one, also when they are repeated: a slow server
+// then completes units one after the other, not all of them at the end.
 type pool struct {
 	mu      sync.Mutex
 	ends    []*endpoint
-	next    int           // where the search begins, so that equals take turns
-	changed chan struct{} // closed and replaced when an endpoint may have become free
-	most    int           // samples in flight at one endpoint
+	next    int       // where the search begins, so that equals take turns
+	waiting []*waiter // oldest unit first; the first of them has the next free endpoint
+	most    int       // samples in flight at one endpoint
 }
 
-// patience is how long one request still waits for endpoints that rest. The
-// clock starts when all of them rest, and anew when one of them worked since.
+// patience is how long a request still waits while all endpoints are left alone after
+// faults. Its clock starts when none is in use, and starts again after one has worked.
 type patience struct {
 	long  time.Duration
 	since time.Time
@@ -74,24 +79,23 @@ func (p *patience) left(now time.Time) time.Duration {
 	return p.long - now.Sub(p.since)
 }
 
-// take waits for an endpoint with room for up to want samples of a request and
-// returns it with the number it has room for, its traits, and its hold taken.
+// take waits for an endpoint with room for up to want samples of a request of the given
+// unit and returns it with the number it has room for, its traits, and its hold taken.
 // It returns an error when ctx or the patience ends, or when every endpoint
 // waits for a person.
-func (p *pool) take(ctx context.Context, want int, greedy bool, pat *patience) (*endpoint, int, traits, error) {
+func (p *pool) take(ctx context.Context, unit int64, want int, greedy bool, pat *patience) (*endpoint, int, traits, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w := p.enter(unit)
+	defer p.leave(w)
 	for {
-		p.mu.Lock()
 		best, n, wake, last := p.pick(want, greedy, time.Now())
-		if best != nil {
+		if best != nil && p.waiting[0] == w {
 			best.busy += n
-			t := best.traits
-			p.mu.Unlock()
-			return best, n, t, nil
+			p.next++
+			return best, n, best.traits, nil
 		}
-		changed := p.changed
-		dead := p.dead(time.Now())
-		p.mu.Unlock()
-		if dead != nil {
+		if dead := p.dead(time.Now()); dead != nil {
 			return nil, 0, traits{}, dead
 		}
 		if last != nil { // nobody works on it: all rest
@@ -103,7 +107,10 @@ func (p *pool) take(ctx context.Context, want int, greedy bool, pat *patience) (
 		} else {
 			pat.since = time.Time{}
 		}
-		if err := wait(ctx, changed, wake); err != nil {
+		p.mu.Unlock()
+		err := wait(ctx, w.woken, wake)
+		p.mu.Lock()
+		if err != nil {
 			return nil, 0, traits{}, err
 		}
 	}
@@ -133,9 +140,6 @@ func (p *pool) pick(want int, greedy bool, now time.Time) (best *endpoint, n int
 	if working {
 		last = nil
 	}
-	if best != nil {
-		p.next++
-	}
 	return best, n, wake, last
 }
 
@@ -164,8 +168,7 @@ func (p *pool) back(e *endpoint, n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	e.busy -= n
-	close(p.changed)
-	p.changed = make(chan struct{})
+	p.wakeFirst()
 }
 
 // held returns how many samples are asked for at this moment.
@@ -186,8 +189,7 @@ func (p *pool) wake() {
 	for _, e := range p.ends {
 		e.fails, e.until, e.last, e.dead = 0, time.Time{}, nil, nil
 	}
-	close(p.changed)
-	p.changed = make(chan struct{})
+	p.wakeAll()
 }
 
 // judge decides by the outcome of an attempt that began at the given time
@@ -201,11 +203,11 @@ func (p *pool) judge(e *endpoint, began time.Time, err error) time.Duration {
 		return 0
 	}
 	f := faultOf(err)
-	if f.kind == rejected || f.kind == unclear {
+	if f.kind == rejected || f.kind == unclear || f.kind == ofText {
 		return 0 // it works: it said no
 	}
 	if f.kind != refused && began.Before(e.until) {
-		return 0 // one outage, told by each of the requests that it cut off
+		return 0 // the same outage, seen by another request that it cut off
 	}
 	e.last, e.dead = err, nil
 	rest := min(firstEject<<min(e.fails, 20), mostEject)
@@ -216,10 +218,11 @@ func (p *pool) judge(e *endpoint, began time.Time, err error) time.Duration {
 	case f.after > 0:
 		rest = f.after
 	}
-	// A little more, each time another, so that waiting clients do not come
-	// back all at once.
+	// Each rest is longer by another random part, so that waiting clients do not
+	// all come back at once.
 	rest += rand.N(rest/4 + 1)
 	e.until = now.Add(rest)
+	p.wakeAll() // the patience of each may have begun
 	return rest
 }
 
@@ -241,14 +244,14 @@ func (p *pool) widest(greedy bool) int {
 	return n
 }
 
-// wait blocks until something changed, the time is over or ctx is done.
-func wait(ctx context.Context, changed <-chan struct{}, long time.Duration) error {
+// wait blocks until the waiter is woken, the time is over or ctx is done.
+func wait(ctx context.Context, woken <-chan struct{}, long time.Duration) error {
 	t := time.NewTimer(long)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	case <-changed:
+	case <-woken:
 	case <-t.C:
 	}
 	return nil

@@ -14,7 +14,7 @@ import (
 )
 
 // BenchmarkShapes measures request shapes against a running server, whose address
-// LCBQ_BENCH_ENDPOINT holds: the table in the README is its output on one H100.
+// LCBQ_BENCH_ENDPOINT holds: the table in README.md is its output on one H100.
 // Units of 128 samples are kept in flight, more than any shape asks for at once.
 func BenchmarkShapes(b *testing.B) {
 	endpoint, ok := os.LookupEnv("LCBQ_BENCH_ENDPOINT")

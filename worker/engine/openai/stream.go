@@ -20,14 +20,16 @@ var errIdle = errors.New("the stream was silent for too long")
 func readWhole(r io.Reader) ([]*draft, *usage, error) {
 	raw, err := io.ReadAll(io.LimitReader(r, mostBody+1))
 	if err != nil {
-		return nil, nil, ofTransport(fmt.Errorf("read answer: %w", err))
+		f := ofTransport(fmt.Errorf("read answer: %w", err))
+		f.cause = cutOff
+		return nil, nil, f
 	}
 	if len(raw) > mostBody {
-		return nil, nil, &fault{kind: broken, err: fmt.Errorf("the answer is larger than %d MiB", mostBody>>20)}
+		return nil, nil, &fault{kind: broken, cause: unreadable, err: fmt.Errorf("the answer is larger than %d MiB", mostBody>>20)}
 	}
 	var a answer
-	if err := json.Unmarshal(raw, &a); err != nil {
-		return nil, nil, &fault{kind: broken, err: fmt.Errorf("decode answer %q: %w", message(raw), err)}
+	if err := json.Unmarshal(standard(raw), &a); err != nil {
+		return nil, nil, &fault{kind: broken, cause: unreadable, err: fmt.Errorf("decode answer %q: %w", message(raw), err)}
 	}
 	if err := a.failure(raw); err != nil {
 		return nil, nil, err
@@ -57,7 +59,9 @@ func readStream(r io.Reader, n int, alive func()) ([]*draft, *usage, error) {
 			if errors.Is(err, io.EOF) {
 				err = errors.New("the stream ends before [DONE]")
 			}
-			return nil, nil, ofTransport(fmt.Errorf("read stream: %w", err))
+			f := ofTransport(fmt.Errorf("read stream: %w", err))
+			f.cause = cutOff
+			return nil, nil, f
 		}
 		alive()
 		total += len(line)
@@ -73,8 +77,8 @@ func readStream(r io.Reader, n int, alive func()) ([]*draft, *usage, error) {
 			continue
 		}
 		var a answer
-		if err := json.Unmarshal(data, &a); err != nil {
-			return nil, nil, &fault{kind: broken, err: fmt.Errorf("decode stream event %q: %w", message(data), err)}
+		if err := json.Unmarshal(standard(data), &a); err != nil {
+			return nil, nil, &fault{kind: broken, cause: unreadable, err: fmt.Errorf("decode stream event %q: %w", message(data), err)}
 		}
 		if err := a.failure(data); err != nil {
 			return nil, nil, err
@@ -84,12 +88,14 @@ func readStream(r io.Reader, n int, alive func()) ([]*draft, *usage, error) {
 		}
 		for _, c := range a.Choices {
 			if c.Index < 0 || c.Index >= n {
-				return nil, nil, &fault{kind: broken, err: fmt.Errorf("the stream holds choice %d, asked for %d choices", c.Index, n)}
+				return nil, nil, &fault{kind: broken, cause: unreadable, err: fmt.Errorf("the stream holds choice %d, asked for %d choices", c.Index, n)}
 			}
 			if drafts[c.Index] == nil {
 				drafts[c.Index] = &draft{}
 			}
-			drafts[c.Index].add(c)
+			if !drafts[c.Index].add(c) {
+				return nil, nil, &fault{kind: broken, cause: unreadable, err: fmt.Errorf("the stream holds more of choice %d after its end", c.Index)}
+			}
 		}
 	}
 	begun := drafts[:0]
@@ -97,7 +103,7 @@ func readStream(r io.Reader, n int, alive func()) ([]*draft, *usage, error) {
 		switch {
 		case d == nil: // fewer than asked for: the rest is asked for again
 		case !d.finished:
-			return nil, nil, &fault{kind: broken, err: fmt.Errorf("the stream ends within choice %d", i)}
+			return nil, nil, &fault{kind: broken, cause: cutOff, err: fmt.Errorf("the stream ends within choice %d", i)}
 		default:
 			begun = append(begun, d)
 		}

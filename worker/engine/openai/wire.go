@@ -10,15 +10,17 @@ import (
 	"strings"
 
 	"github.com/lcbq/lcbq/worker/engine"
+	"github.com/lcbq/lcbq/worker/pyjson"
 )
 
 // An option is a request field that not every server knows. Off says that the
 // request means what the server does without the field, so that it may be left
 // out where it is refused; else a server that refuses it cannot serve at all.
 type option struct {
-	name  string
-	value any
-	off   bool
+	name    string
+	value   any
+	off     bool
+	samples bool // the server draws by it
 }
 
 // options returns the fields beyond OpenAI's first interface that r asks for.
@@ -31,11 +33,11 @@ func options(r engine.Request, stream bool) []option {
 		topK = -1 // how every server that has the field spells off; old vLLM and SGLang refuse 0
 	}
 	all := []option{
-		{name: "top_k", value: topK, off: s.TopK <= 0},
-		{name: "min_p", value: s.MinP, off: s.MinP == 0},
-		{name: "repetition_penalty", value: or1(s.RepetitionPenalty), off: or1(s.RepetitionPenalty) == 1},
-		{name: "presence_penalty", value: s.PresencePenalty, off: s.PresencePenalty == 0},
-		{name: "frequency_penalty", value: s.FrequencyPenalty, off: s.FrequencyPenalty == 0},
+		{name: "top_k", value: topK, off: s.TopK <= 0, samples: true},
+		{name: "min_p", value: s.MinP, off: s.MinP == 0, samples: true},
+		{name: "repetition_penalty", value: or1(s.RepetitionPenalty), off: or1(s.RepetitionPenalty) == 1, samples: true},
+		{name: "presence_penalty", value: s.PresencePenalty, off: s.PresencePenalty == 0, samples: true},
+		{name: "frequency_penalty", value: s.FrequencyPenalty, off: s.FrequencyPenalty == 0, samples: true},
 		{name: "return_token_ids", value: true, off: true},
 	}
 	if or1(s.RepetitionPenalty) != 1 {
@@ -59,16 +61,18 @@ func or1(v float64) float64 {
 	return v
 }
 
-// body returns the request for n choices in JSON, leaving out what the endpoint
+// body returns the request for n choices in JSON, for one without a number if n is 0, leaving out what the endpoint
 // refused before. It returns a rejected fault where that would change what is
 // asked for.
 func body(r engine.Request, model string, n int, stream bool, t traits) ([]byte, error) {
 	s := r.Sampling
 	m := map[string]any{
 		"model":       model,
-		"n":           n,
 		"temperature": s.Temperature,
 		"top_p":       or1(s.TopP),
+	}
+	if n > 0 {
+		m["n"] = n
 	}
 	if r.Raw != "" {
 		m["prompt"] = r.Raw
@@ -98,49 +102,36 @@ func body(r engine.Request, model string, n int, stream bool, t traits) ([]byte,
 	return json.Marshal(m)
 }
 
-// relent returns t as it must be for the next attempt after the endpoint refused
-// a request for n choices with the given words, and the next n. It returns false
-// when there is nothing left to give in to.
-func relent(r engine.Request, stream bool, n int, t traits, said string) (traits, int, bool) {
-	var sent []option
-	for _, o := range options(r, stream) {
-		if !t.without[o.name] {
-			sent = append(sent, o)
-		}
-	}
-	named := sent[:0:0]
-	for _, o := range sent {
-		if mentions(said, o.name) {
-			named = append(named, o)
-		}
-	}
-	switch {
-	case !t.newMax && mentions(said, "max_tokens") && mentions(said, "max_completion_tokens"):
+// sent returns the fields of options that a request of the given traits holds.
+func sent(r engine.Request, stream bool, t traits) []option {
+	return slices.DeleteFunc(options(r, stream), func(o option) bool { return t.without[o.name] })
+}
+
+// obeying returns t without the fields that the endpoint's words of refusal name. It returns
+// false where they name none.
+func obeying(r engine.Request, stream bool, t traits, said string) (traits, bool) {
+	if !t.newMax && mentions(said, "max_tokens") && mentions(said, "max_completion_tokens") {
 		t.newMax = true
-		return t, n, true
-	case len(named) > 0:
-		return t.leaving(named), n, true
-	case n > 1:
-		return t, n / 2, true
+		return t, true
 	}
-	// What only serves our counting goes first: without the rest, the server's
-	// defaults would take part in the sampling.
-	ours, off := sent[:0:0], sent[:0:0]
-	for _, o := range sent {
-		switch {
-		case o.name == "return_token_ids" || o.name == "stream_options":
-			ours = append(ours, o)
-		case o.off:
-			off = append(off, o)
+	named := slices.DeleteFunc(sent(r, stream, t), func(o option) bool { return !mentions(said, o.name) })
+	return t.leaving(named), len(named) > 0
+}
+
+// leftOut names the fields of sampling that r asks to be off and that t leaves out, so that
+// the server's own default takes their place.
+func leftOut(r engine.Request, stream bool, t traits) string {
+	if len(t.without) == 0 {
+		return ""
+	}
+	var names []string
+	for _, o := range options(r, stream) {
+		if o.samples && t.without[o.name] {
+			names = append(names, o.name)
 		}
 	}
-	switch {
-	case len(ours) > 0:
-		return t.leaving(ours), n, true
-	case len(off) > 0:
-		return t.leaving(off), n, true
-	}
-	return t, n, false
+	slices.Sort(names)
+	return strings.Join(names, " ")
 }
 
 // leaving returns t without the given fields as well.
@@ -155,6 +146,17 @@ func (t traits) leaving(some []option) traits {
 	t.without = all
 	return t
 }
+
+// taking returns t with one field that it left out.
+func (t traits) taking(o option) traits {
+	all := maps.Clone(t.without)
+	delete(all, o.name)
+	t.without = all
+	return t
+}
+
+// same reports whether t makes the same request as o.
+func (t traits) same(o traits) bool { return t.newMax == o.newMax && maps.Equal(t.without, o.without) }
 
 // missing lists the fields that the endpoint refused, for the log.
 func (t traits) missing() string {
@@ -186,20 +188,20 @@ func wordByte(c byte) bool {
 
 // A choice is one sample as any of the servers sends it, whole or in pieces.
 type choice struct {
-	Index        int     `json:"index"`
-	Text         string  `json:"text"` // of /completions
-	Message      turn    `json:"message"`
-	Delta        turn    `json:"delta"`
-	FinishReason *string `json:"finish_reason"`
-	TokenIDs     count   `json:"token_ids"`
+	Index        int         `json:"index"`
+	Text         pyjson.Text `json:"text"` // of /completions
+	Message      turn        `json:"message"`
+	Delta        turn        `json:"delta"`
+	FinishReason *string     `json:"finish_reason"`
+	TokenIDs     count       `json:"token_ids"`
 }
 
 // A turn is what the model said. Servers that take a model's thoughts out of its
 // text send them beside it under either name.
 type turn struct {
-	Content          prose  `json:"content"`
-	ReasoningContent string `json:"reasoning_content"`
-	Reasoning        string `json:"reasoning"`
+	Content          prose   `json:"content"`
+	ReasoningContent thought `json:"reasoning_content"`
+	Reasoning        thought `json:"reasoning"`
 }
 
 // Prose is text that comes whole or in a list of parts.
@@ -208,10 +210,10 @@ type prose string
 // UnmarshalJSON implements json.Unmarshaler.
 func (p *prose) UnmarshalJSON(b []byte) error {
 	if len(b) == 0 || b[0] != '[' {
-		return json.Unmarshal(b, (*string)(p))
+		return (*pyjson.Text)(p).UnmarshalJSON(b)
 	}
 	var parts []struct {
-		Text string `json:"text"`
+		Text pyjson.Text `json:"text"`
 	}
 	if err := json.Unmarshal(b, &parts); err != nil {
 		return err
@@ -226,9 +228,9 @@ func (p *prose) UnmarshalJSON(b []byte) error {
 // sends both sends the same twice.
 func (t turn) thoughts() string {
 	if t.ReasoningContent != "" {
-		return t.ReasoningContent
+		return string(t.ReasoningContent)
 	}
-	return t.Reasoning
+	return string(t.Reasoning)
 }
 
 // A count is the length of a JSON list of numbers, 0 for null. The numbers
@@ -256,7 +258,24 @@ type answer struct {
 // usage counts the tokens of an answer. Whether that is all its choices together
 // or one of them depends on the server.
 type usage struct {
-	CompletionTokens int `json:"completion_tokens"`
+	CompletionTokens amount `json:"completion_tokens"`
+}
+
+// An amount is a number of tokens as a server tells it. What is none, or none that an answer
+// can have, is 0: nobody counted.
+type amount int
+
+// mostTokens is beyond the context of every model.
+const mostTokens = 1 << 30
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (a *amount) UnmarshalJSON(b []byte) error {
+	var n float64
+	if json.Unmarshal(b, &n) != nil || n < 0 || n > mostTokens {
+		n = 0
+	}
+	*a = amount(n)
+	return nil
 }
 
 // failure returns the error that an answer with status 200 holds, if any.
@@ -271,7 +290,11 @@ func (a *answer) failure(raw []byte) error {
 	if code, ok := inner.Code.(float64); ok && code >= 400 && code < 600 {
 		return ofStatus(int(code), nil, raw)
 	}
-	return &fault{kind: broken, err: fmt.Errorf("the server answers with an error: %s", message(raw))}
+	f := &fault{kind: broken, cause: "error in the answer", err: fmt.Errorf("the server answers with an error: %s", message(raw))}
+	if textual(message(raw)) {
+		f.kind, f.cause = ofText, refusedText
+	}
+	return f
 }
 
 // A draft is a sample while its pieces come in.
@@ -282,9 +305,13 @@ type draft struct {
 	finished       bool
 }
 
-// add appends what a choice carries.
-func (d *draft) add(c choice) {
-	for _, s := range []string{c.Text, string(c.Message.Content), string(c.Delta.Content)} {
+// add appends what a choice carries. It returns false if the choice had ended before and
+// there is more text of it: two choices under one index.
+func (d *draft) add(c choice) bool {
+	if d.finished && c.Text+pyjson.Text(c.Message.Content)+pyjson.Text(c.Delta.Content) != "" {
+		return false
+	}
+	for _, s := range []string{string(c.Text), string(c.Message.Content), string(c.Delta.Content)} {
 		d.text.WriteString(s)
 	}
 	d.thoughts.WriteString(c.Message.thoughts())
@@ -293,6 +320,7 @@ func (d *draft) add(c choice) {
 	if c.FinishReason != nil && *c.FinishReason != "" {
 		d.finish, d.finished = *c.FinishReason, true
 	}
+	return true
 }
 
 // completion returns the sample. Thoughts that the server took out of the text
@@ -314,17 +342,17 @@ func (d *draft) completion() engine.Completion {
 // and none of them, if any was given up by the server.
 func samples(drafts []*draft, use *usage, n int) ([]engine.Completion, counting, error) {
 	if len(drafts) == 0 {
-		return nil, unknown, &fault{kind: broken, err: errors.New("the answer holds no choice")}
+		return nil, unknown, &fault{kind: broken, cause: unreadable, err: errors.New("the answer holds no choice")}
 	}
 	if len(drafts) > n {
-		return nil, unknown, &fault{kind: broken, err: fmt.Errorf("the answer holds %d choices, asked for %d", len(drafts), n)}
+		return nil, unknown, &fault{kind: broken, cause: unreadable, err: fmt.Errorf("the answer holds %d choices, asked for %d", len(drafts), n)}
 	}
 	all := make([]engine.Completion, len(drafts))
 	counts := byAnswer
 	for i, d := range drafts {
 		switch d.finish {
 		case "abort", "error", "cancelled", "canceled":
-			return nil, unknown, &fault{kind: broken, err: fmt.Errorf("the server gave a choice up: finish_reason %s", d.finish)}
+			return nil, unknown, &fault{kind: broken, cause: givenUp, err: fmt.Errorf("the server gave a choice up: finish_reason %s", d.finish)}
 		}
 		all[i] = d.completion()
 		if d.tokens > 0 {
@@ -332,7 +360,7 @@ func samples(drafts []*draft, use *usage, n int) ([]engine.Completion, counting,
 		}
 	}
 	if counts == byAnswer && n == 1 && use != nil {
-		all[0].Tokens = use.CompletionTokens
+		all[0].Tokens = int(use.CompletionTokens)
 	}
 	return all, counts, nil
 }

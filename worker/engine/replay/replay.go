@@ -1,24 +1,19 @@
 package replay
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"io"
 	"os"
 	"path/filepath"
 
 	"github.com/lcbq/lcbq/worker/engine"
+	"github.com/lcbq/lcbq/worker/lcb/input"
+	"github.com/lcbq/lcbq/worker/pyjson"
 )
-
-// maxFaults is how many bad rows Load reports before it stops looking: enough
-// to see the pattern, few enough to read.
-const maxFaults = 20
 
 // Engine serves the completions of one file: sample i of a question is its i-th
 // recorded row, whatever the temperature asked for. It keeps the places of the
@@ -30,35 +25,61 @@ type Engine struct {
 	digest string
 	ids    []string // in file order
 	rows   map[string][]place
+	scan   scan // knows the names of the fields
 }
 
-// A place says where a row lies. In the list form a row has no line of its own,
+// A place says where a row lies. A completion in a list has no object of its own,
 // but one string for each of its values.
 type place struct {
 	text, code span
-	list       bool
+	parts      bool
 }
 
 var _ engine.Engine = (*Engine)(nil)
 
-// Load reads the file once and remembers where its rows lie. It refuses a file
-// with bad rows, two rows of one question with one completion_id, or none at
-// all, and names the first twenty faults by file, line and field. The caller
-// closes the engine.
-func Load(path string) (*Engine, error) {
+// Load reads the file once and remembers where its rows lie; a compressed one is
+// decompressed into a temporary file first. It refuses what Checked refuses. The
+// caller closes the engine.
+func Load(path string, o Options) (*Engine, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("open completions: %w", err)
 	}
-	e := &Engine{file: file, name: path, rows: map[string][]place{}}
-	if err := e.index(); err != nil {
-		return nil, errors.Join(err, file.Close())
+	e := &Engine{file: file, name: path, rows: map[string][]place{}, scan: scan{o: o}}
+	e.scan.names()
+	if err := e.index(o); err != nil {
+		return nil, errors.Join(err, e.file.Close())
 	}
 	return e, nil
 }
 
 // index fills e from its file.
-func (e *Engine) index() error {
+func (e *Engine) index(o Options) error {
+	if err := e.unpack(); err != nil {
+		return err
+	}
+	info, err := e.file.Stat()
+	if err != nil {
+		return fmt.Errorf("read completions: %w", err)
+	}
+	e.info = info
+	sum := sha256.New()
+	for row, err := range Checked(io.TeeReader(e.file, sum), e.name, o) {
+		if err != nil {
+			return err
+		}
+		if row.Index == 0 {
+			e.ids = append(e.ids, row.QuestionID)
+		}
+		e.rows[row.QuestionID] = append(e.rows[row.QuestionID], place{row.text, row.code, row.parts})
+	}
+	e.digest = hex.EncodeToString(sum.Sum(nil))
+	return nil
+}
+
+// unpack puts the plain text of a compressed file into a temporary one, for rows
+// are read by place. It has no name: nothing is left of it however lcbq ends.
+func (e *Engine) unpack() (err error) {
 	info, err := e.file.Stat()
 	if err != nil {
 		return fmt.Errorf("read completions: %w", err)
@@ -66,37 +87,32 @@ func (e *Engine) index() error {
 	if !info.Mode().IsRegular() {
 		return fmt.Errorf("read completions %s: not a regular file", e.name)
 	}
-	e.info = info
-	var (
-		sum    = sha256.New()
-		faults []error
-		named  = map[uint64]struct{}{} // digests of (question, completion_id): 64 bits are plenty for millions
-		seed   = maphash.MakeSeed()
-	)
-	for row, err := range Rows(io.TeeReader(e.file, sum), e.name) {
-		if err == nil && row.CompletionID != "" {
-			key := maphash.Comparable(seed, [2]string{row.QuestionID, row.CompletionID})
-			if _, twice := named[key]; twice {
-				err = &RowError{
-					File: e.name, Line: row.Line, Field: "completion_id",
-					Err: fmt.Errorf("%q of question %q stands in an earlier row already", row.CompletionID, row.QuestionID),
-				}
-			}
-			named[key] = struct{}{}
-		}
-		if err != nil {
-			if faults = append(faults, err); len(faults) == maxFaults {
-				break
-			}
-			continue
-		}
-		if row.Index == 0 {
-			e.ids = append(e.ids, row.QuestionID)
-		}
-		e.rows[row.QuestionID] = append(e.rows[row.QuestionID], place{row.text, row.code, row.list})
+	text, err := input.Open(e.file)
+	if err != nil {
+		return &RowError{File: e.name, Err: err, Final: true}
 	}
-	e.digest = hex.EncodeToString(sum.Sum(nil))
-	return errors.Join(faults...)
+	defer text.Close()
+	if !text.Compressed {
+		_, err := e.file.Seek(0, io.SeekStart)
+		return err
+	}
+	plain, err := os.CreateTemp("", "lcbq-completions-*")
+	if err != nil {
+		return fmt.Errorf("decompress completions: %w", err)
+	}
+	err = os.Remove(plain.Name())
+	if err == nil {
+		_, err = io.Copy(plain, text)
+	}
+	if err == nil {
+		_, err = plain.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("decompress completions %s into %s: %w", e.name, os.TempDir(), err), plain.Close())
+	}
+	packed := e.file
+	e.file = plain
+	return packed.Close()
 }
 
 // Close closes the file. No Generate may run then or later.
@@ -109,8 +125,8 @@ func (e *Engine) IDs() []string { return append([]string(nil), e.ids...) }
 // question that the file does not name.
 func (e *Engine) Count(questionID string) int { return len(e.rows[questionID]) }
 
-// Digest returns the SHA-256 of the file in hexadecimal: two runs over one
-// recording have one digest.
+// Digest returns the SHA-256 of the file's plain text in hexadecimal: two runs over
+// one recording have one digest.
 func (e *Engine) Digest() string { return e.digest }
 
 // Info implements engine.Engine. The model is the file's base name.
@@ -165,32 +181,47 @@ func (e *Engine) unchanged() error {
 
 // read fetches one row from the file.
 func (e *Engine) read(p place) (Row, error) {
-	if !p.list {
-		text, err := e.piece(p.text)
-		if err != nil {
-			return Row{}, err
+	if p.parts {
+		row := Row{}
+		for _, v := range []struct {
+			at span
+			to **string
+		}{{p.text, &row.Output}, {p.code, &row.Code}} {
+			if v.at.n == 0 {
+				continue
+			}
+			raw, err := e.piece(v.at)
+			if err != nil {
+				return row, err
+			}
+			text, err := pyjson.ParseText(raw)
+			if err != nil {
+				return row, err
+			}
+			*v.to = &text
 		}
-		row, _, err := decode(text)
-		return row, err
+		if row.Output == nil && row.Code == nil {
+			row.Code = new(string) // a null program
+		}
+		return row, nil
 	}
-	var row Row
-	for _, v := range []struct {
-		at span
-		to **string
-	}{{p.text, &row.Output}, {p.code, &row.Code}} {
-		if v.at.n == 0 {
-			continue
-		}
-		text, err := e.piece(v.at)
-		if err != nil {
-			return Row{}, err
-		}
-		// The span begins behind the string before it.
-		if err := json.Unmarshal(bytes.TrimLeft(text, " \t\r\n,:["), v.to); err != nil {
-			return Row{}, err
-		}
+	raw, err := e.piece(p.text)
+	if err != nil {
+		return Row{}, err
 	}
-	return row, nil
+	s := e.scan
+	o, err := s.read(pyjson.New(raw), 0, func() int { return 0 })
+	if err != nil {
+		return Row{}, err
+	}
+	rows, err := s.rows(o)
+	if err == nil && len(rows) != 1 {
+		err = fmt.Errorf("%d completions at the place of one", len(rows))
+	}
+	if err != nil {
+		return Row{}, err
+	}
+	return rows[0], nil
 }
 
 // piece reads a span of the file.

@@ -26,7 +26,7 @@ func write(t *testing.T, text string) string {
 
 func load(t *testing.T, path string) *replay.Engine {
 	t.Helper()
-	e, err := replay.Load(path)
+	e, err := replay.Load(path, replay.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,37 +121,36 @@ func TestLoadRefuses(t *testing.T) {
 	for _, tt := range []struct{ name, file, want string }{
 		{"empty", "", "c.json: no rows"},
 		{"blank", " \n\t", "c.json: no rows"},
-		{"cut line", "\n{\"question_id\":\"a\",\"code\":\"x\"}\n{\"question_id\":", "c.json:3: not a JSON object: unexpected end"},
+		{"cut line", "\n{\"question_id\":\"a\",\"code\":\"x\"}\n{\"question_id\":", "c.json:3: not a JSON object: column 16: want a value, but the text ends"},
 		{"no id", `{"code":"x"}`, "c.json:1: question_id: missing"},
-		{"id of a wrong kind", `{"question_id":[1],"code":"x"}`, "c.json:1: question_id: [1], want text"},
-		{"nothing recorded", `{"question_id":"a","output":null}`, `c.json:1: code: missing, want "code" or "output"`},
-		{"code of a wrong kind", `{"question_id":"a","code":["x"]}`, `c.json:1: code: ["x"], want text`},
+		{"id of a wrong kind", `{"question_id":[1],"code":"x"}`, "c.json:1: question_id: [1], want text or a whole number"},
+		{"nothing recorded", `{"question_id":"a","text":null}`, `c.json:1: code: missing, want "code" or "output"`},
+		{"code of a wrong kind", `{"question_id":"a","code":{"x":1}}`, `c.json:1: code: {"x":1}, want text or a list of texts`},
 		{"negative tokens", `{"question_id":"a","code":"x","tokens":-1}`, "c.json:1: tokens: -1"},
-		{"not UTF-8", "{\"question_id\":\"a\",\"code\":\"\xff\"}", "c.json:1: not UTF-8"},
+		{"not UTF-8", "{\"question_id\":\"a\",\"code\":\"\xff\"}", "c.json:1: not a JSON object: column 27: string is not UTF-8"},
 		{"text line", "hello", "c.json:1: not a JSON object"},
-		{"number line", "{\"question_id\":\"a\",\"code\":\"\"}\n17", "c.json:2: a JSON number, want one JSON object a line"},
+		{"number line", "{\"question_id\":\"a\",\"code\":\"\"}\n17", "c.json:2: a number, want one JSON object a line"},
 		{
 			"one completion twice", `{"question_id":"a","completion_id":"1","code":"x"}` + "\n" + `{"question_id":"b","completion_id":"1","code":"x"}` + "\n" + `{"question_id":"a","completion_id":1,"code":"y"}`,
 			`c.json:3: completion_id: "1" of question "a" stands in an earlier row`,
 		},
 		{"all faults", "{}\n{\"question_id\":\"a\",\"code\":\"x\"}\n[]", "c.json:1: question_id: missing, want the question's id\n"},
-		{"a later fault", "{}\n{\"question_id\":\"a\",\"code\":\"x\"}\n[]", "c.json:3: a JSON array"},
-		{"broken list", "[{\"question_id\":\"a\",\n\n\"code_list\":[\"x\" \"y\"]}]", "c.json:3: not valid JSON: "},
-		{"list of lists", `[["a"]]`, "c.json:1: a list without question ids"},
-		{"list of texts", `["a"]`, `c.json:1: a, want {"question_id", "code_list"}`},
+		{"a later fault", "{}\n{\"question_id\":\"a\",\"code\":\"x\"}\n[]", "c.json:3: a list, want one JSON object a line"},
+		{"broken list", "[{\"question_id\":\"a\",\n\n\"code_list\":[\"x\" \"y\"]}]", "c.json:3: not JSON: column 18: want a comma or the list's end, got '\"'"},
+		{"list of lists", `[["a"]]`, "c.json:1: programs without question ids"},
+		{"list of numbers", `[7]`, `c.json:1: 7, want {"question_id", "code_list"} or a list of programs`},
 		{"list without id", "[\n{\"code_list\":[]}]", "c.json:2: question_id: missing"},
-		{"list without codes", "[\n\n{\"question_id\":\"a\"}]", "c.json:3: code_list: missing"},
-		{"list with a null", "[{\"question_id\":\"a\",\"code_list\":[\"x\",\nnull]}]", "c.json:2: code_list[1]: want text"},
-		{"list with a number", "[{\"question_id\":\"a\",\"code_list\":[\"x\",\n5]}]", "c.json:2: code_list[1]: want text"},
-		{"list that is none", `[{"question_id":"a","code_list":"x"}]`, "c.json:1: code_list: want a list"},
-		{"lists of two lengths", `[{"question_id":"a","code_list":["x"],"output_list":[]}]`, "c.json:1: code_list: 1 programs beside 0 outputs"},
+		{"list without codes", "[\n\n{\"question_id\":\"a\"}]", "c.json:3: code: missing"},
+		{"list with a number", "[{\"question_id\":\"a\",\"code_list\":[\"x\",\n5]}]", "c.json:1: code_list[1]: 5, want text"},
+		{"list that is none", `[{"question_id":"a","code_list":5}]`, "c.json:1: code_list: 5, want text or a list of texts"},
+		{"lists of two lengths", `[{"question_id":"a","code_list":["x"],"output_list":[]}]`, "c.json:1: code_list: 1 programs beside 0 texts in output_list"},
 		{"question twice", "[{\"question_id\":\"1\",\"code_list\":[]},\n{\"question_id\":1,\"code_list\":[]}]", `c.json:2: question_id: "1" stands at line 1`},
-		{"cut list", "[{\"question_id\":\"a\",\"code_list\":[\"x\",\n\"y", "c.json:2: not valid JSON: unexpected EOF"},
-		{"list and more", "[]\n[]", "c.json:2: text behind"},
+		{"cut list", "[{\"question_id\":\"a\",\"code_list\":[\"x\",\n\"y", "c.json:2: not JSON: column 3: string does not end, but the text ends"},
+		{"list and more", "[]\n[]", "c.json:2: not JSON: column 1: want nothing after the value"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			e, err := replay.Load(write(t, tt.file))
+			e, err := replay.Load(write(t, tt.file), replay.Options{})
 			if err == nil {
 				t.Fatalf("Load = %v, nil, want %q", e.IDs(), tt.want)
 			}
@@ -163,16 +162,16 @@ func TestLoadRefuses(t *testing.T) {
 			}
 		})
 	}
-	if _, err := replay.Load(filepath.Join(t.TempDir(), "none")); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := replay.Load(filepath.Join(t.TempDir(), "none"), replay.Options{}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Load of no file = %v, want ErrNotExist", err)
 	}
 }
 
-func TestLoadStopsAfterTwentyFaults(t *testing.T) {
+func TestLoadTellsOfTwentyFaults(t *testing.T) {
 	t.Parallel()
-	_, err := replay.Load(write(t, strings.Repeat("{}\n", 50)))
-	if n := strings.Count(fmt.Sprint(err), "\n") + 1; n != 20 {
-		t.Errorf("Load reports %d faults, want 20", n)
+	_, err := replay.Load(write(t, strings.Repeat("{}\n", 50)), replay.Options{})
+	if n := strings.Count(fmt.Sprint(err), "\n") + 1; n != 21 || !strings.HasSuffix(err.Error(), "c.json: and 30 more bad rows") {
+		t.Errorf("Load reports %d lines, want 20 faults and the count of the others: %v", n, err)
 	}
 }
 
@@ -196,7 +195,7 @@ nonsense
 {"question_id":"a","code":"y"}
 {"question_id":"b","code":"z"}`
 	got := []string{}
-	for row, err := range replay.Rows(strings.NewReader(file), "f") {
+	for row, err := range replay.Rows(strings.NewReader(file), "f", replay.Options{}) {
 		got = append(got, fmt.Sprint(row.Line, row.QuestionID, row.Index, err != nil))
 		if row.Line == 3 {
 			break
@@ -249,7 +248,7 @@ func TestBothFormsAgree(t *testing.T) {
 		}
 	}
 	last := 0
-	for row, err := range replay.Rows(strings.NewReader(string(list)), "f") {
+	for row, err := range replay.Rows(strings.NewReader(string(list)), "f", replay.Options{}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -299,12 +298,12 @@ func FuzzRows(f *testing.F) {
 		if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		e, err := replay.Load(path)
+		e, err := replay.Load(path, replay.Options{})
 		if err != nil {
 			return
 		}
 		defer func() { _ = e.Close() }()
-		for row, err := range replay.Rows(strings.NewReader(file), "f") {
+		for row, err := range replay.Rows(strings.NewReader(file), "f", replay.Options{}) {
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -78,10 +78,10 @@ func TestFrequencies(t *testing.T) {
 	const n = 5000
 	for _, p := range sample.Problems() {
 		names := byText(t, p.ID)
-		for _, temperature := range []float64{0, 0.1, 0.7, 2} {
+		for _, temperature := range []float64{0, 0.1, 0.7, 1.2, 1.4, 1.5, 1.7, 2} {
 			counts := map[string]int{}
 			for _, c := range generate(t, Config{}, request(p.ID, temperature, 0, n)) {
-				class, ok := names[answerOf(c.Text)]
+				class, ok := names[answerOf(t, c.Text)]
 				if !ok {
 					t.Fatalf("%s: no answer of the pool is %q", p.ID, c.Text)
 				}
@@ -110,8 +110,9 @@ func TestFrequencies(t *testing.T) {
 }
 
 // answerOf is what a sample took from the pool, as the official rule finds it.
-func answerOf(text string) string {
-	if code := lcb.Extract(text, lcb.ExtractLCB); code != "" {
+func answerOf(t *testing.T, text string) string {
+	t.Helper()
+	if code := extracted(t, text); code != "" {
 		return code
 	}
 	if _, code, cut := strings.Cut(text, "```python\n"); cut {
@@ -195,9 +196,9 @@ func TestUnique(t *testing.T) {
 	seen := map[string]bool{}
 	made := 0
 	for i, c := range some {
-		code := lcb.Extract(c.Text, lcb.ExtractLCB)
+		code := extracted(t, c.Text)
 		before, comment, ok := strings.Cut(code, "\n# sample ")
-		if original := lcb.Extract(plain[i].Text, lcb.ExtractLCB); before != original {
+		if original := extracted(t, plain[i].Text); before != original {
 			t.Fatalf("sample %d is another program: %q, want %q", i, before, original)
 		}
 		if !ok {
@@ -302,7 +303,7 @@ func TestPinned(t *testing.T) {
 		byBody[strings.TrimSpace(a.body)] = a.name
 	}
 	for _, c := range generate(t, Config{}, request("lcbq_a02", 2, 0, 8)) {
-		names = append(names, byBody[answerOf(c.Text)])
+		names = append(names, byBody[answerOf(t, c.Text)])
 	}
 	if got, want := fmt.Sprint(names), "[joins_twice ordered_dict empty_line_for_none set_forgets_order list ordered_dict cut_off ordered_dict]"; got != want {
 		t.Errorf("samples = %s, want %s", got, want)
@@ -319,4 +320,14 @@ func BenchmarkGenerate(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// extracted returns what the official rule finds in text.
+func extracted(t *testing.T, text string) string {
+	t.Helper()
+	code, err := lcb.Extract(text, lcb.ExtractLCB)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return code
 }

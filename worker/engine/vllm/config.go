@@ -1,22 +1,21 @@
-// Package vllm runs one `vllm serve` on one GPU and keeps it running, and asks
-// it for samples. It knows nothing of the other GPUs' engines, and reads no
-// driver: who holds memory is told to it.
-//
-// A program that uses it calls [Guardian] first thing in main.
+// Package vllm is `vllm serve` as a server to supervise: the flags that the installed version has,
+// the environment, and what its log says of failures. It starts nothing but the questions to the
+// program about its flags: package supervise runs the server.
 package vllm
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
-	"time"
+
+	"github.com/lcbq/lcbq/worker/engine/openai"
+	"github.com/lcbq/lcbq/worker/engine/supervise"
 )
 
 // Config says what to serve on which card. The zero value of every field but
-// Install, Model, Device and Log is its default.
+// Install, Model and Device is its default.
 type Config struct {
 	Install *Install // the installed vllm, from Probe
 	Model   string   // a name on the hub or a folder
@@ -33,40 +32,50 @@ type Config struct {
 	NoPrefixCaching bool
 	NoChunkedPrefil bool
 
-	GPU int // number for logs and ports
+	GPU  int // number for logs and ports
+	Slot int // which engine of the card it is, 0 to MostPerCard-1
 	// Device is what CUDA_VISIBLE_DEVICES is set to: the driver's numbers of the cards, with
 	// commas between where TensorParallel > 1. vLLM 0.21 dies of UUIDs: it reads them as numbers.
-	Device  string
-	NoGPU   bool     // hide every card in place of Device: for a vLLM that computes on the CPU
-	Environ []string // complete environment of the engine, CUDA_VISIBLE_DEVICES aside
-	Cache   string   // folder for compiled kernels, one for each GPU; "" leaves them where vLLM puts them
-	LogFile string   // where the engine's output is appended; "" discards it
-	State   string   // file that remembers the running engine, so that one left by a crash is found; "" remembers none
-
-	Delay    time.Duration // before the first start, so that engines do not all load at once
-	Ready    time.Duration // most time from start to answering, default 20 minutes: a cold start compiles
-	Grace    time.Duration // between the polite signal and the kill, default 30 s
-	Restarts int           // most restarts in a row, default 3; negative means none
-	Uptime   time.Duration // of an engine that ends the row, default 5 minutes
-	Pause    time.Duration // before the first restart, default 1 s; doubles with each in a row
-	Health   time.Duration // between looks at the engine's health, default 5 s
-
-	// Free waits until the card's memory is free. It is called before every start
-	// and after the last stop; an error before a start counts as a failed start.
-	// Nil does not wait.
-	Free func(context.Context) error
-	// FreeFor bounds Free, default 1 minute.
-	FreeFor time.Duration
-	// Hurry, once closed, cuts the grace short: a person is waiting.
-	Hurry <-chan struct{}
+	Device         string
+	NoGPU          bool     // hide every card in place of Device: for a vLLM that computes on the CPU
+	Environ        []string // complete environment of the engine, CUDA_VISIBLE_DEVICES aside
+	Cache          string   // folder for compiled kernels, one for each GPU; "" leaves them where vLLM puts them
+	supervise.Life          // how it is kept running
 
 	Completions bool // the prompts are texts, for models without a chat template
 
 	Stream   bool // ask for streams; costs throughput
 	MaxN     int  // most choices of a request, default 32
 	InFlight int  // most samples in flight, default twice MaxNumSeqs
+}
 
-	Log *slog.Logger // nil discards
+// New makes the engine of a vLLM. It checks the configuration against what the installed version can
+// do, and starts nothing. The caller closes the engine after its Run returned.
+func New(cfg Config) (*supervise.Engine, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.filled()
+	args, lacks, err := cfg.arguments()
+	if err != nil {
+		return nil, err
+	}
+	if len(lacks) > 0 {
+		cfg.Log.Info("installed vllm lacks flags", "flags", lacks)
+	}
+	s := supervise.Server{
+		Program: slices.Concat(cfg.Install.Program, []string{"serve"}), Args: args, Extra: cfg.Extra, Environ: cfg.environ(),
+		Port:   func(port string) []string { return []string{"--host", "127.0.0.1", "--port", port} },
+		Titles: []string{"vllm"}, Failures: failures, Steps: steps,
+		Client: openai.Config{
+			Model: cfg.Model, Name: "vllm",
+			MaxN: cfg.MaxN, InFlight: cfg.InFlight, Batch: cfg.batch(), Stream: cfg.Stream, Completions: cfg.Completions,
+		},
+	}
+	if cfg.Install.Has("--uds") {
+		s.Socket = func(path string) []string { return []string{"--uds", path} }
+	}
+	return supervise.New(s, cfg.Life)
 }
 
 // Validate reports all faults of c at once.
@@ -88,6 +97,7 @@ func (c Config) Validate() error {
 	for _, name := range []string{"--port", "--host", "--uds"} {
 		check(!c.overridden(name), "extra argument", name, "none that says where the engine listens: it is found by itself")
 	}
+	check(!c.overridden("--hf-token"), "extra argument", "--hf-token", "the token in the variable HF_TOKEN, where no other user of the machine sees it")
 	for _, name := range []string{"--served-model-name", "--api-key"} {
 		check(!c.overridden(name), "extra argument", name, "none that changes how the engine is asked: nobody else asks it")
 	}
@@ -97,14 +107,12 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
+// Defaults returns c with its defaults in place.
+func (c Config) Defaults() Config { return c.filled() }
+
 // filled returns c with its defaults in place.
 func (c Config) filled() Config {
 	set := func(v *int, d int) {
-		if *v == 0 {
-			*v = d
-		}
-	}
-	long := func(v *time.Duration, d time.Duration) {
 		if *v == 0 {
 			*v = d
 		}
@@ -119,27 +127,15 @@ func (c Config) filled() Config {
 	set(&c.MaxNumSeqs, 512)
 	set(&c.MaxBatchTokens, 32768)
 	set(&c.TensorParallel, 1)
-	set(&c.Restarts, 3)
 	set(&c.MaxN, 32)
 	set(&c.InFlight, 2*c.MaxNumSeqs)
-	long(&c.Ready, 20*time.Minute)
-	long(&c.Grace, 30*time.Second)
-	long(&c.Uptime, 5*time.Minute)
-	long(&c.Pause, time.Second)
-	long(&c.Health, 5*time.Second)
-	long(&c.FreeFor, time.Minute)
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
+	c.Life = c.Filled()
 	return c
 }
 
 // DefaultMemoryShare is the share of a card's memory that an engine claims unless
 // Config.MemoryShare says otherwise.
 const DefaultMemoryShare = 0.95
-
-// Stagger is the delay between the starts of engines on one machine.
-const Stagger = 500 * time.Millisecond
 
 // portBase and portStride place each engine's internal ports below those that
 // the kernel hands out, and apart from each other: engines with one VLLM_PORT
@@ -148,6 +144,9 @@ const (
 	portBase   = 21000
 	portStride = 100
 )
+
+// MostPerCard is the most engines that one card is asked to carry.
+const MostPerCard = 8
 
 // An argument is one of vllm serve that we would like to pass.
 type argument struct {
@@ -250,7 +249,7 @@ func (c Config) environ() []string {
 	env = append(env,
 		"CUDA_VISIBLE_DEVICES="+c.Device,
 		"CUDA_DEVICE_ORDER=PCI_BUS_ID", // the driver's order: CUDA's own puts the fastest card first
-		"VLLM_PORT="+strconv.Itoa(portBase+c.GPU*portStride),
+		"VLLM_PORT="+strconv.Itoa(portBase+c.GPU*portStride+c.Slot*portStride/MostPerCard),
 		"VLLM_NO_USAGE_STATS=1",
 		"VLLM_API_KEY=", // one that is meant for another server would lock us out
 	)

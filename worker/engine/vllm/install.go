@@ -10,10 +10,12 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/lcbq/lcbq/worker/engine/supervise"
 )
 
-// probeFor bounds one question to the program, which imports torch to answer.
-const probeFor = 3 * time.Minute
+// ProbeFor bounds one question to the program, which imports torch to answer.
+const ProbeFor = 3 * time.Minute
 
 // An Install is a vllm that was found on this machine.
 type Install struct {
@@ -69,7 +71,7 @@ func (in *Install) Has(name string) bool { return in.flags[name] }
 
 // ask runs the program to its end and returns its standard output.
 func (in *Install) ask(ctx context.Context, environ []string, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, probeFor, fmt.Errorf("no answer within %v", probeFor))
+	ctx, cancel := context.WithTimeoutCause(ctx, ProbeFor, fmt.Errorf("no answer within %v", ProbeFor))
 	defer cancel()
 	cmd := exec.CommandContext(ctx, in.Program[0], append(in.Program[1:len(in.Program):len(in.Program)], args...)...) //nolint:gosec // the program is the operator's
 	cmd.Env = environ
@@ -83,19 +85,7 @@ func (in *Install) ask(ctx context.Context, environ []string, args ...string) (s
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause
 		}
-		return "", fmt.Errorf("run %s %s: %w%s", in.Program[0], strings.Join(args, " "), err, lastLines(said.Bytes(), 3))
+		return "", fmt.Errorf("run %s %s: %w%s", in.Program[0], strings.Join(args, " "), err, supervise.LastLines(said.Bytes(), 3))
 	}
 	return out.String(), nil
-}
-
-// lastLines returns the last few lines that say something, each on a line of
-// its own, to be put behind an error.
-func lastLines(text []byte, n int) string {
-	var lines []string
-	for line := range bytes.Lines(text) {
-		if s := strings.TrimSpace(strings.ToValidUTF8(string(line), "?")); s != "" {
-			lines = append(lines, "\n  "+s)
-		}
-	}
-	return strings.Join(lines[max(0, len(lines)-n):], "")
 }

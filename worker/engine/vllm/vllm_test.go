@@ -4,285 +4,203 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/lcbq/lcbq/worker/engine"
-	"github.com/lcbq/lcbq/worker/engine/vllm/vllmtest"
+	"github.com/lcbq/lcbq/worker/engine/supervise"
+	"github.com/lcbq/lcbq/worker/engine/supervise/supervisetest"
 )
 
-var anyRequest = engine.Request{QuestionID: "q", N: 3, Messages: []engine.Message{{Role: "user", Content: "x"}}, Sampling: engine.Sampling{Temperature: 1, MaxTokens: 9}}
+// TestMain is also vllm and the guardian: this program under other arguments.
+func TestMain(m *testing.M) {
+	if status, ok := supervise.Guardian(); ok {
+		os.Exit(status) //nolint:forbidigo // this process is not the test
+	}
+	if status, ok := supervisetest.Main(os.Args[1:]); ok {
+		os.Exit(status) //nolint:forbidigo // this process is not the test
+	}
+	goleak.VerifyTestMain(m)
+}
 
-// TestRounds supervises engines of random behaviour, disturbs them at random
-// moments and wants nothing left each time. The forked children ignore SIGTERM,
-// and one of them leaves the group and the session.
-func TestRounds(t *testing.T) {
-	t.Parallel()
-	for round := range *rounds {
-		t.Run(fmt.Sprint(round), func(t *testing.T) {
-			t.Parallel()
-			n := newNest(t)
-			var is []string
-			for _, b := range []string{vllmtest.Forks, vllmtest.Stubborn, vllmtest.Hangs, vllmtest.Dies, vllmtest.Breaks, vllmtest.HoldsPort, vllmtest.Sickly} {
-				if rand.N(3) == 0 {
-					is = append(is, b)
-				}
-			}
-			cfg := n.config(t, is...)
-			cfg.Restarts, cfg.Ready = 1+rand.N(2), time.Second
-			if rand.N(2) == 0 {
-				cfg.Install.flags["--uds"] = false // a port in its place
-			}
-			e, stop := start(t, cfg)
-			moment := time.NewTimer(rand.N(900 * time.Millisecond))
-			<-moment.C
-			event := rand.N(5)
-			if p := e.process(); p != nil {
-				switch event {
-				case 1:
-					_ = syscall.Kill(p.session(), syscall.SIGKILL) // the guardian
-				case 2, 3:
-					word := map[int]string{2: " serve ", 3: " child "}[event]
-					for pid := range n.processes(t, word) {
-						_ = syscall.Kill(pid, syscall.SIGKILL)
-					}
-				}
-			}
-			if event == 4 {
-				moment.Reset(rand.N(900 * time.Millisecond)) // let it fail and restart
-				<-moment.C
-			}
-			if err := stop(); errors.Is(err, errStuck) || errors.Is(err, errFinal) {
-				t.Errorf("engine that %v, event %d: Run = %v", is, event, err)
-			}
-			if left := n.processes(t, ""); len(left) > 0 {
-				t.Errorf("engine that %v, event %d: left are %v", is, event, left)
-			}
-		})
+// config returns the configuration of a fake vllm with more variables in its environment.
+func config(t *testing.T, environ ...string) Config {
+	t.Helper()
+	env := append(append(os.Environ(), "GORACE=atexit_sleep_ms=0"), environ...)
+	in, err := Probe(t.Context(), env, os.Args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Config{
+		Install: in, Model: "m", Device: "0", Environ: env,
+		Life: supervise.Life{Title: "engine of GPU 0", LogFile: filepath.Join(t.TempDir(), "gpu0.log"), Pause: time.Millisecond, Grace: 200 * time.Millisecond},
 	}
 }
 
-func (e *Engine) process() *process {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.running
-}
-
+// TestServes wants samples of a vllm that listens at a socket, and of an older one that cannot.
 func TestServes(t *testing.T) {
 	t.Parallel()
 	for name, help := range map[string]string{"socket": "", "port": "old"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			n := newNest(t)
-			cfg := n.config(t, vllmtest.Forks, vllmtest.Stubborn)
-			cfg.Environ = append(cfg.Environ, vllmtest.OldHelp+"="+help)
-			var err error
-			if cfg.Install, err = Probe(t.Context(), cfg.Environ, os.Args[0]); err != nil {
+			e, err := New(config(t, supervisetest.OldHelp+"="+help))
+			if err != nil {
 				t.Fatal(err)
 			}
-			var freed int
-			cfg.Free = func(context.Context) error { freed++; return nil }
-			e, stop := start(t, cfg)
-			got, err := e.Generate(t.Context(), anyRequest)
-			if err != nil || len(got) != 3 {
-				t.Fatalf("Generate = %v, %v, want three samples", got, err)
+			defer e.Close()
+			ctx, cancel := context.WithCancel(t.Context())
+			ran := make(chan error, 1)
+			go func() { ran <- e.Run(ctx) }()
+			got, err := e.Generate(t.Context(), engine.Request{QuestionID: "q", N: 3, Messages: []engine.Message{{Role: "user", Content: "x"}}, Sampling: engine.Sampling{Temperature: 1, MaxTokens: 9}})
+			if err != nil || len(got) != 3 || e.Info() != (engine.Info{Name: "vllm", Model: "m", Version: "0.99"}) {
+				t.Errorf("Generate = %v, %v, Info %+v, want three samples of vllm 0.99", got, err, e.Info())
 			}
-			pid := n.one(t, " serve ")
-			if want := fmt.Sprintf("from %d\n", pid); !strings.HasPrefix(got[0].Text, want) || e.Info() != (engine.Info{Name: "vllm", Model: "m", Version: "0.99"}) {
-				t.Errorf("sample %q, Info %+v, want %q and version 0.99", got[0].Text, e.Info(), want)
-			}
-			if !e.Owns(pid) || !e.Owns(n.one(t, "child loner")) || e.Owns(os.Getpid()) {
-				t.Error("Owns does not tell the engine's processes from ours")
-			}
-			ours, err := readProc(os.Getpid())
-			theirs, err2 := readProc(pid)
-			if err := errors.Join(err, err2); err != nil || ours.session == theirs.session {
-				t.Errorf("engine in session %d, %v, want another than ours: Ctrl-C is not for it", theirs.session, err)
-			}
-			if l, err := e.Load(t.Context()); err != nil || l.Generated != float64(got[0].Tokens+got[1].Tokens+got[2].Tokens+1) {
-				t.Errorf("Load = %+v, %v, want the tokens of three samples and of the first one", l, err)
-			}
-			if e.Phase() != Serving {
-				t.Errorf("Phase = %v, want serving", e.Phase())
-			}
-			if err := stop(); err != nil {
-				t.Errorf("Run = %v, want nil", err)
-			}
-			if left := n.processes(t, ""); len(left) > 0 {
-				t.Errorf("left are %v", left)
-			}
-			if _, err := e.Generate(t.Context(), anyRequest); err == nil {
-				t.Error("Generate after the end = nil, want an error")
-			}
-			if freed != 2 || e.Phase() != Ended {
-				t.Errorf("memory awaited %d times, phase %v, want twice and ended", freed, e.Phase())
-			}
-			if _, err := os.Stat(cfg.State); !errors.Is(err, os.ErrNotExist) {
-				t.Errorf("state file after the end: %v, want none", err)
-			}
-			if log, err := os.ReadFile(cfg.LogFile); err != nil || !strings.Contains(string(log), "INFO serving") {
-				t.Errorf("log = %q, %v, want the engine's words", log, err)
+			cancel()
+			if err := <-ran; err != nil {
+				t.Error(err)
 			}
 		})
 	}
 }
 
-// TestRestarts kills each of an engine's processes and wants samples again.
-func TestRestarts(t *testing.T) {
-	t.Parallel()
-	for _, victim := range []string{" serve ", guardianName} {
-		t.Run(strings.TrimSpace(victim), func(t *testing.T) {
-			t.Parallel()
-			n := newNest(t)
-			cfg := n.config(t, vllmtest.Forks)
-			cfg.Grace = time.Hour // which nobody waits for once the leader has ended
-			e, stop := start(t, cfg)
-			for range 2 {
-				if _, err := e.Generate(t.Context(), anyRequest); err != nil {
-					t.Fatal(err)
-				}
-				guardian := e.process().session()
-				if err := syscall.Kill(n.one(t, victim), syscall.SIGKILL); err != nil {
-					t.Fatal(err)
-				}
-				until(t, "another engine runs", func() bool {
-					p := e.process()
-					return p != nil && p.session() != guardian
-				})
-			}
-			got, err := e.Generate(t.Context(), anyRequest)
-			if err != nil || !strings.HasPrefix(got[0].Text, fmt.Sprintf("from %d\n", n.one(t, " serve "))) {
-				t.Errorf("Generate = %+v, %v, want samples of the new engine", got, err)
-			}
-			if n := len(n.processes(t, "child loner")); n != 1 {
-				t.Errorf("%d grandchildren, want only the new engine's", n)
-			}
-			if err := stop(); err != nil {
-				t.Errorf("Run = %v, want nil", err)
-			}
-		})
-	}
+// startFailures are starts of vLLM that failed, made small: the lines that matter of each log, the
+// line of the first cause, and a word of the remedy.
+var startFailures = []struct{ name, log, cause, remedy string }{
+	{
+		"address in use, in a child",
+		`(APIServer pid=100) INFO 11-28 10:00:01 [api_server.py:1805] vLLM API server version 0.21.0
+(EngineCore_0 pid=120) INFO 11-28 10:00:09 [core.py:636] Waiting for init message from front-end.
+(EngineCore_0 pid=120) ERROR 11-28 10:00:12 [core.py:718] EngineCore failed to start.
+(EngineCore_0 pid=120) ERROR 11-28 10:00:12 [core.py:718] Traceback (most recent call last):
+(APIServer pid=100) Traceback (most recent call last):
+(EngineCore_0 pid=120) ERROR 11-28 10:00:12 [core.py:718]   File "/env/vllm/v1/engine/core.py", line 709, in run_engine_core
+(APIServer pid=100)   File "/env/vllm/v1/engine/utils.py", line 759, in wait_for_engine_startup
+(EngineCore_0 pid=120) ERROR 11-28 10:00:12 [core.py:718] OSError: [Errno 98] Address already in use
+(APIServer pid=100) RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}`,
+		"EngineCore_0: OSError: [Errno 98] Address already in use", "ss -ltnp",
+	},
+	{
+		"memory held by another",
+		`(EngineCore_0 pid=7) Process EngineCore_0:
+(EngineCore_0 pid=7) Traceback (most recent call last):
+(EngineCore_0 pid=7)     raise ValueError(f"Free memory on device {free} is less than desired GPU memory utilization")
+(EngineCore_0 pid=7) ValueError: Free memory on device (20.1/79.1 GiB) on startup is less than desired GPU memory utilization (0.95, 75.1 GiB).
+(APIServer pid=3) RuntimeError: Engine core initialization failed. See root cause above.`,
+		"EngineCore_0: ValueError: Free memory on device (20.1/79.1 GiB)", "lcbq doctor",
+	},
+	{
+		"no room for a sequence",
+		`(EngineCore_0 pid=7) ERROR 11-28 10:00:12 [core.py:718] ValueError: To serve at least one request with the model's max seq len (131072), 16.00 GiB KV cache is needed, which is larger than the available KV cache memory (2.11 GiB).
+(APIServer pid=3) RuntimeError: Engine core initialization failed. See root cause above.`,
+		"EngineCore_0: ValueError: To serve at least one request", "--max-model-len",
+	},
+	{
+		"out of memory while the weights load",
+		`(EngineCore_0 pid=7) INFO 11-28 10:00:12 [gpu_model_runner.py:1953] Starting to load model big/model...
+(EngineCore_0 pid=7) ERROR 11-28 10:00:19 [core.py:718] torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 214.00 MiB. GPU 0 has a total capacity of 23.6 GiB of which 61.00 MiB is free.
+(APIServer pid=3) RuntimeError: Engine core initialization failed.`,
+		"EngineCore_0: torch.OutOfMemoryError: CUDA out of memory.", "the GPU's memory does not suffice",
+	},
+	{
+		"unknown architecture",
+		`(APIServer pid=3) Traceback (most recent call last):
+(APIServer pid=3)   File "/env/bin/vllm", line 8, in <module>
+(APIServer pid=3) pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig
+(APIServer pid=3)   Value error, The checkpoint you are trying to load has model type ` + "`newkind`" + ` but Transformers does not recognize this architecture.
+(APIServer pid=3) Model architectures ['NewKindForCausalLM'] are not supported for now.`,
+		"APIServer: Value error, The checkpoint you are trying to load has model type", "upgrade it (pip install --upgrade vllm",
+	},
+	{
+		"missing module",
+		`WARNING 11-28 10:00:01 [registry.py:22] ModuleNotFoundError: No module named 'optional_plugin'
+Traceback (most recent call last):
+  File "/env/bin/vllm", line 5, in <module>
+    from vllm.entrypoints.cli.main import main
+ModuleNotFoundError: No module named 'msgspec'`,
+		"ModuleNotFoundError: No module named 'msgspec'", "environment of its own",
+	},
+	{
+		"gated model",
+		`(APIServer pid=3) huggingface_hub.errors.GatedRepoError: 401 Client Error. (Request ID: Root=1-2)
+(APIServer pid=3) Cannot access gated repo for url https://hub/own/model/resolve/main/config.json.
+(APIServer pid=3) OSError: You are trying to access a gated repo.`,
+		"huggingface_hub.errors.GatedRepoError: 401 Client Error.", "accept its licence",
+	},
+	{
+		"number type",
+		`(EngineCore_0 pid=7) ERROR 11-28 10:00:12 [core.py:718] ValueError: Bfloat16 is only supported on GPUs with compute capability of at least 8.0. Your Tesla T4 GPU has compute capability 7.5.
+(APIServer pid=3) RuntimeError: Engine core initialization failed.`,
+		"EngineCore_0: ValueError: Bfloat16 is only supported", "--dtype",
+	},
+	{
+		"driver too old",
+		`(EngineCore_0 pid=7) ERROR 11-28 10:00:12 [core.py:718] RuntimeError: The NVIDIA driver on your system is too old (found version 12020). Please update your GPU driver.
+(APIServer pid=3) RuntimeError: Engine core initialization failed.`,
+		"EngineCore_0: RuntimeError: The NVIDIA driver on your system is too old", "upgrade the driver",
+	},
+	{
+		"full disk",
+		`(EngineCore_0 pid=7) INFO 11-28 10:00:12 [backends.py:548] Using cache directory: /c/torch_compile_cache for vLLM's torch.compile
+(EngineCore_0 pid=7) ERROR 11-28 10:00:14 [core.py:718] OSError: [Errno 28] No space left on device: '/c/torch_compile_cache/x.tmp'
+(APIServer pid=3) RuntimeError: Engine core initialization failed.`,
+		"EngineCore_0: OSError: [Errno 28] No space left on device", "a disk is full",
+	},
+	{
+		"a context that the model has not",
+		`(APIServer pid=3)   Value error, User-specified max_model_len (2182) is greater than the derived max_model_len (max_position_embeddings=2048). [type=value_error]`,
+		"APIServer: Value error, User-specified max_model_len (2182) is greater", "lower that",
+	},
+	{
+		"nothing known: the first process that failed, not the last that waited",
+		`(Worker_TP1 pid=9) ERROR 11-28 10:00:12 [multiproc_executor.py:559] WorkerProc failed to start.
+(Worker_TP1 pid=9) ERROR 11-28 10:00:12 [multiproc_executor.py:559] Traceback (most recent call last):
+(Worker_TP1 pid=9) ERROR 11-28 10:00:12 [multiproc_executor.py:559]   File "/env/vllm/executor.py", line 533, in worker_main
+(EngineCore_0 pid=7) Traceback (most recent call last):
+(EngineCore_0 pid=7)   File "/env/vllm/core.py", line 1, in x
+(Worker_TP1 pid=9) ERROR 11-28 10:00:12 [multiproc_executor.py:559] torch.distributed.DistBackendError: NCCL error in: socket.cpp:5, unhandled system error
+(EngineCore_0 pid=7) Exception: WorkerProc initialization failed due to an exception in a background process.
+(APIServer pid=3) RuntimeError: Engine core initialization failed. See root cause above.`,
+		"Worker_TP1: torch.distributed.DistBackendError: NCCL error", "the first error of its log",
+	},
 }
 
-// TestFailures wants an end after so many restarts, with the reason in words.
-func TestFailures(t *testing.T) {
+// TestStartFailures wants the first cause of a failed start with its remedy, on a screen, after
+// two starts at most.
+func TestStartFailures(t *testing.T) {
 	t.Parallel()
-	for _, tt := range []struct {
-		is     string
-		starts int
-		want   []string
-	}{
-		{vllmtest.Breaks, 3, []string{"engine of GPU 0: failed 3 times in a row: ended while loading: exit status 1", "Free memory on device (3.1/79.1 GiB)", "see who holds it"}},
-		{vllmtest.NoModel, 1, []string{"no restart helps", "m is not a local folder", "the model is not there: check its name"}},
-		{vllmtest.Hangs, 3, []string{"failed 3 times in a row: not ready within", "INFO loading"}},
-		{vllmtest.Dies, 3, []string{"failed 3 times in a row: ended", "exit status 3"}},
-		{vllmtest.Sickly, 3, []string{"failed 3 times in a row: does not answer: status 503"}},
-	} {
-		t.Run(tt.is, func(t *testing.T) {
+	for _, tt := range startFailures {
+		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			n := newNest(t)
-			cfg := n.config(t, tt.is, vllmtest.Forks)
-			cfg.Restarts = 2
-			if tt.is == vllmtest.Hangs {
-				cfg.Ready = 500 * time.Millisecond
+			path := filepath.Join(t.TempDir(), "said")
+			if err := os.WriteFile(path, []byte(tt.log+"\n"), 0o600); err != nil {
+				t.Fatal(err)
 			}
+			cfg := config(t, supervisetest.Behaviours+"="+supervisetest.Says, supervisetest.Said+"="+path)
 			e, err := New(cfg)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer e.Close()
-			got := fmt.Sprint(e.Run(t.Context()))
-			for _, w := range tt.want {
-				if !strings.Contains(got, w) {
-					t.Errorf("Run = %q, want %q in it", got, w)
-				}
+			err = e.Run(t.Context())
+			got := fmt.Sprint(err)
+			if err == nil || !strings.Contains(got, "\n  "+tt.cause) && !strings.Contains(got, ": "+tt.cause) || !strings.Contains(got, tt.remedy) {
+				t.Errorf("Run = %v\nwant the cause %q and the remedy %q", err, tt.cause, tt.remedy)
+			}
+			if lines := strings.Count(got, "\n"); lines > 4 {
+				t.Errorf("the error has %d lines, want few:\n%s", lines+1, got)
 			}
 			log, err := os.ReadFile(cfg.LogFile)
-			if starts := strings.Count(string(log), "--- engine started"); err != nil || starts != tt.starts {
-				t.Errorf("%d starts, %v, want %d", starts, err, tt.starts)
+			if starts := strings.Count(string(log), "--- engine started"); err != nil || starts < 1 || starts > 2 {
+				t.Errorf("%d starts, %v, want 1 or 2", starts, err)
 			}
-			if err := e.Await(t.Context()); err == nil || !strings.Contains(err.Error(), "engine has ended: engine of GPU 0") {
-				t.Errorf("Await = %v, want the reason of the end", err)
+			if err := e.Await(t.Context()); errors.Is(err, context.Canceled) || err == nil {
+				t.Errorf("Await = %v, want the reason", err)
 			}
 		})
-	}
-}
-
-// TestUptimeResets wants more restarts than allowed in a row where each engine
-// served long enough.
-func TestUptimeResets(t *testing.T) {
-	t.Parallel()
-	n := newNest(t)
-	cfg := n.config(t, vllmtest.Dies)
-	cfg.Restarts, cfg.Uptime = 1, time.Nanosecond
-	e, stop := start(t, cfg)
-	until(t, "it was started five times", func() bool {
-		log, err := os.ReadFile(cfg.LogFile)
-		return err == nil && strings.Count(string(log), "--- engine started") >= 5
-	})
-	if err := stop(); err != nil {
-		t.Errorf("Run = %v, want nil", err)
-	}
-	_ = e
-}
-
-// TestHurry wants the grace cut short.
-func TestHurry(t *testing.T) {
-	t.Parallel()
-	n := newNest(t)
-	cfg := n.config(t, vllmtest.Stubborn)
-	hurry := make(chan struct{})
-	cfg.Grace, cfg.Hurry = time.Hour, hurry
-	e, stop := start(t, cfg)
-	if err := e.Await(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	close(hurry)
-	if err := stop(); err != nil {
-		t.Errorf("Run = %v, want nil", err)
-	}
-}
-
-func TestMemoryHeld(t *testing.T) {
-	t.Parallel()
-	n := newNest(t)
-	cfg := n.config(t)
-	held := errors.New("held")
-	cfg.Free = func(context.Context) error { return held }
-	cfg.Restarts = 1
-	e, err := New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer e.Close()
-	if err := e.Run(t.Context()); !errors.Is(err, held) {
-		t.Errorf("Run = %v, want held", err)
-	}
-	if _, err := os.Stat(cfg.LogFile); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("log: %v, want no engine started on held memory", err)
-	}
-}
-
-// TestStoppedWhileMemoryIsAwaited wants no engine started once the end has come.
-func TestStoppedWhileMemoryIsAwaited(t *testing.T) {
-	t.Parallel()
-	n := newNest(t)
-	cfg := n.config(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	cfg.Free = func(context.Context) error { cancel(); return nil }
-	e, err := New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer e.Close()
-	if err := e.Run(ctx); err != nil {
-		t.Errorf("Run = %v, want nil", err)
-	}
-	if _, err := os.Stat(cfg.LogFile); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("log: %v, want no engine started", err)
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/lcbq/lcbq/worker/lcb/result"
 )
 
 // download fetches the bytes of r into its part, checks them, and makes the part
@@ -49,16 +51,7 @@ func (f *fetcher) download(ctx context.Context, r remote) error {
 	if err := os.Rename(part, f.store.blob(r.digest)); err != nil {
 		return fmt.Errorf("store file: %w", err)
 	}
-	return syncDir(filepath.Dir(part))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("store file: %w", err)
-	}
-	defer func() { _ = d.Close() }()
-	if err := d.Sync(); err != nil {
+	if err := result.SyncDir(filepath.Dir(part)); err != nil {
 		return fmt.Errorf("store file: %w", err)
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/lcbq/lcbq/worker/lcb"
 )
@@ -27,8 +28,9 @@ type Info struct {
 	LargestBytes int64  `json:"largest_bytes"` // decoded tests of one question
 	LargestID    string `json:"largest_id"`
 
-	Digest string `json:"digest"` // as lcb.Digest: what results name
-	Broken int    `json:"broken"` // rows that cannot be used, and are in no other number
+	IDs    []string `json:"ids"`    // in the benchmark's order
+	Digest string   `json:"digest"` // as lcb.Digest: what results name
+	Broken int      `json:"broken"` // rows that cannot be used, and are in no other number
 }
 
 // Inspect reads a problem file to its end and sums it up, every test of every
@@ -70,7 +72,9 @@ func Inspect(ctx context.Context, r io.Reader, name string) (Info, error) {
 		first[p.ID] = reader.Line()
 		info.add(p, tests)
 		entries = append(entries, p.Entry())
+		info.IDs = append(info.IDs, p.ID)
 	}
+	slices.Sort(info.IDs)
 	info.Digest = lcb.DigestEntries(entries)
 	info.Broken = len(broken)
 	if err := lcb.JoinRowErrors(broken); err != nil {

@@ -44,6 +44,7 @@ func TestInspect(t *testing.T) {
 		for _, c := range tests {
 			size += int64(len(c.Input) + len(c.Output))
 		}
+		want.IDs = append(want.IDs, p.ID)
 		want.Tests += len(tests)
 		want.FewestTests, want.MostTests = min(want.FewestTests, len(tests)), max(want.MostTests, len(tests))
 		want.Bytes += int64(len(p.Row()))
@@ -64,7 +65,7 @@ func TestInspectBroken(t *testing.T) {
 		t.Fatalf("Inspect = %+v, %v, want 2 questions and 3 broken rows", info, err)
 	}
 	for i, line := range strings.Split(err.Error(), "\n") {
-		want := []string{"set.jsonl:2: at byte 1", "set.jsonl:4: question lcbq_a12: question_id: same id as line 1", "set.jsonl:5: question lcbq_a10: private_test_cases: "}[i]
+		want := []string{"set.jsonl:2: column 2: want a string, but the text ends", "set.jsonl:4: question lcbq_a12: question_id: same id as line 1", "set.jsonl:5: question lcbq_a10: private_test_cases: "}[i]
 		if !strings.HasPrefix(line, want) {
 			t.Errorf("line %d = %q, want %q", i, line, want)
 		}

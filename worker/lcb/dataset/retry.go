@@ -3,6 +3,8 @@ package dataset
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -34,8 +36,15 @@ func retryAfter(resp *http.Response) time.Duration {
 	return min(time.Duration(seconds)*time.Second, maxRetryAfter)
 }
 
-// retry calls try until it succeeds, fails for good, or has failed so many times
-// in a row as is allowed without making progress. It waits in between.
+// errNoName says that a host's name has no address.
+var errNoName = errors.New("cannot look up")
+
+// nameAttempts is how often a name is looked up: a machine without DNS has none the
+// sixth time either.
+const nameAttempts = 2
+
+// retry calls try until it succeeds, until it fails in a way that another try cannot mend,
+// or until it has failed too often in a row without progress. It waits in between.
 func (f *fetcher) retry(ctx context.Context, name string, try func() (progress bool, err error)) error {
 	failures := 0
 	for {
@@ -52,14 +61,21 @@ func (f *fetcher) retry(ctx context.Context, name string, try func() (progress b
 		if progress {
 			failures = 0
 		}
-		if failures++; failures >= f.Attempts {
+		failures++
+		if dns, ok := errors.AsType[*net.DNSError](err); ok {
+			err = fmt.Errorf("%w %s\nis this machine online? a file fetched elsewhere is named with --problems FILE", errNoName, dns.Name)
+			if failures >= nameAttempts {
+				return err
+			}
+		}
+		if failures >= f.Attempts {
 			return err
 		}
 		wait := min(f.Backoff<<(failures-1), 30*f.Backoff)
 		if asked, ok := errors.AsType[later](err); ok {
 			wait = max(wait, asked.wait)
 		}
-		f.Log.Warn("fetch failed, trying again", "file", name, "err", err, "wait", wait)
+		f.Log.Warn("fetch failed, trying again", "file", name, "err", err, "wait_s", wait.Seconds())
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:

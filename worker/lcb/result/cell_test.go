@@ -12,22 +12,26 @@ import (
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/lcbq/lcbq/stream"
 )
 
 // samples makes n samples with every verdict and every optional field among them.
 func samples(n int) []Sample {
 	out := make([]Sample, n)
 	for i := range out {
-		v := Verdicts[i%len(Verdicts)]
+		v := stream.Verdicts()[i%len(stream.Verdicts())]
 		out[i] = Sample{
-			Index: i, Completion: fmt.Sprintf("Say <b>&\u2028\n```python\nprint(%d)\n```\x01\t\"\\", i%7),
-			Code: fmt.Sprintf("print(%d)", i%7), Passed: v == Passed, Verdict: v,
-			Tokens: 10 + i, FinishReason: "stop", CPUSeconds: float64(i) / 64, Generator: "gpu0", Evaluator: "eval1",
+			Sample: stream.Sample{
+				Index: i, Completion: fmt.Sprintf("Say <b>&\u2028\n```python\nprint(%d)\n```\x01\t\"\\", i%7),
+				Code: fmt.Sprintf("print(%d)", i%7), Tokens: 10 + i, FinishReason: "stop",
+			},
+			Judgement: stream.Judgement{Verdict: v, CPU: float64(i) / 64, Cached: i%7 < i}, Generator: "gpu0", Evaluator: "eval1",
 		}
-		if v == WrongAnswer {
+		if v == stream.WrongAnswer {
 			out[i].ErrorCode, out[i].Test, out[i].Detail = new(-2), new(i), "want 1, got 2"
 		}
-		if v == CompileError {
+		if v == stream.CompileError {
 			out[i].ErrorCode, out[i].Test = new(-4), new(-1)
 		}
 	}
@@ -85,24 +89,45 @@ func readCell(path string) (Header, []Sample, Digest, error) {
 func TestTally(t *testing.T) {
 	t.Parallel()
 	var tally Tally
-	for i, s := range []Sample{
-		{Code: "a", Verdict: WrongAnswer, Tokens: 1, CPUSeconds: 0.5},
-		{Code: "b", Verdict: Passed, Passed: true, Tokens: 2, CPUSeconds: 0.25},
-		{Code: "b", Verdict: TimeLimit, Tokens: 3}, // a slow machine: it passed once
-		{Code: "", Verdict: NoCode, Tokens: 4},     // no program is not a program
-		{Code: "", Verdict: Truncated, Tokens: 5},
-		{Code: "c", Verdict: JudgeFault, Tokens: 6},
-		{Code: "d", Verdict: Passed, Passed: true},
+	for i, s := range []struct {
+		code    string
+		verdict stream.Verdict
+		tokens  int
+		cpu     float64
+		cached  bool
+	}{
+		{"a", stream.WrongAnswer, 1, 0.5, false},
+		{"b", stream.Passed, 2, 0.25, false},
+		{"b", stream.TimeLimit, 3, 0, false}, // a slow machine: it passed once
+		{"", stream.NoCode, 4, 0, false},     // no program is not a program
+		{"", stream.Truncated, 5, 0, false},
+		{"c", stream.JudgeFault, 6, 0, false},
+		{"d", stream.Passed, 0, 0.125, true}, // run for another sample, whose time it is
 	} {
-		s.Index = i
-		tally.Add(&s)
+		tally.Add(&Sample{Sample: stream.Sample{Index: i, Completion: "x" + s.code, Code: s.code, Tokens: s.tokens}, Judgement: stream.Judgement{Verdict: s.verdict, CPU: s.cpu, Cached: s.cached}})
 	}
-	want := Counts{
+	want := stream.Counts{
 		N: 6, Passed: 2, PassRate: 100.0 / 3, Unscored: 1, UniquePrograms: 3, UniquePassed: 2, Tokens: 21, JudgeCPU: 0.75,
-		Verdicts: map[Verdict]int{Passed: 2, WrongAnswer: 1, TimeLimit: 1, NoCode: 1, Truncated: 1, JudgeFault: 1},
+		Verdicts: map[stream.Verdict]int{
+			stream.Passed: 2, stream.WrongAnswer: 1, stream.TimeLimit: 1, stream.NoCode: 1, stream.Truncated: 1, stream.JudgeFault: 1,
+		},
+		Answers: &stream.Answers{Finish: map[string]int{stream.FinishNone: 7}, Texts: 5, Bytes: 12, Uncounted: 1},
 	}
 	if got := tally.Counts(); !reflect.DeepEqual(got, want) {
 		t.Errorf("Counts = %+v, want %+v", got, want)
+	}
+}
+
+// TestTallyOfOtherRule: a program that the run's rule leaves out and another finds is
+// counted.
+func TestTallyOfOtherRule(t *testing.T) {
+	t.Parallel()
+	var tally Tally
+	for i, text := range []string{"```python\nn = int(input())\nprint(n + 1)", "I cannot solve this.", ""} {
+		tally.Add(&Sample{Sample: stream.Sample{Index: i, Completion: text}, Judgement: stream.Judgement{Verdict: stream.NoCode}})
+	}
+	if got := tally.Counts().Answers.OtherRule; got != 1 {
+		t.Errorf("%d samples without a program hold one by the rule robust, want 1", got)
 	}
 }
 
@@ -126,10 +151,6 @@ func TestCellRoundTrip(t *testing.T) {
 			}
 			if gotDigest != digest {
 				t.Errorf("n = %d: digest = %v, want %v", n, gotDigest, digest)
-			}
-			found, err := FindCell(dir, n, 0.7)
-			if want := CellPath(dir, n, 0.7); err != nil || found != want {
-				t.Errorf("FindCell = %q, %v, want %q", found, err, want)
 			}
 		}
 	}
@@ -228,12 +249,13 @@ func TestCellWriterRefuses(t *testing.T) {
 		{"duplicate", func(_ *Header, all []Sample) []Sample { all[4].Index = 3; return all }, "index = 3, want 4"},
 		{"out of order", func(_ *Header, all []Sample) []Sample { all[4], all[5] = all[5], all[4]; return all }, "index = 5, want 4"},
 		{"too few", func(_ *Header, all []Sample) []Sample { return all[:8] }, "n says"},
-		{"too many", func(_ *Header, all []Sample) []Sample { return append(all, Sample{Index: 10, Verdict: NoCode}) }, "n says"},
-		{"verdict changed", func(_ *Header, all []Sample) []Sample { all[1].Verdict = TimeLimit; return all }, "verdicts."},
-		{"unknown verdict", func(_ *Header, all []Sample) []Sample { all[1].Verdict = "odd"; return all }, `verdict = "odd"`},
-		{"passed without verdict", func(_ *Header, all []Sample) []Sample { all[1].Passed = true; return all }, "passed = true"},
+		{"too many", func(_ *Header, all []Sample) []Sample {
+			return append(all, Sample{Sample: stream.Sample{Index: 10}, Judgement: stream.Judgement{Verdict: stream.NoCode}})
+		}, "n says"},
+		{"verdict changed", func(_ *Header, all []Sample) []Sample { all[1].Verdict = stream.TimeLimit; return all }, "verdicts."},
+		{"unknown verdict", func(_ *Header, all []Sample) []Sample { all[1].Verdict = 99; return all }, `verdict = Verdict(99)`},
 		{"error code", func(_ *Header, all []Sample) []Sample { all[1].ErrorCode = new(-1); return all }, "error_code = -1"},
-		{"NaN", func(_ *Header, all []Sample) []Sample { all[1].CPUSeconds = math.NaN(); return all }, "cpu_s = NaN"},
+		{"NaN", func(_ *Header, all []Sample) []Sample { all[1].CPU = math.NaN(); return all }, "cpu_s = NaN"},
 		{"header rate", func(h *Header, all []Sample) []Sample { h.PassRate = 3; return all }, "pass_rate = 3"},
 		{"header sum", func(h *Header, all []Sample) []Sample { h.Verdicts = nil; return all }, "verdicts = 0"},
 		{"header tokens", func(h *Header, all []Sample) []Sample { h.Tokens++; return all }, "completion_tokens"},
@@ -309,7 +331,7 @@ func TestCellAbort(t *testing.T) {
 
 func TestOpenCellRefusesDamage(t *testing.T) {
 	t.Parallel()
-	all := samples(10)
+	all := samples(11)
 	path := CellPath(t.TempDir(), 0, 0.5)
 	writeCell(t, path, header(0, 0.5, all), all)
 	good, err := os.ReadFile(path)
@@ -317,8 +339,8 @@ func TestOpenCellRefusesDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct{ name, old, new, want string }{
-		{"count", `"n":9`, `"n":8`, "want"},
-		{"tokens", `"completion_tokens":145`, `"completion_tokens":144`, "completion_tokens says 144"},
+		{"count", `"n":10`, `"n":9`, "want"},
+		{"tokens", `"completion_tokens":165`, `"completion_tokens":164`, "completion_tokens says 164"},
 		{"index", `{"index":5,`, `{"index":6,`, "index = 6"},
 		{"no index", `{"index":5,`, `{`, "index is missing"},
 		{"comma", "},\n{\"index\":5", "}\n{\"index\":5", "want a comma"},

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -40,7 +41,11 @@ func (realDisk) rename(from, to string) error { return os.Rename(from, to) }
 func (realDisk) remove(path string) error     { return os.Remove(path) }
 func (realDisk) mkdir(path string) error      { return os.Mkdir(path, 0o777) }
 
-func (realDisk) syncDir(path string) error {
+func (realDisk) syncDir(path string) error { return SyncDir(path) }
+
+// SyncDir puts a folder's entries on disk: what was renamed in it, or made, keeps its
+// name through a loss of power.
+func SyncDir(path string) error {
 	d, err := os.Open(path)
 	if err != nil {
 		return err
@@ -127,27 +132,44 @@ func (p *pending) abort() error {
 	return errors.Join(err, gone)
 }
 
-// mkdirAll is os.MkdirAll, with every new folder's entry synced in its parent.
+// mkdirAll is os.MkdirAll, with every new folder's entry synced in its parent. It
+// goes up to the nearest folder that can be made, then down again: each name is tried
+// twice at most, whatever the file system says. A link to nowhere has a name and is no
+// folder, so a folder below it is missing for ever.
 func mkdirAll(d disk, path string) error {
-	err := d.mkdir(path)
-	switch {
-	case err == nil:
-		return d.syncDir(filepath.Dir(path))
-	case errors.Is(err, fs.ErrExist):
-		return nil
-	case !errors.Is(err, fs.ErrNotExist) || filepath.Dir(path) == path:
-		return err
+	var missing []string // the innermost first
+	for {
+		err := d.mkdir(path)
+		if err == nil {
+			if err := d.syncDir(filepath.Dir(path)); err != nil {
+				return err
+			}
+			break
+		}
+		if errors.Is(err, fs.ErrExist) {
+			break
+		}
+		if !errors.Is(err, fs.ErrNotExist) || filepath.Dir(path) == path {
+			return err
+		}
+		missing = append(missing, path)
+		path = filepath.Dir(path)
 	}
-	if err := mkdirAll(d, filepath.Dir(path)); err != nil {
-		return err
+	for _, path := range slices.Backward(missing) {
+		if err := d.mkdir(path); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		if err := d.syncDir(filepath.Dir(path)); err != nil {
+			return err
+		}
 	}
-	return mkdirAll(d, path)
+	return nil
 }
 
 // WriteJSONAtomic writes v to path as indented JSON, so that after a crash at any
-// moment path holds either its old content or all of the new, and after a return
-// without error the new for good. Missing folders are made. The same v gives
-// the same bytes.
+// moment path holds either its old content or all of the new. After a return without
+// error it holds the new, also after a power loss. Missing folders are made. The same v
+// gives the same bytes.
 func WriteJSONAtomic(path string, v any) error {
 	return writeJSON(realDisk{}, path, v)
 }

@@ -36,7 +36,7 @@ func FuzzOpenCell(f *testing.F) {
 			if s.Index != i || s.Validate() != nil {
 				t.Fatalf("sample %d is %+v", i, s)
 			}
-			if s.Passed {
+			if s.Passed() {
 				passed++
 			}
 		}

@@ -1,9 +1,7 @@
 package result
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -67,20 +65,6 @@ func CellPath(dir string, q int, temperature float64) string {
 // CompressedCellPath returns the zstd file of a cell.
 func CompressedCellPath(dir string, q int, temperature float64) string {
 	return CellPath(dir, q, temperature) + zstdSuffix
-}
-
-// FindCell returns the file of a cell as it is on disk, compressed or not. The
-// error is fs.ErrNotExist if there is neither.
-func FindCell(dir string, q int, temperature float64) (string, error) {
-	plain := CellPath(dir, q, temperature)
-	for _, path := range []string{plain, plain + zstdSuffix} {
-		if _, err := os.Stat(path); err == nil {
-			return path, nil
-		} else if !errors.Is(err, fs.ErrNotExist) {
-			return "", fmt.Errorf("find cell: %w", err)
-		}
-	}
-	return "", fmt.Errorf("find cell %s: %w", plain, fs.ErrNotExist)
 }
 
 // SummaryPath returns the summary file of question q.

@@ -1,6 +1,11 @@
 package result
 
 import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -52,4 +57,24 @@ func TestTempNameRoundTrip(t *testing.T) {
 			t.Fatalf("ParseTempName(TempName(%v) = %q) = %v, %v", want, name, got, err)
 		}
 	})
+}
+
+// TestFolderBelowALinkToNowhere: the link's name is there, so that no folder can be
+// made of it, and nothing is there below it.
+func TestFolderBelowALinkToNowhere(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	link := filepath.Join(dir, "link")
+	if err := os.Symlink("nowhere", link); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{filepath.Join(link, "x", "y", "summary.json"), filepath.Join(link, "summary.json")} {
+		err := WriteFileAtomic(path, []byte("{}"))
+		if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), path) {
+			t.Errorf("write %s = %v, want an error that names it", path, err)
+		}
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+		t.Errorf("left behind: %v, %v, want the link alone", entries, err)
+	}
 }

@@ -15,6 +15,8 @@ import (
 	"strings"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/lcbq/lcbq/stream"
 )
 
 // maxSample bounds one sample's JSON, so that a damaged file cannot take all
@@ -29,7 +31,7 @@ const maxHeader = 1 << 20
 type Cell struct {
 	path   string
 	header Header
-	seen   Counts
+	seen   stream.Counts
 	next   int
 	file   *os.File
 	zstd   *zstd.Decoder // nil if uncompressed
@@ -136,7 +138,7 @@ func (c *Cell) nextSample() (Sample, error) {
 		return Sample{}, err
 	}
 	c.next++
-	c.seen.add(&s)
+	c.seen.Count(&s.Sample, &s.Judgement)
 	return s, nil
 }
 
@@ -150,7 +152,7 @@ func (c *Cell) end() error {
 	} else if !errors.Is(err, io.EOF) {
 		return err
 	}
-	if diffs := c.header.disagreements(&c.seen); len(diffs) > 0 {
+	if diffs := disagreements(&c.header.Counts, &c.seen); len(diffs) > 0 {
 		return fmt.Errorf("header does not match: %s", strings.Join(diffs, "; "))
 	}
 	return io.EOF

@@ -1,15 +1,19 @@
 package result
 
 import (
+	"cmp"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/lcbq/lcbq/stream"
 )
 
 // A CellSummary is one cell's line in its question's summary.
 type CellSummary struct {
 	Temperature float64 `json:"temperature"`
-	Counts
+	stream.Counts
 	Digest        // of the cell's content
 	File   string `json:"file"` // name within the question's folder
 }
@@ -22,14 +26,12 @@ type Summary struct {
 	Temperatures  []float64     `json:"temperatures"`
 	Results       []CellSummary `json:"results"`
 	QuestionID    string        `json:"question_id"`
-	Platform      string        `json:"platform,omitempty"`
-	Difficulty    string        `json:"difficulty,omitempty"`
-	ContestDate   string        `json:"contest_date,omitempty"`
-	Engine        string        `json:"engine"`
-	Model         string        `json:"model,omitempty"`
-	Simulated     bool          `json:"simulated,omitempty"`
-	Judge         string        `json:"judge"`
-	Fingerprint   string        `json:"fingerprint"`
+	stream.Origin
+	Engine      string `json:"engine"`
+	Model       string `json:"model,omitempty"`
+	Simulated   bool   `json:"simulated,omitempty"`
+	Judge       string `json:"judge"`
+	Fingerprint string `json:"fingerprint"`
 }
 
 // NewSummary makes a question's summary from the headers and digests of its
@@ -92,22 +94,33 @@ func ReadSummary(dir string, q int) (*Summary, error) {
 	return &s, nil
 }
 
-// A TemperatureSummary is the run at one temperature: sums over its questions.
+// A TemperatureSummary is the run at one temperature: the counts of its questions'
+// cells, added up. PassRate is the mean over questions with N > 0 of their pass
+// rates, which is pass@1 in percent; GenTPS the mean over those cells that know it.
 type TemperatureSummary struct {
-	Temperature float64         `json:"temperature"`
-	Questions   int             `json:"questions"` // that have a cell
-	N           int             `json:"n"`         // scored samples, all questions
-	Passed      int             `json:"passed"`
-	PassRate    float64         `json:"pass_rate"`   // percent: mean over questions with N > 0 of their pass rates, which is pass@1
-	GenTPS      float64         `json:"gen_tps"`     // mean over questions of the cells' gen_tps, those that know it
-	Unscored    int             `json:"unscored"`    // samples that could not be judged
-	Verdicts    map[Verdict]int `json:"verdicts"`    // samples by verdict
-	PassAtK     map[int]float64 `json:"pass_at_k"`   // k -> pass@k in [0, 1]; only k that every question has samples for
-	Tokens      int64           `json:"tokens"`      // completion tokens
-	Unique      int             `json:"unique"`      // sum of the cells' unique programs
-	UniqueOK    int             `json:"unique_ok"`   // sum of the cells' unique programs that passed
-	Solved      int             `json:"solved"`      // questions with at least one passed sample
-	JudgeCPU    float64         `json:"judge_cpu_s"` // CPU seconds of judging
+	Temperature float64 `json:"temperature"`
+	Questions   int     `json:"questions"` // that have a cell
+	stream.Counts
+	PassAtK map[int]float64 `json:"pass_at_k"` // k -> pass@k in [0, 1]; only k that every question has samples for
+	Solved  int             `json:"solved"`    // questions with at least one passed sample
+
+	// The names that the fields of Counts had in this file alone. They are written
+	// for readers of that time, and read from files of that time.
+	OldTokens   int64 `json:"tokens"`    // completion_tokens
+	OldUnique   int   `json:"unique"`    // unique_programs
+	OldUniqueOK int   `json:"unique_ok"` // unique_passed
+}
+
+// UnmarshalJSON fills in the counts of a file that has only their former names.
+func (t *TemperatureSummary) UnmarshalJSON(b []byte) error {
+	type plain TemperatureSummary
+	if err := json.Unmarshal(b, (*plain)(t)); err != nil {
+		return err
+	}
+	t.Tokens = cmp.Or(t.Tokens, t.OldTokens)
+	t.UniquePrograms = cmp.Or(t.UniquePrograms, t.OldUnique)
+	t.UniquePassed = cmp.Or(t.UniquePassed, t.OldUniqueOK)
+	return nil
 }
 
 // A RunSummary is the base of run_summary.json. The command that writes the file
@@ -154,17 +167,11 @@ func Total(summaries []*Summary) []TemperatureSummary {
 			c := &s.Results[i]
 			t := sums[c.Temperature]
 			if t == nil {
-				t = &sum{TemperatureSummary: TemperatureSummary{Temperature: c.Temperature, Verdicts: make(map[Verdict]int)}}
+				t = &sum{TemperatureSummary: TemperatureSummary{Temperature: c.Temperature}}
 				sums[c.Temperature] = t
 			}
 			t.Questions++
-			t.N += c.N
-			t.Passed += c.Passed
-			t.Unscored += c.Unscored
-			t.Tokens += c.Tokens
-			t.Unique += c.UniquePrograms
-			t.UniqueOK += c.UniquePassed
-			t.JudgeCPU += c.JudgeCPU
+			t.Add(&c.Counts)
 			if c.N > 0 {
 				t.rates += c.PassRate
 				t.scored++
@@ -176,9 +183,6 @@ func Total(summaries []*Summary) []TemperatureSummary {
 				t.speeds += c.GenTPS
 				t.timed++
 			}
-			for v, n := range c.Verdicts {
-				t.Verdicts[v] += n
-			}
 		}
 	}
 	out := make([]TemperatureSummary, 0, len(sums))
@@ -189,6 +193,7 @@ func Total(summaries []*Summary) []TemperatureSummary {
 		if t.timed > 0 {
 			t.GenTPS = t.speeds / float64(t.timed)
 		}
+		t.OldTokens, t.OldUnique, t.OldUniqueOK = t.Tokens, t.UniquePrograms, t.UniquePassed
 		out = append(out, t.TemperatureSummary)
 	}
 	slices.SortFunc(out, func(a, b TemperatureSummary) int {

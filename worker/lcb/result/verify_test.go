@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/lcbq/lcbq/stream"
 )
 
 // folder makes a whole results folder: 3 questions, 2 temperatures, ragged n.
@@ -147,6 +149,12 @@ func TestVerify(t *testing.T) {
 			{"run_summary.json", Summaries, "samples says"},
 			{"run_summary.json", Summaries, "passed says"},
 		}},
+		{"unfinished", func(t *testing.T, dir string, want *Expectation) {
+			t.Helper()
+			remove(t, SummaryPath(dir, 0))
+			remove(t, RunSummaryPath(dir))
+			want.Cells = nil
+		}, nil},
 		{"summary count", func(t *testing.T, dir string, _ *Expectation) {
 			t.Helper()
 			edit(t, SummaryPath(dir, 0), `"gen_tps": 1234.5`, `"gen_tps": 1`)
@@ -315,12 +323,13 @@ func TestSummaryFields(t *testing.T) {
       "passed": 1,
       "pass_rate": 11.11111111111111,
       "gen_tps": 1234.5,
+      "unscored": 0,
       "verdicts": {
 `
 	if !strings.HasPrefix(string(b), want) {
 		t.Errorf("summary is\n%s\nwant it to start\n%s", b, want)
 	}
-	if got := PassRate(171, 10_000); got != 1.71 {
+	if got := stream.PassRate(171, 10_000); got != 1.71 {
 		t.Errorf("PassRate(171, 10000) = %v, want 1.71", got)
 	}
 }
@@ -328,7 +337,7 @@ func TestSummaryFields(t *testing.T) {
 func TestTotalLeavesOutUnscoredQuestions(t *testing.T) {
 	t.Parallel()
 	cell := func(n, passed int, tps float64) *Summary {
-		return &Summary{Results: []CellSummary{{Temperature: 1, Counts: Counts{N: n, Passed: passed, PassRate: PassRate(passed, n), GenTPS: tps}}}}
+		return &Summary{Results: []CellSummary{{Temperature: 1, Counts: stream.Counts{N: n, Passed: passed, PassRate: stream.PassRate(passed, n), GenTPS: tps}}}}
 	}
 	got := Total([]*Summary{cell(10, 5, 0), cell(0, 0, 30), cell(1000, 0, 10)})
 	if len(got) != 1 || got[0].PassRate != 25 || got[0].GenTPS != 20 || got[0].N != 1010 || got[0].Questions != 3 || got[0].Solved != 1 {

@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/lcbq/lcbq/stream"
 )
 
 // writeBuffer is how much text is gathered before it is hashed, compressed and
@@ -39,7 +41,7 @@ type Digest struct {
 // goroutine; it must end in Commit or Abort.
 type CellWriter struct {
 	header Header
-	seen   Counts
+	seen   stream.Counts
 	next   int // index that Add expects
 	file   *pending
 	zstd   *zstd.Encoder // nil if uncompressed
@@ -99,7 +101,7 @@ func (w *CellWriter) Add(s *Sample) error {
 	w.line = append(w.line, '\n')
 	w.line = AppendSample(w.line, s)
 	w.next++
-	w.seen.add(s)
+	w.seen.Count(&s.Sample, &s.Judgement)
 	w.put(w.line)
 	return w.err
 }
@@ -121,7 +123,7 @@ func (w *CellWriter) Seal() (Digest, error) {
 	if w.err != nil {
 		return Digest{}, errors.Join(w.err, w.Abort())
 	}
-	if diffs := w.header.disagreements(&w.seen); len(diffs) > 0 {
+	if diffs := disagreements(&w.header.Counts, &w.seen); len(diffs) > 0 {
 		err := w.fail(fmt.Errorf("commit cell: header does not match: %s", strings.Join(diffs, "; ")))
 		return Digest{}, errors.Join(err, w.Abort())
 	}

@@ -15,6 +15,12 @@ var (
 	stdio string
 	//go:embed script.py
 	script string
+	//go:embed threads.py
+	threads string
+	//go:embed chance.py
+	chance string
+	//go:embed normal.py
+	normal string
 	//go:embed driver.py
 	driver string
 )
@@ -22,4 +28,4 @@ var (
 // Source is the harness as one Python module, for Python 3.10 and later and
 // its standard library alone. The fork server executes it once; what it offers
 // is described in its last part.
-var Source = value + source + stdio + script + driver
+var Source = value + source + threads + chance + stdio + script + normal + driver

@@ -12,7 +12,6 @@ import os
 import shutil
 import signal
 import subprocess
-import warnings
 
 OUTPUT, VALUE, ERROR, LIMIT, DONE = 1, 2, 3, 4, 5
 MESSAGE = 300  # characters of an exception's text that are reported
@@ -26,8 +25,9 @@ STARRED = (
 PREAMBLE = "".join(
     ["from %s import *\n" % m for m in STARRED] + ["import %s\n" % m for m in STARRED[:-2]]
 )
-# Imported by many programs, and loaded by none of the above.
-COMMON = "threading time queue dataclasses enum contextlib fileinput".split()
+# Imported by many programs, and loaded by none of the above. The last one could not be
+# imported any more once seal has taken os.getcwd away: the official runner has it too.
+COMMON = "threading time queue dataclasses enum contextlib fileinput multiprocessing".split()
 
 BLOCKED_OS = (
     "kill system putenv remove removedirs rmdir fchdir setuid fork forkpty "
@@ -94,12 +94,14 @@ def warm(mode):
             setattr(sys, name, open(os.devnull, access, encoding="utf-8"))
     _stderr = sys.stderr
     sys.argv[:] = ["main.py"]
-    warnings.simplefilter("ignore")  # they would go to stderr, which nobody reads
     for name in COMMON:
         __import__(name)
+    share_nothing()
+    watch_threads()
     if mode == "script":
         _given = given_names()
         return
+    watch_work()
     names = builtins.quit, builtins.help
     builtins.quit = builtins.help = None  # as seal will, before the names are copied
     try:
@@ -193,7 +195,7 @@ def rehearse():
     of types and methods) is then there for every program, which would else make
     it anew in pages of its own. Nothing that a program can see is left behind.
     """
-    global _module, _import_lines
+    global _module, _import_lines, _chance
     limit, module = _getrecursionlimit(), _module
     source = REHEARSAL_IMPORTS + REHEARSAL
     text = REHEARSAL_IMPORTS + "def wrapped_function():" + REHEARSAL.replace("\n", "\n    ")
@@ -212,7 +214,7 @@ def rehearse():
                     program.run(raw)
             except Failure:
                 pass
-    _module, _import_lines = module, None
+    _module, _import_lines, _chance = module, None, 0
     _setrecursionlimit(limit)
 
 
@@ -357,8 +359,11 @@ def load_stdin(source, cap, fatal, text, import_lines):
     except Unprintable:
         # Its text has no function to call, but runs before that is noticed.
         names = types.ModuleType("tmp_sol", "").__dict__
-        _exec(_compile(source, _PROGRAM, "exec", 0, True), names)
+        code = _compile(source, _PROGRAM, "exec", 0, True)
+        look_for_chance(code)
+        _exec(code, names)
         raise _TypeError("cannot unpack non-iterable NoneType object") from None
+    look_for_chance(code)
     names = _module.__dict__
     _setrecursionlimit(RECURSION_LIMIT)
     _exec(code, names)
@@ -370,6 +375,7 @@ def load_stdin(source, cap, fatal, text, import_lines):
 def load_functional(func, source, cap):
     # The line in front stands for the preamble: a __future__ import is too late.
     code = _compile("pass\n" + source, _PROGRAM, "exec", 0, True)
+    look_for_chance(code)
     _setrecursionlimit(RECURSION_LIMIT)
     _exec(code, _module.__dict__)
     owner = _module
@@ -388,6 +394,7 @@ def load_functional(func, source, cap):
 
 def load_given(func, source, cap):
     code = _compile(source, _PROGRAM, "exec", 0, True)
+    look_for_chance(code)
     _setrecursionlimit(RECURSION_LIMIT)
     module = _modules["solution"] = types.ModuleType("solution")
     names = module.__dict__

@@ -57,7 +57,7 @@ func TestFunctionalQuirks(t *testing.T) {
 		}
 		add := "add"
 		job := program{Func: &add, Source: q.source, Inputs: []string{q.input}}
-		if got := judged(t, r.run(t, job, wall), true, []string{q.output}); got.code != q.code {
+		if got := judged(t, r.run(t, job), true, []string{q.output}); got.code != q.code {
 			t.Errorf("%s: code %d (%s), want %d", q.name, got.code, got.detail, q.code)
 		}
 	}
@@ -74,12 +74,12 @@ func TestFunctionalState(t *testing.T) {
 		{"the module stays", "n=[]\ndef add(a):\n    n.append(1)\n    return [len(n)]"},
 	} {
 		job := program{Func: &add, Source: c.source, Inputs: []string{"[]", "[]"}}
-		if got := judged(t, r.run(t, job, wall), true, []string{"[1]", "[2]"}); got.code != 0 {
+		if got := judged(t, r.run(t, job), true, []string{"[1]", "[2]"}); got.code != 0 {
 			t.Errorf("%s: code %d at %d (%s)", c.name, got.code, got.tests, got.detail)
 		}
 	}
 	job := program{Func: &add, Source: "def add(a):\n    a.append(1)\n    return a", Inputs: []string{"[]", "[]"}}
-	if got := judged(t, r.run(t, job, wall), true, []string{"[1]", "[1]"}); got.code != 0 {
+	if got := judged(t, r.run(t, job), true, []string{"[1]", "[1]"}); got.code != 0 {
 		t.Errorf("arguments are not fresh: code %d at %d (%s)", got.code, got.tests, got.detail)
 	}
 }

@@ -50,11 +50,11 @@ func TestHostileStdin(t *testing.T) {
 			q.output = "3"
 		}
 		job := program{Source: q.source, Inputs: []string{"1"}, CPU: 20}
-		if got := judged(t, r.run(t, job, wall), false, []string{q.output}); got.code != q.code {
+		if got := judged(t, r.run(t, job), false, []string{q.output}); got.code != q.code {
 			t.Errorf("%s: code %d (%s), want %d", q.name, got.code, got.detail, q.code)
 		}
 		honest := program{Source: "print(input())", Inputs: []string{"5"}}
-		if got := judged(t, r.run(t, honest, wall), false, []string{"5"}); got.code != 0 {
+		if got := judged(t, r.run(t, honest), false, []string{"5"}); got.code != 0 {
 			t.Fatalf("after %s an honest program: code %d (%s)", q.name, got.code, got.detail)
 		}
 	}
@@ -74,7 +74,7 @@ func TestHostileBetweenTests(t *testing.T) {
 		"import sys,threading\nprint(input())\nthreading.Thread(target=lambda: [None for _ in range(10**5)]).start()",
 	} {
 		job := program{Source: source, Inputs: []string{"1", "2", "3"}}
-		if got := judged(t, r.run(t, job, wall), false, []string{"1", "2", "3"}); got.code != 0 {
+		if got := judged(t, r.run(t, job), false, []string{"1", "2", "3"}); got.code != 0 {
 			t.Errorf("%q: code %d at %d (%s)", source, got.code, got.tests, got.detail)
 		}
 	}
@@ -95,8 +95,8 @@ func TestHostileValues(t *testing.T) {
 		{"a dict that holds itself", "x={}\nx['a']=x\nadd=lambda a: x", -2, "", `{"a":{}}`},
 		{"a list nested too deep", "x=[]\nfor _ in range(10**6): x=[x]\nadd=lambda a: x", -2, "", "[[]]"},
 		{"a list that doubles 60 times", "x=[1]\nfor _ in range(60): x=[x,x]\nadd=lambda a: x", -2, "", "[[]]"},
-		{"a string over the cap", "add=lambda a: 'x'*10**9", -2, "", ""},
-		{"an int over the cap", "add=lambda a: 1<<10**9", -2, "", ""},
+		{"a string over the cap", "add=lambda a: 'x'*10**8", -2, "", ""},
+		{"an int over the cap", "add=lambda a: 1<<10**8", -2, "", ""},
 		{"a list over the cap", "add=lambda a: [0]*10**7", -2, "", "[0]"},
 		{"a generator", "def add(a): yield 3", -2, "", ""},
 		{"a coroutine", "async def add(a): return 3", -2, "", ""},
@@ -116,8 +116,8 @@ func TestHostileValues(t *testing.T) {
 			q.output = "3"
 		}
 		add := "add"
-		job := program{Func: &add, Source: q.source, Inputs: []string{q.input}, CPU: 20}
-		if got := judged(t, r.run(t, job, wall), true, []string{q.output}); got.code != q.code {
+		job := program{Func: &add, Source: q.source, Inputs: []string{q.input}, Cap: 1 << 20, CPU: 20}
+		if got := judged(t, r.run(t, job), true, []string{q.output}); got.code != q.code {
 			t.Errorf("%s: code %d (%s), want %d", q.name, got.code, got.detail, q.code)
 		}
 	}
@@ -139,7 +139,7 @@ func TestOutputCap(t *testing.T) {
 		{"against an except", "while True:\n    try:\n        print('x'*600)\n    except BaseException: pass", limit},
 		{"through writelines", "import sys\nsys.stdout.writelines(['x']*2000)", limit},
 	} {
-		result := r.run(t, program{Source: c.source, Inputs: []string{"", ""}, Cap: 1000}, wall)
+		result := r.run(t, program{Source: c.source, Inputs: []string{"", ""}, Cap: 1000})
 		if n := len(result.answers); n == 0 || result.answers[n-1].status != c.status {
 			t.Errorf("%s: %d answers, the last of status %v, want %d", c.name, n, result.answers, c.status)
 		}

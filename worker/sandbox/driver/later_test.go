@@ -37,7 +37,7 @@ func TestLaterTests(t *testing.T) {
 			job.Func, outputs = &add, []string{`[1,"x",{"y":{}}]`, `[1,"x",{"y":{}}]`}
 		}
 		job.Inputs, outputs = job.Inputs[:q.tests], outputs[:q.tests]
-		if got := judged(t, r.run(t, job, wall), q.functional, outputs); got.code != q.code || q.code != 0 && got.tests != q.tests {
+		if got := judged(t, r.run(t, job), q.functional, outputs); got.code != q.code || q.code != 0 && got.tests != q.tests {
 			t.Errorf("%s: code %d at test %d (%s), want %d at %d", q.name, got.code, got.tests, got.detail, q.code, q.tests)
 		}
 	}
@@ -53,7 +53,7 @@ func TestBadArguments(t *testing.T) {
 		{"1 2", "Extra data: line 1 column 3 (char 2)"},
 		{" [1] \r\n\t2 ", ""},
 	} {
-		result := r.run(t, program{Func: &add, Source: "def add(*a): return 1", Inputs: []string{c.input}}, wall)
+		result := r.run(t, program{Func: &add, Source: "def add(*a): return 1", Inputs: []string{c.input}})
 		if c.want == "" {
 			if got := judged(t, result, true, []string{"1"}); got.code != 0 {
 				t.Errorf("%q: code %d (%s), want a pass", c.input, got.code, got.detail)
@@ -73,7 +73,7 @@ func TestLists(t *testing.T) {
 	add := "add"
 	source := "class M(type):\n    def __hash__(self): raise SystemExit\n    def __eq__(self,o): raise SystemExit\n" +
 		"class C(metaclass=M): pass\ndef add(a): return [C(),C()]"
-	if got := judged(t, r.run(t, program{Func: &add, Source: source, Inputs: []string{"1"}}, wall), true, []string{"[1,1]"}); got.code != -2 {
+	if got := judged(t, r.run(t, program{Func: &add, Source: source, Inputs: []string{"1"}}), true, []string{"[1,1]"}); got.code != -2 {
 		t.Errorf("code %d (%s), want -2", got.code, got.detail)
 	}
 }

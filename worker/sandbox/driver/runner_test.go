@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"flag"
+	"fmt"
+	"hash/fnv"
 	"io"
 	"os"
 	"os/exec"
@@ -14,12 +16,24 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lcbq/lcbq/worker/pythontest"
+
 	"github.com/lcbq/lcbq/worker/judge"
 	"github.com/lcbq/lcbq/worker/sandbox/driver"
 )
 
-// full runs the recorded time-outs too, which take minutes.
-var full = flag.Bool("full", false, "run every recorded program, those that time out too")
+var (
+	full   = flag.Bool("full", false, "run every recorded program, also those that time out, not a sample of them")
+	sample = flag.Int64("sample", time.Now().Unix()/86400, "which sample of the recorded programs is run; by default another one each day")
+)
+
+// drawn reports whether the sample of one in n holds the text.
+func drawn(text string, n uint64) bool {
+	h := fnv.New64a()
+	// A hash takes whatever it is given.
+	_, _ = fmt.Fprint(h, *sample, text)
+	return *full || h.Sum64()%n == 0
+}
 
 // The statuses of the harness, and those of testdata/runner.py.
 const (
@@ -34,28 +48,11 @@ const (
 	ended   = 0x42
 )
 
-// python returns the interpreter to test with: the official runner's, if it
-// is there.
-func python(t *testing.T) string {
-	t.Helper()
-	if p, ok := os.LookupEnv("LCBQ_PYTHON"); ok {
-		return p
-	}
-	if _, err := os.Stat("/usr/bin/python3"); err == nil {
-		return "/usr/bin/python3"
-	}
-	p, err := exec.LookPath("python3")
-	if err != nil {
-		t.Skip("no python3 on PATH; set LCBQ_PYTHON")
-	}
-	return p
-}
-
 // official reports whether the interpreter is of the official runner's version.
 func official(t *testing.T) bool {
 	t.Helper()
 	code := "import sys; print(*sys.version_info[:2], sep='.')"
-	out, err := exec.CommandContext(t.Context(), python(t), "-I", "-c", code).Output()
+	out, err := exec.CommandContext(t.Context(), pythontest.Find(t), "-I", "-c", code).Output()
 	if err != nil {
 		t.Fatalf("ask the interpreter's version: %v", err)
 	}
@@ -80,23 +77,7 @@ func newRunner(t *testing.T, mode string) *runner {
 	if err := os.WriteFile(source, []byte(driver.Source), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), python(t), "-I", "testdata/runner.py", source, mode)
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = in.Close()
-		_ = cmd.Wait() // killed by the context at the latest
-	})
+	in, out := pythontest.Start(t, "-I", "testdata/runner.py", source, mode)
 	return &runner{in: in, out: bufio.NewReader(out), mode: mode}
 }
 
@@ -133,7 +114,7 @@ type run struct {
 	loaded   bool
 	printed  string // of a script
 	status   syscall.WaitStatus
-	timedOut bool
+	timedOut bool // it used up its CPU time, or slept too long
 }
 
 // failure decodes the last answer, which must be one.
@@ -153,8 +134,11 @@ func (r *run) failure(t *testing.T) failure {
 	return f
 }
 
-// run runs a program and kills it after wall, or when it has used its CPU time.
-func (r *runner) run(t *testing.T, p program, wall time.Duration) run {
+// longestSleep is how long a program may be found asleep.
+const longestSleep = 2 * time.Second
+
+// run runs a program and kills it when it has slept too long, or used its CPU time.
+func (r *runner) run(t *testing.T, p program) run {
 	t.Helper()
 	if p.Cap == 0 {
 		p.Cap = 16 << 20
@@ -174,7 +158,7 @@ func (r *runner) run(t *testing.T, p program, wall time.Duration) run {
 		t.Fatalf("write to runner: %v", err)
 	}
 	var result run
-	var timer *time.Timer
+	var woken chan struct{}
 	for {
 		var head [5]byte
 		if _, err := io.ReadFull(r.out, head[:]); err != nil {
@@ -189,11 +173,12 @@ func (r *runner) run(t *testing.T, p program, wall time.Duration) run {
 			result.loaded = true
 		case pid:
 			id := int(binary.LittleEndian.Uint32(payload))
-			timer = time.AfterFunc(wall, func() { _ = syscall.Kill(id, syscall.SIGKILL) })
+			woken = make(chan struct{})
+			go killSleeper(id, longestSleep, woken)
 		case printed:
 			result.printed = string(payload)
 		case ended:
-			timer.Stop()
+			woken <- struct{}{} // it was waited for: its number may be another's
 			result.status = syscall.WaitStatus(binary.LittleEndian.Uint32(payload))
 			result.timedOut = result.status.Signaled() && result.status.Signal() == syscall.SIGKILL
 			return result
@@ -201,6 +186,43 @@ func (r *runner) run(t *testing.T, p program, wall time.Duration) run {
 			result.answers = append(result.answers, answer{head[0], payload})
 		}
 	}
+}
+
+// killSleeper kills a process that was found asleep for so long, however long it waited
+// for a processor meanwhile. It returns when it is told that the process has ended.
+func killSleeper(pid int, limit time.Duration, ended chan struct{}) {
+	const look = 100 * time.Millisecond
+	looks := time.NewTicker(look)
+	defer looks.Stop()
+	for slept := time.Duration(0); ; {
+		select {
+		case <-ended:
+			return
+		case <-looks.C:
+		}
+		if !asleep(pid) {
+			continue
+		}
+		if slept += look; slept > limit {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+}
+
+// asleep reports whether every thread of a process sleeps.
+func asleep(pid int) bool {
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	for _, task := range tasks {
+		stat, err := os.ReadFile(task)
+		if err != nil {
+			continue // it ended meanwhile
+		}
+		_, state, _ := strings.Cut(string(stat), ") ")
+		if !strings.HasPrefix(state, "S") {
+			return false
+		}
+	}
+	return len(tasks) > 0
 }
 
 // A verdict is what the judge makes of a run, in the official runner's terms.

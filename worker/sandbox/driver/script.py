@@ -1,4 +1,4 @@
-# The harness, fourth part: programs as they are, without the official
+# The harness, sixth part: programs as they are, without the official
 # runner's surroundings (--judge script).
 
 import atexit
@@ -47,6 +47,7 @@ class Script:
         self.source = source
         data = _encode(source, "utf-8", "surrogatepass")
         self.code = _compile(data, _PROGRAM, "exec", 0, True)
+        look_for_chance(self.code)
         self.fatal = fatal
 
     def exit_now(self, status=0):

@@ -42,7 +42,7 @@ func TestScript(t *testing.T) {
 		{"fails by an exception", "print(3)\nraise ValueError", "ValueError"},
 		{"does not parse", "print(", "SyntaxError"},
 	} {
-		result := r.run(t, program{Source: c.source, Inputs: []string{"1 2\n"}}, wall)
+		result := r.run(t, program{Source: c.source, Inputs: []string{"1 2\n"}})
 		if c.failed != "" {
 			if f := result.failure(t); f.Type != c.failed {
 				t.Errorf("%s: %+v, want %s", c.name, f, c.failed)
@@ -75,7 +75,7 @@ func TestScriptFunctional(t *testing.T) {
 		{"deep recursion", "def add(a,b):\n    f=lambda n: n and 1+f(n-1)\n    return f(20000)", "20000", 0},
 	} {
 		job := program{Func: &add, Source: c.source, Inputs: []string{"1\n2"}}
-		if got := judged(t, r.run(t, job, wall), true, []string{c.output}); got.code != c.code {
+		if got := judged(t, r.run(t, job), true, []string{c.output}); got.code != c.code {
 			t.Errorf("%s: code %d (%s), want %d", c.name, got.code, got.detail, c.code)
 		}
 	}

@@ -3,10 +3,7 @@ package driver_test
 import (
 	"slices"
 	"testing"
-	"time"
 )
-
-const wall = 30 * time.Second
 
 // A quirk is one behaviour of the official runner for problems on standard
 // input. Unless it says otherwise the input is "1 2\n" and 3 is expected.
@@ -156,7 +153,7 @@ func TestStdinQuirks(t *testing.T) {
 			q.output = "3"
 		}
 		job := program{Source: q.source, Inputs: []string{q.input}}
-		if got := judged(t, r.run(t, job, wall), false, []string{q.output}); got.code != q.code {
+		if got := judged(t, r.run(t, job), false, []string{q.output}); got.code != q.code {
 			t.Errorf("%s: code %d (%s), want %d", q.name, got.code, got.detail, q.code)
 		}
 	}
@@ -179,7 +176,7 @@ func TestStateBetweenTests(t *testing.T) {
 		{"the recursion limit stays", "import sys\nprint(sys.getrecursionlimit())\nsys.setrecursionlimit(70000)", []string{"", ""}, []string{"50000", "70000"}},
 	} {
 		job := program{Source: c.source, Inputs: c.inputs}
-		if got := judged(t, r.run(t, job, wall), false, c.outputs); got.code != 0 {
+		if got := judged(t, r.run(t, job), false, c.outputs); got.code != 0 {
 			t.Errorf("%s: code %d at %d (%s)", c.name, got.code, got.tests, got.detail)
 		}
 	}
@@ -204,7 +201,7 @@ func TestFailureTells(t *testing.T) {
 		{"raise ValueError('x' * 1000)", nil, failure{"ValueError", "", 1, "test", -4}},
 	} {
 		job := program{Func: c.fn, Source: c.source, Inputs: []string{"1\n2"}}
-		result := r.run(t, job, wall)
+		result := r.run(t, job)
 		got := result.failure(t)
 		if c.want.Message == "" {
 			if len(got.Message) == 0 || len(got.Message) > 300 {

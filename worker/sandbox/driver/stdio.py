@@ -1,8 +1,9 @@
-# The harness, third part: standard input and output of one test, with the
+# The harness, fifth part: standard input and output of one test, with the
 # official runner's mocks and all their quirks.
 
 import builtins
 import io
+import os
 
 _builtins, _sys = builtins.__dict__, sys.__dict__
 _StringIO = io.StringIO
@@ -12,6 +13,34 @@ _iter, _next = iter, next
 _setattr, _delattr = setattr, delattr
 _SystemExit, _ValueError = SystemExit, ValueError
 _missing = object()
+_reads = frozenset("wax+").isdisjoint  # whether a mode of open is without these
+
+
+def open_null_by_descriptor():
+    """Have the null device opened where the kernel lets no path be opened to be written.
+
+    Descriptor 2 is open on it. Nothing else is opened otherwise than before.
+    """
+    null, dup, fspath, writing = os.devnull, os.dup, os.fspath, os.O_WRONLY | os.O_RDWR
+    names = null, null.encode()
+    plain_open, plain_os_open = io.open, os.open
+
+    def is_null(path):
+        try:
+            return fspath(path) in names
+        except _TypeError:  # a descriptor
+            return False
+
+    def open(file, mode="r", *args, **kwargs):
+        if is_null(file) and _type(mode) is _str and not _reads(mode):
+            file = dup(2)
+        return plain_open(file, mode, *args, **kwargs)
+
+    def os_open(path, flags, *args, **kwargs):
+        return dup(2) if is_null(path) and flags & writing else plain_os_open(path, flags, *args, **kwargs)
+
+    builtins.open = io.open = open
+    os.open = os_open
 
 
 class MockBuffer:
@@ -122,12 +151,14 @@ class Patches:
 
 
 def call_with_stdin(method, inputs):
-    """Call method with inputs on its standard input."""
+    """Call method with inputs on its standard input, to the end of its threads."""
     patches = Patches(inputs)
     patches.enter()
     try:
-        method()
-    except _SystemExit:
-        pass
+        try:
+            method()
+        except _SystemExit:
+            pass
+        wait_for_threads()
     finally:
         patches.leave()

@@ -3,6 +3,7 @@ package curve
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/lcbq/lcbq/worker/score"
 )
@@ -30,19 +31,22 @@ func (a *analyser) columns(k int) (ts, questions []int) {
 	return ts, questions
 }
 
-// best fills in out.Best.
+// best fills in out.Best. Where nothing passed there is no best, and above the fewest
+// samples of a cell the questions would change with k.
 func (a *analyser) best(out *Analysis) error {
 	out.Best = []Best{}
 	for _, k := range a.ladder {
 		ts, questions := a.columns(k)
-		if len(ts) < 2 || len(questions) == 0 {
+		if k > a.least || len(ts) < 2 || len(questions) == 0 {
 			continue
 		}
 		b, err := a.bestAt(k, ts, questions)
 		if err != nil {
 			return fmt.Errorf("best temperature at k = %d: %w", k, err)
 		}
-		out.Best = append(out.Best, b)
+		if slices.ContainsFunc(b.Standings, func(s Standing) bool { return s.Value > 0 }) {
+			out.Best = append(out.Best, b)
+		}
 	}
 	return nil
 }
@@ -57,9 +61,12 @@ func (a *analyser) bestAt(k int, ts, questions []int) (Best, error) {
 			return Best{}, err
 		}
 		columns[i] = within(scores, which, questions)
-		for _, c := range within(counts, which, questions) {
-			b.Reliable = b.Reliable && score.Reliable(c.N, k)
+		counts = within(counts, which, questions)
+		sampling, err := score.SamplingInterval(counts, columns[i], k, a.level)
+		if err != nil {
+			return Best{}, err
 		}
+		b.Reliable = b.Reliable && score.Reliable(counts, k, sampling)
 		s := Standing{Temperature: a.Temperatures[t], Value: score.MeanOf(columns[i])}
 		b.Standings = append(b.Standings, s)
 		if s.Value > b.Standings[first].Value {
@@ -76,69 +83,32 @@ func (a *analyser) bestAt(k int, ts, questions []int) (Best, error) {
 			}
 		}
 	}
-	for _, claim := range []score.Claim{score.TheseQuestions, score.QuestionsLike} {
-		findings, err := a.findings(columns, first, claim)
-		if errors.Is(err, score.ErrUndefined) {
-			return b, nil
+	these, like, err := score.Best(columns, a.level, a.bootstrap())
+	if errors.Is(err, score.ErrUndefined) {
+		return b, nil
+	}
+	if err != nil {
+		return Best{}, err
+	}
+	b.These, b.Like = []float64{}, []float64{}
+	for i := range b.Standings {
+		s := &b.Standings[i]
+		s.These, s.Like = finding(these, i), finding(like, i)
+		if these.In[i] {
+			b.These = append(b.These, s.Temperature)
 		}
-		if err != nil {
-			return Best{}, err
+		if like.In[i] {
+			b.Like = append(b.Like, s.Temperature)
 		}
-		set := []float64{}
-		for i := range findings {
-			if findings[i].InSet {
-				set = append(set, b.Standings[i].Temperature)
-			}
-			if claim == score.TheseQuestions {
-				b.Standings[i].These = &findings[i]
-			} else {
-				b.Standings[i].Like = &findings[i]
-			}
-		}
-		if claim == score.TheseQuestions {
-			b.These = set
-		} else {
-			b.Like = set
+		if b.Choice == nil || s.Like.Behind.High < b.Choice.Like {
+			b.Choice = &Choice{s.Temperature, s.These.Behind.High, s.Like.Behind.High}
 		}
 	}
 	return b, nil
 }
 
-// findings compares every column with the first-placed one. Which one that is
-// was learnt from the same data, so the correction is for all pairs: any of them
-// might have been looked at.
-func (a *analyser) findings(columns [][]score.Score, first int, claim score.Claim) ([]Finding, error) {
-	set, err := score.Best(columns, claim, a.level, a.bootstrap())
-	if err != nil {
-		return nil, err
-	}
-	out := make([]Finding, len(columns))
-	var p []float64
-	at := make(map[int]int) // column -> place in p of its pair with first
-	for i := range columns {
-		for j := i + 1; j < len(columns); j++ {
-			d, err := score.Compare(columns[j], columns[i], claim, a.level)
-			if err != nil {
-				return nil, err
-			}
-			switch first {
-			case j:
-				out[i].Interval, at[i] = d.Interval, len(p)
-			case i:
-				out[j].Interval, at[j] = score.Interval{Low: -d.Interval.High, High: -d.Interval.Low}, len(p)
-			}
-			p = append(p, d.P)
-		}
-	}
-	corrected := score.Holm(p)
-	for i := range out {
-		out[i].P = 1
-		if i != first {
-			out[i].P = corrected[at[i]]
-		}
-		out[i].InSet, out[i].First = set.In[i], set.Share[i]
-	}
-	return out, nil
+func finding(s score.BestSet, i int) *Finding {
+	return &Finding{Behind: s.Behind[i], P: s.P[i], InSet: s.In[i], First: s.Share[i]}
 }
 
 // union fills in out.Union.
@@ -149,14 +119,14 @@ func (a *analyser) union(out *Analysis) error {
 	counts := make([][]score.Count, len(a.Questions))
 	for i := range a.Questions {
 		for t := range a.Temperatures {
-			counts[i] = append(counts[i], a.Questions[i].Cells[t].count())
+			counts[i] = append(counts[i], count(&a.Questions[i].Cells[t]))
 		}
 	}
 	solved, err := score.Solved(counts)
 	if err != nil {
 		return err
 	}
-	u := &Union{Solved: solved.Union, All: solved.All, Points: []UnionPoint{}}
+	u := &Union{Solved: solved.Union, Complete: solved.Complete, All: solved.All, Points: []UnionPoint{}}
 	for t, temperature := range a.Temperatures {
 		u.By = append(u.By, Contributor{temperature, solved.Solved[t], solved.Only[t]})
 	}
@@ -174,10 +144,10 @@ func (a *analyser) union(out *Analysis) error {
 }
 
 func (a *analyser) unionPoint(counts [][]score.Count, each int) (UnionPoint, bool, error) {
-	p := UnionPoint{K: each * len(a.Temperatures), Each: each, Reliable: true}
+	p := UnionPoint{K: each * len(a.Temperatures), Each: each}
 	var scores []score.Score
-	var questions []int
-	for i, cells := range counts {
+	var complete [][]score.Count
+	for _, cells := range counts {
 		v, err := score.UnionAtK(cells, p.K)
 		if errors.Is(err, score.ErrUndefined) {
 			continue
@@ -186,10 +156,7 @@ func (a *analyser) unionPoint(counts [][]score.Count, each int) (UnionPoint, boo
 			return UnionPoint{}, false, err
 		}
 		scores = append(scores, score.Score{Value: v})
-		questions = append(questions, i)
-		for _, c := range cells {
-			p.Reliable = p.Reliable && score.Reliable(c.N, each)
-		}
+		complete = append(complete, cells)
 	}
 	if len(scores) == 0 {
 		return UnionPoint{}, false, nil
@@ -199,38 +166,14 @@ func (a *analyser) unionPoint(counts [][]score.Count, each int) (UnionPoint, boo
 	if p.Population, err = a.population(scores); err != nil {
 		return UnionPoint{}, false, err
 	}
-	p.Single, err = a.single(p.K, scores, questions)
-	return p, true, err
-}
-
-// single returns the best temperature among those that have k samples of every
-// given question, nil if none has.
-func (a *analyser) single(k int, union []score.Score, questions []int) (*Single, error) {
-	var out *Single
-	var best []score.Score
-	for t, temperature := range a.Temperatures {
-		scores, _, which, err := a.at(t, k)
-		if err != nil {
-			return nil, err
-		}
-		scores = within(scores, which, questions)
-		if len(scores) != len(questions) {
-			continue
-		}
-		if v := score.MeanOf(scores); out == nil || v > out.Value {
-			out, best = &Single{Temperature: temperature, Value: v}, scores
-		}
-	}
-	if out == nil {
-		return nil, nil //nolint:nilnil // absent: no temperature has so many samples
-	}
-	out.Gain = score.MeanOf(union) - out.Value
-	d, err := score.Compare(best, union, score.QuestionsLike, a.level)
+	gain, err := score.UnionGain(complete, p.K, a.level, a.bootstrap())
 	switch {
-	case err == nil:
-		out.Interval = &d.Interval
-	case !errors.Is(err, score.ErrUndefined):
-		return nil, err
+	case errors.Is(err, score.ErrUndefined):
+		return p, true, nil
+	case err != nil:
+		return UnionPoint{}, false, err
 	}
-	return out, nil
+	p.Single = &Single{Temperature: a.Temperatures[gain.Single], Value: p.Value - gain.Naive, Gain: gain.Value, These: gain.These, Interval: gain.Like}
+	p.Reliable = gain.These != nil && gain.These.Width() <= 2*score.Widest
+	return p, true, nil
 }

@@ -37,13 +37,16 @@ type Contrast struct {
 	Differ     int        `json:"differ"`                    // questions on which the two score differently
 	These      *Deviation `json:"these_questions,omitempty"` // would the same questions, sampled anew, agree?
 	Like       *Deviation `json:"questions_like,omitempty"`  // would others? Both nil for fewer than two questions
-	Reliable   bool       `json:"reliable"`                  // k is at most a tenth of every n
+	Reliable   bool       `json:"reliable"`                  // at least 2k samples of every question, and within 2 points either way on these questions
 }
 
 // A Deviation is what a difference can be.
 type Deviation struct {
 	Interval score.Interval `json:"interval"` // paired, for this one difference
-	P        float64        `json:"p"`        // two-sided, corrected by Holm for all temperatures at this k
+	// Contest is Interval where questions of one contest are alike; nil for the same questions, where
+	// contests are not known, or where each has one question.
+	Contest *score.Interval `json:"contest,omitempty"`
+	P       float64         `json:"p"` // two-sided, corrected by Holm for all temperatures at this k
 }
 
 // The codes of notes of a comparison.
@@ -145,7 +148,7 @@ func (p *paired) at(k int, out *Comparison) error {
 		var counts [2][]score.Count
 		var which []int
 		for j, q := range p.questions {
-			a, b := q.a.Cells[t.a].count(), q.b.Cells[t.b].count()
+			a, b := count(&q.a.Cells[t.a]), count(&q.b.Cells[t.b])
 			if a.N < k || b.N < k {
 				everywhere[j] = false
 				continue
@@ -165,15 +168,15 @@ func (p *paired) at(k int, out *Comparison) error {
 			}
 			for j, q := range which {
 				add(&means[s][q], scores[s][j], len(p.temperatures))
-				sure = sure && score.Reliable(counts[s][j].N, k)
 			}
+			sure = sure && enough(counts[s], k)
 		}
 		reliable = reliable && sure
-		c, err := contrast(k, scores[0], scores[1], p.level)
+		c, err := contrast(k, scores[0], scores[1], p.asked(which), p.level)
 		if err != nil {
 			return err
 		}
-		c.Reliable = sure
+		c.Reliable = c.Reliable && sure
 		points := &out.Temperatures[i].Points
 		*points = append(*points, c)
 		here = append(here, &(*points)[len(*points)-1])
@@ -182,19 +185,21 @@ func (p *paired) at(k int, out *Comparison) error {
 	correct(here, func(c *Contrast) *Deviation { return c.Like })
 
 	var a, b []score.Score
+	var which []int
 	for j, all := range everywhere {
 		if all {
 			a, b = append(a, means[0][j]), append(b, means[1][j])
+			which = append(which, j)
 		}
 	}
 	if len(p.temperatures) < 2 || len(a) == 0 {
 		return nil
 	}
-	c, err := contrast(k, a, b, p.level)
+	c, err := contrast(k, a, b, p.asked(which), p.level)
 	if err != nil {
 		return err
 	}
-	c.Reliable = reliable
+	c.Reliable = c.Reliable && reliable
 	out.Overall = append(out.Overall, c)
 	return nil
 }
@@ -205,10 +210,23 @@ func add(mean *score.Score, s score.Score, m int) {
 	mean.Value += s.Value / n
 	mean.Variance += s.Variance / (n * n)
 	mean.Unseen = max(mean.Unseen, s.Unseen/n)
+	mean.Pooled = mean.Pooled || s.Pooled
+}
+
+// enough reports whether pass@k is estimated from samples of every question's own.
+func enough(counts []score.Count, k int) bool { return score.Reliable(counts, k, score.Interval{}) }
+
+// asked returns the questions at the given places, as A has them.
+func (p *paired) asked(which []int) []*Question {
+	out := make([]*Question, len(which))
+	for i, j := range which {
+		out[i] = p.questions[j].a
+	}
+	return out
 }
 
 // contrast compares the scores of the same questions.
-func contrast(k int, a, b []score.Score, level float64) (Contrast, error) {
+func contrast(k int, a, b []score.Score, questions []*Question, level float64) (Contrast, error) {
 	c := Contrast{K: k, Questions: len(a), A: score.MeanOf(a), B: score.MeanOf(b)}
 	c.Difference = c.B - c.A
 	for i := range a {
@@ -224,11 +242,19 @@ func contrast(k int, a, b []score.Score, level float64) (Contrast, error) {
 		if err != nil {
 			return Contrast{}, err
 		}
-		x := &Deviation{d.Interval, d.P}
+		x := &Deviation{Interval: d.Interval, P: d.P}
 		if claim == score.TheseQuestions {
 			c.These = x
+			c.Reliable = x.Interval.Width() <= 2*score.Widest
 		} else {
 			c.Like = x
+			if of := contests(questions); of != nil {
+				i, err := score.CompareClustered(a, b, of, level)
+				if err != nil {
+					return Contrast{}, err
+				}
+				x.Contest = &i
+			}
 		}
 	}
 	return c, nil

@@ -10,7 +10,9 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"time"
 
+	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/worker/score"
 )
 
@@ -22,24 +24,14 @@ type Sweep struct {
 
 // A Question is one question with its cells.
 type Question struct {
-	Index      int // in the problem set
-	ID         string
-	Title      string
-	Difficulty string // "" if unknown
-	Platform   string // "" if unknown
-	Cells      []Cell // one for each temperature of the sweep, in their order; the zero value where there is none
-}
-
-// A Cell is what was counted of one question at one temperature. Questions and
-// temperatures may differ in N; a cell with N = 0 is taken for missing.
-type Cell struct {
-	N            int            // scored samples
-	Passed       int            // of those: 0 to N
-	Unscored     int            // samples that could not be judged, beyond N
-	Verdicts     map[string]int // samples by verdict, unscored ones too
-	Unique       int            // distinct programs among the scored samples; 0 if not counted
-	UniquePassed int            // distinct programs among those that passed
-	Tokens       int64          // completion tokens
+	Index int // in the problem set
+	ID    string
+	Title string
+	stream.Origin
+	// Cells are what was counted, one for each temperature of the sweep in their
+	// order, the zero value where there is none. Questions and temperatures may
+	// differ in N; a cell with N = 0 is taken for missing.
+	Cells []stream.Counts
 }
 
 // Options are the settings of Analyse. The zero value is the default.
@@ -47,6 +39,7 @@ type Options struct {
 	Level  float64 // of every interval and set, above 0 and below 1; 0 means 0.95
 	Rounds int     // resamples of each bootstrap; 0 means 2000
 	Seed   uint64  // of the resamples: the same input and seed give the same output
+	Cutoff string  // day that sets questions of contests before it and from it on apart, YYYY-MM-DD; "" for none
 }
 
 const (
@@ -86,8 +79,8 @@ func (s *Sweep) Validate() error {
 			errs = append(errs, fmt.Errorf("question %d has %d cells, want one for each of %d temperatures", q.Index, len(q.Cells), len(s.Temperatures)))
 			continue
 		}
-		for i, c := range q.Cells {
-			if err := c.count().Validate(); err != nil {
+		for i := range q.Cells {
+			if err := count(&q.Cells[i]).Validate(); err != nil {
 				errs = append(errs, fmt.Errorf("question %d at temperature %v: %w", q.Index, s.Temperatures[i], err))
 			}
 		}
@@ -95,15 +88,18 @@ func (s *Sweep) Validate() error {
 	return errors.Join(errs...)
 }
 
-func (c *Cell) count() score.Count { return score.Count{N: c.N, C: c.Passed} }
+func count(c *stream.Counts) score.Count { return score.Count{N: c.N, C: c.Passed} }
 
 // analyser holds what the parts of an analysis share.
 type analyser struct {
 	*Sweep
 	level  float64
+	split  string // the cut-off
 	rounds int
 	rand   *rand.Rand
 	ladder []int
+	least  int   // samples of the cell with the fewest, of those that have some
+	among  []int // questions that every value is over while cells are missing; nil for all
 	scores map[place][]score.Score
 	counts map[place][]score.Count
 	which  map[place][]int
@@ -128,24 +124,61 @@ func Analyse(s *Sweep, o Options) (*Analysis, error) {
 	if err := s.Validate(); err != nil {
 		return nil, fmt.Errorf("analyse: %w", err)
 	}
+	if _, err := time.Parse(time.DateOnly, o.Cutoff); o.Cutoff != "" && err != nil {
+		return nil, fmt.Errorf("analyse: cut-off = %q, want a day such as 2025-01-31", o.Cutoff)
+	}
 	a := &analyser{
-		Sweep: s, level: o.Level, rounds: o.Rounds, rand: rand.New(rand.NewPCG(o.Seed, 0x6c636271)),
+		Sweep: s, level: o.Level, split: o.Cutoff, rounds: o.Rounds, rand: rand.New(rand.NewPCG(o.Seed, 0x6c636271)),
 		scores: make(map[place][]score.Score), counts: make(map[place][]score.Count), which: make(map[place][]int),
 	}
 	most := 0
 	for _, q := range s.Questions {
 		for i := range q.Cells {
-			most = max(most, q.Cells[i].N)
+			n := q.Cells[i].N
+			most = max(most, n)
+			if n > 0 && (a.least == 0 || n < a.least) {
+				a.least = n
+			}
 		}
 	}
 	a.ladder = Ladder(most)
+	a.among = a.shared()
 	out := &Analysis{Level: o.Level, Questions: len(s.Questions)}
-	for _, part := range []func(*Analysis) error{a.temperatures, a.best, a.union, a.splits, a.notes} {
+	for _, part := range []func(*Analysis) error{a.temperatures, a.best, a.union, a.splits, a.cutoff, a.mixing, a.flips, a.beyond, a.notes} {
 		if err := part(out); err != nil {
 			return nil, fmt.Errorf("analyse: %w", err)
 		}
 	}
 	return out, nil
+}
+
+// shared returns the questions that have samples at every temperature at which any
+// has, if some have not: a temperature measured on easier questions than another would
+// look better. It is nil if none are missing, and if there would be nothing left.
+func (a *analyser) shared() []int {
+	live := make([]bool, len(a.Temperatures))
+	for _, q := range a.Questions {
+		for t := range q.Cells {
+			live[t] = live[t] || q.Cells[t].N > 0
+		}
+	}
+	var out []int
+	missing := false
+	for i, q := range a.Questions {
+		all := true
+		for t := range q.Cells {
+			all = all && (q.Cells[t].N > 0 || !live[t])
+		}
+		if all {
+			out = append(out, i)
+		} else {
+			missing = true
+		}
+	}
+	if !missing {
+		return nil
+	}
+	return out
 }
 
 // at returns the scores at temperature t of the questions that have k samples
@@ -158,7 +191,7 @@ func (a *analyser) at(t, k int) ([]score.Score, []score.Count, []int, error) {
 	var counts []score.Count
 	var which []int
 	for i := range a.Questions {
-		if c := a.Questions[i].Cells[t].count(); c.N >= k {
+		if c := count(&a.Questions[i].Cells[t]); c.N >= k {
 			counts = append(counts, c)
 			which = append(which, i)
 		}

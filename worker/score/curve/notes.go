@@ -37,7 +37,7 @@ func (a *analyser) notes(out *Analysis) error {
 			missingAt = append(missingAt, decimal(x.Temperature))
 		}
 		if x.Temperature == 0 && x.Samples > x.Questions {
-			greedy = append(greedy, fmt.Sprintf("%d samples are %d distinct programs", x.Samples, x.Unique))
+			greedy = append(greedy, fmt.Sprintf("%d samples are %d distinct programs", x.Samples, x.UniquePrograms))
 		}
 	}
 	if samples == 0 {
@@ -65,25 +65,53 @@ func (a *analyser) notes(out *Analysis) error {
 		add(NoteFew, "%d questions are few: read intervals over questions as a hint", len(a.Questions))
 	}
 	if least != most {
-		add(NoteRagged, "cells have %d to %d samples: at a k above the fewest, points are over the questions that have k samples (partial)", least, most)
+		add(NoteRagged, "cells have %d to %d samples: curves end at k = %d; a second curve goes on, over the questions that have more", least, most, least)
 	}
 	if missing > 0 {
-		add(NoteMissing, "%d cells have no scored samples, at %s: means are over the questions that have some, comparisons over those that have them at every temperature", missing, temperatures(missingAt))
+		over := fmt.Sprintf("pass@k is over the %d questions that have samples at every temperature", len(a.among))
+		if len(a.among) == 0 {
+			over = "no question has samples at every temperature, so temperatures must not be compared"
+		}
+		add(NoteMissing, "%d cells have no scored samples, at %s: %s", missing, temperatures(missingAt), over)
 	}
 	if unscored > 0 {
 		add(NoteUnscored, "%d samples could not be judged, at %s: they are in no count", unscored, temperatures(unscoredAt))
 	}
-	if reliable := least / 10; reliable < most {
-		if reliable == 0 {
-			add(NoteUnreliable, "with %d samples no k is at most a tenth of n: pass@k beyond 1 says little more than whether any sample passed", least)
-		} else {
-			add(NoteUnreliable, "at k above %d, a tenth of the fewest samples, pass@k says little more than whether any sample passed (shown grey)", reliable)
-		}
+	if little := a.little(out); little != "" {
+		add(NoteUnreliable, "%s is little known: by more than 2 points either way on these questions, or from fewer than 2k samples (shown grey)", little)
 	}
 	for _, g := range greedy {
 		add(NoteGreedy, "temperature 0 is greedy: %s, so they are not independent draws, and sampling intervals there are too narrow", g)
 	}
 	return nil
+}
+
+// little names the k at which values are little known.
+func (a *analyser) little(out *Analysis) string {
+	from := 0
+	always := true // from there on
+	for _, k := range a.ladder {
+		some, all := false, true
+		for _, t := range out.Temperatures {
+			for _, p := range t.Points {
+				if p.K == k {
+					some, all = some || !p.Reliable, all && !p.Reliable
+				}
+			}
+		}
+		if some && from == 0 {
+			from = k
+		}
+		always = always && (from == 0 || all)
+	}
+	switch {
+	case from == 0:
+		return ""
+	case always:
+		return fmt.Sprintf("pass@k from k = %d on", from)
+	default:
+		return fmt.Sprintf("some pass@k from k = %d on", from)
+	}
 }
 
 func decimal(t float64) string {

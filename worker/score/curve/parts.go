@@ -1,11 +1,12 @@
 package curve
 
 import (
+	"cmp"
 	"errors"
-	"maps"
 	"math"
 	"slices"
 
+	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/worker/score"
 )
 
@@ -23,34 +24,34 @@ func (a *analyser) temperatures(out *Analysis) error {
 			if err != nil {
 				return err
 			}
-			if ok {
+			switch {
+			case !ok:
+			case k <= x.NMin:
 				x.Points = append(x.Points, p)
+			default:
+				x.Beyond = append(x.Beyond, p)
 			}
 		}
 		if len(x.Points) > 0 {
 			avg := x.Points[0].Value // k = 1
 			x.AvgAtN = &avg
 		}
+		var err error
+		if x.Truncation, err = a.cutOff(t, Headline(x.NMin)); err != nil {
+			return err
+		}
+		x.Costs = a.costs(t, x)
 	}
 	return nil
 }
 
 // tally sums the cells of temperature t into x.
 func (a *analyser) tally(t int, x *Temperature) error {
-	verdicts := make(map[string]int)
-	all, hardest := 0, math.MaxInt
+	var sum stream.Counts
+	hardest := math.MaxInt
 	for i := range a.Questions {
 		c := &a.Questions[i].Cells[t]
-		x.Samples += c.N
-		x.Passed += c.Passed
-		x.Unscored += c.Unscored
-		x.Unique += c.Unique
-		x.UniqueOK += c.UniquePassed
-		x.Tokens += c.Tokens
-		for v, n := range c.Verdicts {
-			verdicts[v] += n
-			all += n
-		}
+		sum.Add(c)
 		if c.N == 0 {
 			x.Missing++
 			continue
@@ -73,12 +74,20 @@ func (a *analyser) tally(t int, x *Temperature) error {
 		}
 		x.Unsolved = &Unsolved{unsolved, hardest, below}
 	}
-	x.Verdicts = []Class{}
-	for _, v := range slices.Sorted(maps.Keys(verdicts)) {
-		x.Verdicts = append(x.Verdicts, Class{v, verdicts[v], float64(verdicts[v]) / float64(max(1, all))})
+	x.Samples, x.Passed, x.Unscored, x.Tokens = sum.N, sum.Passed, sum.Unscored, sum.Tokens
+	x.UniquePrograms, x.UniquePassed = sum.UniquePrograms, sum.UniquePassed
+	x.OldUnique, x.OldTokens = x.UniquePrograms, x.Tokens
+	all := 0
+	for _, n := range sum.Verdicts {
+		all += n
 	}
+	x.Verdicts = []Class{}
+	for v, n := range sum.Verdicts {
+		x.Verdicts = append(x.Verdicts, Class{v.String(), n, float64(n) / float64(max(1, all))})
+	}
+	slices.SortFunc(x.Verdicts, func(a, b Class) int { return cmp.Compare(a.Verdict, b.Verdict) })
 	if x.Samples > 0 {
-		x.UniqueShare = float64(x.Unique) / float64(x.Samples)
+		x.UniqueShare = float64(x.UniquePrograms) / float64(x.Samples)
 		x.PerSample = float64(x.Tokens) / float64(x.Samples+x.Unscored)
 	}
 	if x.Passed > 0 {
@@ -101,24 +110,38 @@ func (a *analyser) point(t, k int, among []int) (Point, bool, error) {
 	}
 	have := len(some)
 	if among != nil {
-		scores, counts = within(scores, which, among), within(counts, which, among)
 		have = len(within(some, some, among))
+		scores, counts, which = within(scores, which, among), within(counts, which, among), within(which, which, among)
+	}
+	if len(a.among) > 0 {
+		scores, counts, which = within(scores, which, a.among), within(counts, which, a.among), within(which, which, a.among)
 	}
 	if len(scores) == 0 {
 		return Point{}, false, nil
 	}
-	p := Point{K: k, Questions: len(scores), Partial: len(scores) < have, Reliable: true}
-	for _, c := range counts {
-		p.Reliable = p.Reliable && score.Reliable(c.N, k)
-	}
+	p := Point{K: k, Questions: len(scores), Partial: len(scores) < have}
 	p.Value = score.MeanOf(scores)
 	if p.PassHatK, err = score.MeanPassHatK(counts, k); err != nil {
 		return Point{}, false, err
 	}
-	if p.Sampling, err = score.SamplingIntervalOf(counts, scores, k, a.level); err != nil {
+	if p.Sampling, err = score.SamplingInterval(counts, scores, k, a.level); err != nil {
 		return Point{}, false, err
 	}
+	p.Reliable = score.Reliable(counts, k, p.Sampling)
+	p.SamplingShare = score.SamplingShare(scores)
 	p.Population, err = a.population(scores)
+	if p.Population != nil { // what is open about these questions is open about others
+		i := &p.Population.Interval
+		i.Low, i.High = min(i.Low, p.Sampling.Low), max(i.High, p.Sampling.High)
+		questions := make([]*Question, len(which))
+		for j, q := range which {
+			questions[j] = &a.Questions[q]
+		}
+		if p.Population.Contest, err = byContest(scores, questions, a.level); p.Population.Contest != nil {
+			c := p.Population.Contest
+			c.Low, c.High = min(c.Low, i.Low), max(c.High, i.High)
+		}
+	}
 	return p, true, err
 }
 
@@ -170,6 +193,7 @@ func (a *analyser) splits(out *Analysis) error {
 	}{
 		{"difficulty", func(q *Question) string { return q.Difficulty }},
 		{"platform", func(q *Question) string { return q.Platform }},
+		{"month", (*Question).month},
 	} {
 		labels := make([]string, len(a.Questions))
 		for i := range a.Questions {
@@ -180,7 +204,7 @@ func (a *analyser) splits(out *Analysis) error {
 			continue // nothing is known of this label
 		}
 		for _, g := range groups {
-			s, err := a.split(by.name, g)
+			s, err := a.group(by.name, g)
 			if err != nil {
 				return err
 			}
@@ -190,12 +214,8 @@ func (a *analyser) splits(out *Analysis) error {
 	return nil
 }
 
-func (a *analyser) split(by string, g score.Group) (Split, error) {
+func (a *analyser) group(by string, g score.Group) (Split, error) {
 	s := Split{By: by, Name: g.Name, Questions: len(g.Members), Temperatures: []SplitTemperature{}}
-	most := 0
-	if len(a.ladder) > 0 {
-		most = a.ladder[len(a.ladder)-1]
-	}
 	for t, temperature := range a.Temperatures {
 		x := SplitTemperature{Temperature: temperature, Points: []Point{}}
 		for _, q := range g.Members {
@@ -206,7 +226,7 @@ func (a *analyser) split(by string, g score.Group) (Split, error) {
 				}
 			}
 		}
-		for _, k := range Headline(most) {
+		for _, k := range Headline(a.most()) {
 			p, ok, err := a.point(t, k, g.Members)
 			if err != nil {
 				return Split{}, err

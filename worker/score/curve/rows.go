@@ -3,23 +3,23 @@ package curve
 import (
 	"fmt"
 
+	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/worker/score"
 )
 
 // A Row is one question of a sweep, for a table or a heat map. Its lists have one
 // entry for each temperature of the sweep.
 type Row struct {
-	Index      int       `json:"question_idx"`
-	ID         string    `json:"question_id"`
-	Title      string    `json:"question_title"`
-	Difficulty string    `json:"difficulty,omitempty"`
-	Platform   string    `json:"platform,omitempty"`
-	N          []int     `json:"n"` // 0: no samples
-	Passed     []int     `json:"passed"`
-	Low        []float64 `json:"low"`    // exact two-sided interval (Clopper-Pearson) for the pass rate; 0 to 1 without samples
-	High       []float64 `json:"high"`   // mapped to k by 1-(1-p)^k
-	Below      []float64 `json:"below"`  // exact one-sided upper bound: what to print where none passed
-	Solved     int       `json:"solved"` // temperatures at which a sample passed
+	Index int    `json:"question_idx"`
+	ID    string `json:"question_id"`
+	Title string `json:"question_title"`
+	stream.Origin
+	N      []int     `json:"n"` // 0: no samples
+	Passed []int     `json:"passed"`
+	Low    []float64 `json:"low"`    // exact two-sided interval (Clopper-Pearson) for the pass rate; 0 to 1 without samples
+	High   []float64 `json:"high"`   // mapped to k by 1-(1-p)^k
+	Below  []float64 `json:"below"`  // exact one-sided upper bound: what to print where none passed
+	Solved int       `json:"solved"` // temperatures at which a sample passed
 }
 
 // Rows returns one row for each question of s, with intervals at the given level;
@@ -34,7 +34,7 @@ func Rows(s *Sweep, level float64) ([]Row, error) {
 	out := make([]Row, len(s.Questions))
 	for i := range s.Questions {
 		q := &s.Questions[i]
-		r := Row{Index: q.Index, ID: q.ID, Title: q.Title, Difficulty: q.Difficulty, Platform: q.Platform}
+		r := Row{Index: q.Index, ID: q.ID, Title: q.Title, Origin: q.Origin}
 		for _, c := range q.Cells {
 			interval, below := score.Interval{Low: 0, High: 1}, 1.0
 			if c.N > 0 {

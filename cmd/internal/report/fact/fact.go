@@ -15,6 +15,8 @@ import (
 
 	"github.com/lcbq/lcbq/cmd/internal/report/figure"
 	"github.com/lcbq/lcbq/cmd/internal/report/folder"
+	"github.com/lcbq/lcbq/cmd/internal/window"
+	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/worker/combine/summary"
 )
@@ -49,9 +51,18 @@ func Of(r *folder.Results) []Fact {
 		add("Digest of the set", p.Digest)
 		add("Code taken from a completion", s.Sampling.Extract)
 		// What a run asks for is not what recorded or simulated samples were made with.
-		if m := s.Sampling; g.Engine != "replay" && !g.Simulated {
+		if m := s.Sampling; !stream.Engine(g.Engine).Recorded() && !g.Simulated {
 			add("Prompt", m.Prompt)
 			add("Sampling", fmt.Sprintf("top_p %v, top_k %d, min_p %v, at most %s tokens, seed %d", m.TopP, m.TopK, m.MinP, figure.Count(m.MaxTokens), m.Seed))
+			if m.OnRefused == "redraw" {
+				add("Texts that the server refuses", "are drawn again")
+			}
+		}
+	}
+	for i := range r.Windows {
+		add("Window", window.Words(&r.Windows[i]))
+		for _, x := range r.Windows[i].Excluded {
+			add("Left out", x.ID+": "+x.Reason)
 		}
 	}
 	add("Judge", g.Judge)
@@ -75,7 +86,7 @@ func Of(r *folder.Results) []Fact {
 			add("Completion tokens", figure.Count(s.Throughput.Tokens))
 		}
 		if s.Throughput.JudgeCPU > 0 {
-			add("CPU time of judging", took(s.Throughput.JudgeCPU))
+			add("CPU time of judging", took(s.Throughput.JudgeCPU)+" (a program that several samples share is run once, and counted once)")
 		}
 		if s.UnitSize > 0 {
 			add("Samples a unit", figure.Count(s.UnitSize))
@@ -95,6 +106,13 @@ func machinery(p *summary.Provenance, add func(name, value string)) {
 	}
 	for _, g := range p.GPUs {
 		add("GPU", card(g))
+	}
+	for _, c := range p.CardEngines {
+		said := []string{fmt.Sprintf("%d, %.0f %% of its memory each: %s", c.Engines, 100*c.Share, c.Why)}
+		for _, s := range c.Steps {
+			said = append(said, fmt.Sprintf("%s tokens/s with %d", figure.Count(int(s.TokensPer)), s.Engines))
+		}
+		add(fmt.Sprintf("Engines on GPU %d", c.GPU), strings.Join(said, "; "))
 	}
 	if p.GPUIdleShare != nil {
 		add("GPUs idle", figure.Percent(*p.GPUIdleShare)+" % of the time")
@@ -147,8 +165,8 @@ func card(g store.GPU) string {
 // charts tell.
 var told = []string{
 	"run", "engine", "model", "simulated", "judge", "fingerprint", "questions", "n", "temperatures", "samples", "passed", "unscored", "results",
-	"started", "finished", "duration_s", "lcbq", "problems", "sampling", "judging", "throughput", "incomplete", "analysis", "unit_size", "provenance",
-	"engine_version", "engine_args", "engine_restarts", "gpus", "gpu_idle_share", "sandbox_level", "environment", "stages", "dead_units", "timeline",
+	"started", "finished", "duration_s", "lcbq", "problems", "windows", "sampling", "judging", "throughput", "incomplete", "health", "analysis", "unit_size", "provenance",
+	"engine_version", "engine_args", "engine_restarts", "engines_per_gpu", "gpus", "gpu_idle_share", "sandbox_level", "environment", "stages", "dead_units", "timeline",
 }
 
 // further returns what run_summary.json holds beyond that, so that nothing which

@@ -5,7 +5,7 @@ import (
 	"slices"
 
 	"github.com/lcbq/lcbq/cmd/internal/report/chart"
-	"github.com/lcbq/lcbq/worker/lcb/result"
+	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/worker/score/curve"
 )
 
@@ -59,8 +59,8 @@ func (s *Source) heat() Figure {
 		c.Rows = append(c.Rows, strip)
 	}
 	return Figure{
-		Name: "heat", Title: "Question by temperature", Table: s.Cells(),
-		Caption: "Pass rate in percent of each cell, easiest question first. A 0 is not a rate of zero: it is a rate below a bound, which the cell's details give.",
+		Name: "heat", Short: "Questions", Full: true, Title: "Question by temperature", Table: s.Cells(),
+		Caption: "Pass rate in percent of each cell, easiest question first. Where none passed the field is the bound that the rate is below (95 %, one-sided).",
 		Draw:    c.Draw,
 	}
 }
@@ -91,10 +91,15 @@ func (s *Source) Ordered() []curve.Row {
 	return rows
 }
 
+// place returns a verdict's place among all of them, which is its colour's.
+func place(verdict string) int {
+	return slices.IndexFunc(stream.Verdicts(), func(v stream.Verdict) bool { return v.String() == verdict })
+}
+
 func (s *Source) verdicts() Figure {
 	c := chart.Bars{Title: s.titled("Verdicts by temperature"), Desc: "Each bar is all samples at one temperature.", XLabel: "temperature", YLabel: "share of samples", Categories: s.columns()}
 	for _, v := range s.present() {
-		p := chart.Part{Name: VerdictName(v), Ink: chart.Class(slices.Index(result.Verdicts, result.Verdict(v)))}
+		p := chart.Part{Name: VerdictName(v), Ink: chart.Class(place(v))}
 		for i := range s.Analysis.Temperatures {
 			x := class(&s.Analysis.Temperatures[i], v)
 			p.Shares = append(p.Shares, x.Share)
@@ -103,7 +108,7 @@ func (s *Source) verdicts() Figure {
 		c.Parts = append(c.Parts, p)
 	}
 	return Figure{
-		Name: "verdicts", Title: "What happens to the samples", Table: s.Verdicts(),
+		Name: "verdicts", Short: "Verdicts", Title: "What happens to the samples", Table: s.Verdicts(),
 		Caption: "From the bottom up in the order of the legend. Judge faults are ours, not the model's: they are in no rate.",
 		Draw:    func(w float64) *chart.Drawing { return c.Draw(w, height(w)) },
 	}

@@ -22,17 +22,21 @@ func (s *Source) All() []Figure {
 		}
 	}
 	add(several, s.overTemperature)
+	add(slices.ContainsFunc(s.Analysis.Best, func(b curve.Best) bool { return b.Choice != nil }), s.behind)
 	add(several, s.bands)
 	add(true, s.overK)
 	add(len(s.Analysis.Best) > 0, s.best)
+	add(s.Analysis.Beyond != nil, s.beyond)
 	add(s.Analysis.Union != nil && len(s.Analysis.Union.Points) > 0, s.union)
 	add(true, s.heat)
 	add(true, s.verdicts)
 	add(several && s.counted(), s.diversity)
+	add(slices.ContainsFunc(s.Analysis.Temperatures, func(t curve.Temperature) bool { return len(t.Costs) > 1 }), s.cost)
 	for _, by := range []string{"difficulty", "platform"} {
 		groups := s.groups(by)
 		add(len(groups) > 1, func() Figure { return s.split(by, groups) })
 	}
+	add(len(s.dated()) > 1, s.overMonths)
 	add(several && !s.Simulated && slices.ContainsFunc(s.Speeds, func(v float64) bool { return v > 0 }), s.speed)
 	if seconds, _ := s.paces(); len(seconds) > 0 {
 		add(true, s.pace)
@@ -41,7 +45,7 @@ func (s *Source) All() []Figure {
 }
 
 func (s *Source) counted() bool {
-	return slices.ContainsFunc(s.Analysis.Temperatures, func(t curve.Temperature) bool { return t.Unique > 0 })
+	return slices.ContainsFunc(s.Analysis.Temperatures, func(t curve.Temperature) bool { return t.UniquePrograms > 0 })
 }
 
 // height keeps a chart's form on a desktop and gives it room on a phone.
@@ -108,18 +112,13 @@ func (s *Source) overTemperature() Figure {
 		for j := range c.Series[i].Values {
 			v := &c.Series[i].Values[j]
 			v.Wide = nil // over each other the wide bands would hide all; they are in bands
-			if v.Faint {
-				v.Narrow = nil
-			} else {
-				highest = max(highest, v.Narrow[1])
-			}
-			highest = max(highest, v.Y)
+			highest = max(highest, v.Y, v.Narrow[1])
 		}
 	}
 	c.Y = shareAxis("pass@k", highest)
 	return Figure{
-		Name: "temperature", Title: "Pass@k over temperature", Table: s.Curves(),
-		Caption: fmt.Sprintf("Bands are the %s sampling intervals: these very questions, sampled anew; with many samples they vanish in the line. Grey and dashed: k is above a tenth of n, where pass@k says little more than whether any sample passed.", s.level()),
+		Name: "temperature", Short: "Over T", Full: true, Title: "Pass@k over temperature", Table: s.Curves(),
+		Caption: fmt.Sprintf("Bands are the %s sampling intervals: these very questions, sampled anew; with many samples they vanish in the line. Grey and dashed: little known, by more than 2 points either way or from fewer than 2k samples.", s.level()),
 		Draw:    func(w float64) *chart.Drawing { return c.Draw(w, height(w)) },
 	}
 }
@@ -133,9 +132,9 @@ func (s *Source) bands() Figure {
 		c.Charts = append(c.Charts, panel)
 	}
 	return Figure{
-		Name: "bands", Title: "Both uncertainties", Table: s.Curves(),
+		Name: "bands", Short: "Uncertainty", Full: true, Title: "Both uncertainties", Table: s.Curves(),
 		Caption: fmt.Sprintf("Two %s intervals that must not be mixed. Dark: sampling, these very questions sampled anew. Light: the questions, what others like these would give; it holds the sampling noise already. "+
-			"Temperatures share their questions, so their order is surer than the light bands let fear: see T*(k).", s.level()),
+			"Temperatures share their questions, so their order is better known than the light bands show: see what a temperature costs.%s", s.level(), s.halves()),
 		Draw: c.Draw,
 	}
 }
@@ -179,15 +178,15 @@ func (s *Source) overK() Figure {
 	}
 	c.X = chart.Axis{Label: "k, samples of a question", Log: true, Min: 1, Max: float64(max(2, most))}
 	c.Y = shareAxis("pass@k", highest)
-	if from := float64(max(1, least/10)); least < math.MaxInt && from < float64(most) {
-		c.Wary = &chart.Span{From: from, To: float64(most), Text: "k above n/10"}
+	if from := float64(max(1, least/2)); least < math.MaxInt && from < float64(most) {
+		c.Wary = &chart.Span{From: from, To: float64(most), Text: "k above n/2"}
 	}
-	caption := "How much more samples help. Lines are coloured from the lowest temperature (blue) to the highest (amber); the lowest, the highest and those that lead at some k are named. In the shaded part k is above a tenth of n."
+	caption := "How much more samples help. Lines are coloured from the lowest temperature (blue) to the highest (amber); the lowest, the highest and those that lead at some k are named. In the shaded part k is above half of n, and the estimate leans on questions that are alike."
 	if len(all) == 1 {
-		caption = fmt.Sprintf("Dark band: these questions, sampled anew (%s). Light band: other questions like these. In the shaded part k is above a tenth of n.", s.level())
+		caption = fmt.Sprintf("Dark band: these questions, sampled anew (%s). Light band: other questions like these. In the shaded part k is above half of n, and the estimate leans on questions that are alike.", s.level())
 	}
 	return Figure{
-		Name: "k", Title: "Pass@k over k", Caption: caption, Table: s.Curves(),
+		Name: "k", Short: "Over k", Full: true, Title: "Pass@k over k", Caption: caption, Table: s.Curves(),
 		Draw: func(w float64) *chart.Drawing { return c.Draw(w, height(w)) },
 	}
 }
@@ -208,7 +207,7 @@ func (s *Source) namedCurve(i int) bool {
 }
 
 func (s *Source) best() Figure {
-	c := chart.Dots{Title: s.titled("The best temperature by k"), Desc: "For each k the temperatures that cannot be told from the best.", XLabel: "temperature", YLabel: "k", Columns: s.columns()}
+	c := chart.Dots{Title: s.titled("The best temperature by k"), Desc: "For each k the temperatures that may be the best.", XLabel: "temperature", YLabel: "k", Columns: s.columns()}
 	for _, b := range s.Analysis.Best {
 		set := b.Like
 		if set == nil {
@@ -229,58 +228,9 @@ func (s *Source) best() Figure {
 		c.Rows = append(c.Rows, row)
 	}
 	return Figure{
-		Name: "best", Title: "The best temperature, T*(k)", Table: s.BestSets(),
-		Caption: fmt.Sprintf("Solid: the highest pass@k. Rings: temperatures that questions like these do not tell from it at %s, corrected for looking at all of them. A wide row means that the choice hardly matters, or that the questions are too few to say. Grey: k above a tenth of n.", s.level()),
+		Name: "best", Short: "T*(k)", Title: "The best temperature, T*(k)", Table: s.BestSets(),
+		Caption: fmt.Sprintf("Solid: the highest pass@k. Rings and solid: the set that holds the best temperature for questions like these with %s. A temperature outside it may be as good as the best, but is not the only best one. A wide row means that the choice hardly matters, or that the questions are too few to say. Grey: little known.", s.level()),
 		Draw:    c.Draw,
-	}
-}
-
-func (s *Source) diversity() Figure {
-	c := chart.Line{X: s.temperatureAxis(), Title: s.titled("Distinct programs"), Desc: "How many different programs the samples are, and how many different ones passed."}
-	unique := chart.Track{Name: "unique", Ink: chart.Series(0), Mark: chart.Circle, Marks: true}
-	passed := chart.Track{Name: "unique, passed", Ink: chart.Series(2), Mark: chart.Triangle, Marks: true}
-	highest := 0.0
-	for _, x := range s.Analysis.Temperatures {
-		if x.Unique == 0 {
-			continue
-		}
-		highest = max(highest, float64(x.Unique))
-		of := fmt.Sprintf(" of %s samples at T = %s", Count(x.Samples), Temperature(x.Temperature))
-		unique.Values = append(unique.Values, chart.Value{X: x.Temperature, Y: float64(x.Unique), Tip: Count(x.Unique) + " distinct programs" + of})
-		passed.Values = append(passed.Values, chart.Value{X: x.Temperature, Y: float64(x.UniqueOK), Tip: Count(x.UniqueOK) + " distinct programs passed" + of})
-	}
-	c.Series = []chart.Track{unique, passed}
-	c.Y = chart.Axis{Label: "programs"}
-	c.Y.Min, c.Y.Max = chart.FromZero(highest, 0)
-	return Figure{
-		Name: "diversity", Title: "Diversity", Table: s.Diversity(),
-		Caption: "Distinct programs, to the letter, summed over questions. Where few are, many samples are repetitions.",
-		Draw:    func(w float64) *chart.Drawing { return c.Draw(w, height(w)) },
-	}
-}
-
-func (s *Source) union() Figure {
-	c := chart.Line{Title: s.titled("All temperatures together"), Desc: "Samples spread evenly over all temperatures against as many at the best one."}
-	together := chart.Track{Name: "spread", Ink: chart.Series(0), Mark: chart.Circle, Marks: true, Thick: true}
-	single := chart.Track{Name: "best T", Ink: chart.Series(1), Mark: chart.Square, Marks: true}
-	highest, low, high := 0.0, math.MaxInt, 2
-	for _, p := range s.Analysis.Union.Points {
-		v := chart.Value{X: float64(p.K), Y: p.Value, Faint: !p.Reliable, Tip: fmt.Sprintf("%s samples over all temperatures: %s %%", Count(p.K), Percent(p.Value))}
-		highest, low, high = max(highest, p.Value), min(low, p.K), max(high, p.K)
-		together.Values = append(together.Values, v)
-		if x := p.Single; x != nil {
-			highest = max(highest, x.Value)
-			single.Values = append(single.Values, chart.Value{X: float64(p.K), Y: x.Value, Faint: !p.Reliable, Tip: fmt.Sprintf("%s samples at T = %s: %s %%", Count(p.K), Temperature(x.Temperature), Percent(x.Value))})
-		}
-	}
-	c.Series = []chart.Track{together, single}
-	c.X = chart.Axis{Label: "samples of a question in all", Log: true, Min: float64(low), Max: float64(max(high, 2*low))}
-	c.Y = shareAxis("solved", highest)
-	return Figure{
-		Name: "union", Title: "Union over temperatures", Table: s.Union(),
-		Caption: fmt.Sprintf("Different temperatures solve different questions: is it better to spread a budget over all of them? %d of %d questions are solved at some temperature, %d at every one.",
-			s.Analysis.Union.Solved, s.Analysis.Questions, s.Analysis.Union.All),
-		Draw: func(w float64) *chart.Drawing { return c.Draw(w, height(w)) },
 	}
 }
 
@@ -308,6 +258,9 @@ func (s *Source) split(by string, groups []curve.Split) Figure {
 			if p := At(x.Points, 1); p != nil {
 				v := s.value(x.Temperature, p, false)
 				v.Narrow = nil
+				if g.Questions < steady {
+					v.Wide = nil
+				}
 				v.Tip = fmt.Sprintf("%s (%d questions), T = %s: %s", named(g.Name), x.Questions, Temperature(x.Temperature), v.Tip)
 				highest = max(highest, p.Value)
 				if v.Wide != nil {
@@ -352,9 +305,9 @@ func (s *Source) splitFigure(by string, groups []curve.Split, c chart.Line) Figu
 	for i, g := range groups {
 		sizes[i] = fmt.Sprintf("%s: %d", named(g.Name), g.Questions)
 	}
-	caption := "Bands: questions like these. Questions: " + strings.Join(sizes, ", ") + "."
+	caption := fmt.Sprintf("Bands: questions like these, for groups of %d or more. Questions: ", steady) + strings.Join(sizes, ", ") + "."
 	return Figure{
-		Name: by, Title: "By " + by, Caption: caption, Table: s.Splits(),
+		Name: by, Short: strings.ToUpper(by[:1]) + by[1:], Title: "By " + by, Caption: caption, Table: s.Splits(),
 		Draw: func(w float64) *chart.Drawing { return c.Draw(w, height(w)) },
 	}
 }
@@ -375,7 +328,7 @@ func (s *Source) speed() Figure {
 	c.Y = chart.Axis{Label: "tokens per second and GPU"}
 	c.Y.Min, c.Y.Max = chart.FromZero(highest, 0)
 	return Figure{
-		Name: "speed", Title: "Generation speed", Caption: "Mean over questions while their cells were being generated.", Table: table,
+		Name: "speed", Short: "Speed", Title: "Generation speed", Caption: "Mean over questions while their cells were being generated.", Table: table,
 		Draw: func(w float64) *chart.Drawing { return c.Draw(w, height(w)) },
 	}
 }

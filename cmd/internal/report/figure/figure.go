@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"github.com/lcbq/lcbq/cmd/internal/report/chart"
-	"github.com/lcbq/lcbq/worker/lcb/result"
+	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/worker/score"
 	"github.com/lcbq/lcbq/worker/score/curve"
 )
@@ -29,7 +29,9 @@ type Source struct {
 // A Figure is a chart under the name by which it is asked for.
 type Figure struct {
 	Name    string
+	Short   string // its name among the page's links
 	Title   string
+	Full    bool                               // it needs the page's whole width
 	Caption string                             // how to read it
 	Draw    func(width float64) *chart.Drawing // at a width in pixels
 	Table   *Table                             // the same as numbers
@@ -100,6 +102,14 @@ func Percent(v float64) string {
 // Range writes an interval in percent.
 func Range(i score.Interval) string { return Percent(i.Low) + "–" + Percent(i.High) }
 
+// Several writes a number of things by the name of one.
+func Several(n int, name string) string {
+	if n == 1 {
+		return "1 " + name
+	}
+	return Count(n) + " " + name + "s"
+}
+
 // Count writes a number with thousands apart.
 func Count[T int | int64](n T) string {
 	s := strconv.FormatInt(int64(n), 10)
@@ -149,9 +159,9 @@ func (s *Source) present() []string {
 		}
 	}
 	var out []string
-	for _, v := range result.Verdicts {
-		if seen[string(v)] {
-			out = append(out, string(v))
+	for _, v := range stream.Verdicts() {
+		if seen[v.String()] {
+			out = append(out, v.String())
 		}
 	}
 	return out
@@ -198,7 +208,7 @@ func sampled(p *curve.Point, level string) string {
 		tip += fmt.Sprintf("\nquestions like these: %s %%", Range(p.Population.Interval))
 	}
 	if !p.Reliable {
-		tip += "\nk is above a tenth of n: read with care"
+		tip += "\nlittle known: read with care"
 	}
 	return tip
 }

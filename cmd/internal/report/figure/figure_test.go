@@ -6,6 +6,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/lcbq/lcbq/cmd/internal/report/figure"
+	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/worker/score"
 	"github.com/lcbq/lcbq/worker/score/curve"
 )
@@ -35,7 +37,7 @@ func source(t interface {
 }
 
 func tables(s *figure.Source) []*figure.Table {
-	return []*figure.Table{s.Summary(), s.Curves(), s.BestSets(), s.Standings(), s.Cells(), s.Verdicts(), s.Diversity(), s.Solved(), s.Union(), s.Splits()}
+	return []*figure.Table{s.Summary(), s.Curves(), s.BestSets(), s.Standings(), s.Cells(), s.Verdicts(), s.Diversity(), s.Solved(), s.Union(), s.Splits(), s.Mixing(), s.Truncation(), s.Costs(), s.Flips()}
 }
 
 // TestEverySweepCanBeShown: whatever the counts, every chart is a document, every
@@ -48,11 +50,11 @@ func TestEverySweepCanBeShown(t *testing.T) {
 			s.Temperatures = append(s.Temperatures, float64(i)/4)
 		}
 		for q := range rapid.IntRange(1, 5).Draw(t, "questions") {
-			x := curve.Question{Index: q, Title: rapid.String().Draw(t, "title"), Difficulty: rapid.SampledFrom([]string{"", "easy", "hard"}).Draw(t, "difficulty")}
+			x := curve.Question{Index: q, Title: rapid.String().Draw(t, "title"), Origin: stream.Origin{Difficulty: rapid.SampledFrom([]string{"", "easy", "hard"}).Draw(t, "difficulty")}}
 			for range s.Temperatures {
 				n := rapid.SampledFrom([]int{0, 1, 2, 9, 100, 10000}).Draw(t, "n")
 				c := rapid.IntRange(0, n).Draw(t, "passed")
-				x.Cells = append(x.Cells, curve.Cell{N: n, Passed: c, Unique: n / 2, UniquePassed: c / 2, Tokens: int64(n), Verdicts: map[string]int{"passed": c, "wrong_answer": n - c}})
+				x.Cells = append(x.Cells, stream.Counts{N: n, Passed: c, UniquePrograms: n / 2, UniquePassed: c / 2, Tokens: int64(n), Verdicts: map[stream.Verdict]int{stream.Passed: c, stream.WrongAnswer: n - c}})
 			}
 			s.Questions = append(s.Questions, x)
 		}
@@ -75,7 +77,7 @@ func TestEverySweepCanBeShown(t *testing.T) {
 				}
 				sound(t, f.Name, b.String())
 			}
-			if f.Caption == "" || f.Title == "" || f.Table == nil {
+			if f.Caption == "" || f.Title == "" || (f.Table == nil) != (f.Name == "beyond") {
 				t.Fatalf("%s has no caption, title or table", f.Name)
 			}
 		}
@@ -128,7 +130,7 @@ func grid(n int, passed ...[]int) *curve.Sweep {
 	for q, row := range passed {
 		x := curve.Question{Index: q, Title: "t" + strconv.Itoa(q)}
 		for _, c := range row {
-			x.Cells = append(x.Cells, curve.Cell{N: n, Passed: c, Verdicts: map[string]int{"passed": c, "wrong_answer": n - c}})
+			x.Cells = append(x.Cells, stream.Counts{N: n, Passed: c, Verdicts: map[stream.Verdict]int{stream.Passed: c, stream.WrongAnswer: n - c}})
 		}
 		s.Questions = append(s.Questions, x)
 	}
@@ -237,6 +239,29 @@ func TestMarkdownIsText(t *testing.T) {
 	want := "| a | b |\n| :--- | ---: |\n| x \\| &lt;b&gt;y&lt;/b&gt; \\[z\\](javascript:1) new &amp; \\`c\\` | *1* |\n"
 	if b.String() != want {
 		t.Errorf("Markdown %q, want %q", b.String(), want)
+	}
+}
+
+// TestHeadline: 5 stands in tables only where few other k do.
+func TestHeadline(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int][]int{1: {1}, 100: {1, 5, 10, 100}, 1000: {1, 5, 10, 100, 1000}, 10_000: {1, 10, 100, 1000, 10_000}} {
+		if got := source(t, grid(n, []int{0, 1})).Headline(); !slices.Equal(got, want) {
+			t.Errorf("headline of %d samples: %v, want %v", n, got, want)
+		}
+	}
+}
+
+// TestFiguresAreNamed: the page links to each figure by its short name.
+func TestFiguresAreNamed(t *testing.T) {
+	t.Parallel()
+	s := source(t, grid(100, []int{3, 50}, []int{0, 100}))
+	seen := map[string]bool{}
+	for _, f := range s.All() {
+		if f.Short == "" || seen[f.Short] || f.Title == "" || f.Caption == "" {
+			t.Errorf("figure %q has the short name %q, the title %q and the caption %q", f.Name, f.Short, f.Title, f.Caption)
+		}
+		seen[f.Short] = true
 	}
 }
 

@@ -3,7 +3,6 @@ package figure
 import (
 	"fmt"
 	"math"
-	"slices"
 
 	"github.com/lcbq/lcbq/cmd/internal/report/chart"
 )
@@ -68,19 +67,20 @@ func (s *Source) pace() Figure {
 	}
 	c := chart.Line{
 		X:     chart.Axis{Label: name + " since the start", Min: 0, Max: s.Timeline[len(s.Timeline)-1].Seconds / unit},
-		Y:     chart.Axis{Label: "samples per second"},
-		Title: s.titled("Throughput over time"), Desc: "Samples in finished cells per second, from the run's start to its last cell.",
+		Y:     chart.Axis{Label: "samples in finished cells"},
+		Title: s.titled("Throughput over time"), Desc: "Samples in finished cells, from the run's start to its last cell.",
 	}
 	t := chart.Track{Ink: chart.Series(0)}
 	table := &Table{Name: "pace", Title: "Throughput over time", Columns: num("seconds since the start", "samples per second")}
 	for i, x := range seconds {
-		t.Values = append(t.Values, chart.Value{X: x / unit, Y: rates[i], Tip: fmt.Sprintf("%.1f %s: %.1f samples/s", x/unit, name, rates[i])})
+		done := s.samplesAt(x)
+		t.Values = append(t.Values, chart.Value{X: x / unit, Y: done, Tip: fmt.Sprintf("%.1f %s: %s samples, %.1f/s around it", x/unit, name, Count(int(done)), rates[i])})
 		table.Rows = append(table.Rows, []Field{number(fmt.Sprintf("%.1f", x), x), number(fmt.Sprintf("%.1f", rates[i]), rates[i])})
 	}
 	c.Series = []chart.Track{t}
-	c.Y.Min, c.Y.Max = chart.FromZero(slices.Max(rates), 0)
+	c.Y.Min, c.Y.Max = chart.FromZero(s.samplesAt(s.Timeline[len(s.Timeline)-1].Seconds), 0)
 	return Figure{
-		Name: "pace", Title: "Throughput over time", Caption: "Samples count when their cell is finished; pauses of the run are in it.", Table: table,
+		Name: "pace", Short: "Pace", Title: "Throughput over time", Caption: "The steeper, the faster. Samples count when their cell is finished; pauses of the run are in it.", Table: table,
 		Draw: func(w float64) *chart.Drawing { return c.Draw(w, height(w)) },
 	}
 }

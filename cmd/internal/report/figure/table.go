@@ -48,6 +48,21 @@ func words(s string) Field { return Field{Text: s} }
 // absent is a value that the data do not define.
 var absent = Field{Text: "–", Raw: " "}
 
+// Filled returns the table without the columns that say nothing in any row.
+func (t *Table) Filled() *Table {
+	out := &Table{Name: t.Name, Title: t.Title, Rows: make([][]Field, len(t.Rows))}
+	for i, c := range t.Columns {
+		if !slices.ContainsFunc(t.Rows, func(row []Field) bool { return row[i] != absent }) && len(t.Rows) > 0 {
+			continue
+		}
+		out.Columns = append(out.Columns, c)
+		for j, row := range t.Rows {
+			out.Rows[j] = append(out.Rows[j], row[i])
+		}
+	}
+	return out
+}
+
 // CSV writes the table with one header row. Shares are in [0, 1] there. A text
 // that a spreadsheet would run as a formula is put behind an apostrophe.
 func (t *Table) CSV(w io.Writer) error {

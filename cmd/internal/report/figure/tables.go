@@ -2,6 +2,7 @@ package figure
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/lcbq/lcbq/worker/score"
 	"github.com/lcbq/lcbq/worker/score/curve"
@@ -30,11 +31,11 @@ func (s *Source) Summary() *Table {
 		x := &s.Analysis.Temperatures[i]
 		row := []Field{number(Temperature(x.Temperature), x.Temperature)}
 		for _, k := range ks {
-			row = append(row, s.passAt(x.Points, k))
+			row = append(row, s.ranged(x.Points, k))
 		}
 		unique := absent
-		if x.Unique > 0 {
-			unique = whole(x.Unique)
+		if x.UniquePrograms > 0 {
+			unique = whole(x.UniquePrograms)
 		}
 		t.Rows = append(t.Rows, append(row, number(fmt.Sprintf("%d of %d", x.Solved, x.Questions), x.Solved), whole(x.Samples), whole(x.Passed), unique, tokens(x)))
 	}
@@ -63,6 +64,15 @@ func (s *Source) passAt(points []curve.Point, k int) Field {
 	return f
 }
 
+// ranged is passAt with what questions like these would give.
+func (s *Source) ranged(points []curve.Point, k int) Field {
+	f := s.passAt(points, k)
+	if p := At(points, k); p != nil && p.Population != nil && p.Value > 0 {
+		f.Text += " (" + Range(p.Population.Interval) + ")"
+	}
+	return f
+}
+
 func interval(i *score.Interval) []Field {
 	if i == nil {
 		return []Field{absent, absent}
@@ -70,11 +80,12 @@ func interval(i *score.Interval) []Field {
 	return []Field{share(i.Low), share(i.High)}
 }
 
+// population is the interval over questions, and the one by contest.
 func population(p *curve.Population) []Field {
 	if p == nil {
-		return []Field{absent, absent}
+		return []Field{absent, absent, absent, absent}
 	}
-	return interval(&p.Interval)
+	return slices.Concat(interval(&p.Interval), interval(p.Contest))
 }
 
 func yes(b bool) Field {
@@ -87,7 +98,7 @@ func yes(b bool) Field {
 // Curves is every point with both uncertainties.
 func (s *Source) Curves() *Table {
 	t := &Table{Name: "curves", Title: "Every point of the pass@k curves"}
-	t.Columns = append(num("temperature", "k", "pass@k %", "these questions, low %", "these questions, high %", "questions like these, low %", "questions like these, high %", "pass^k %", "questions"), text("k at most n/10"))
+	t.Columns = append(num("temperature", "k", "pass@k %", "these questions, low %", "these questions, high %", "questions like these, low %", "questions like these, high %", "by contest, low %", "by contest, high %", "pass^k %", "questions"), text("reliable"))
 	for _, x := range s.Analysis.Temperatures {
 		for i := range x.Points {
 			p := &x.Points[i]
@@ -107,7 +118,7 @@ func (s *Source) Curves() *Table {
 // BestSets is T*(k) by k.
 func (s *Source) BestSets() *Table {
 	t := &Table{Name: "best", Title: "The best temperature by k"}
-	t.Columns = append(num("k", "highest at", "pass@k %"), text("not distinguishable, these questions"), text("not distinguishable, questions like these"), Column{Name: "questions"}, text("k at most n/10"))
+	t.Columns = append(num("k", "highest at", "pass@k %"), text("may be the best, these questions"), text("may be the best, questions like these"), Column{Name: "questions"}, text("reliable"))
 	for i := range s.Analysis.Best {
 		b := &s.Analysis.Best[i]
 		row := []Field{whole(b.K), number(Temperature(b.Temperature), b.Temperature), share(value(b)), words(s.setOr(b.These)), words(s.setOr(b.Like)), whole(b.Questions), yes(b.Reliable)}
@@ -130,12 +141,12 @@ func (s *Source) setOr(set []float64) string {
 func (s *Source) Standings() *Table {
 	t := &Table{Name: "standings", Title: "Each temperature against the best"}
 	t.Columns = append(num("k", "temperature", "pass@k %", "difference, points", "questions that differ",
-		"these questions, low", "these questions, high", "these questions, p", "questions like these, low", "questions like these, high", "questions like these, p"), text("may be the best"))
+		"these questions, behind at least", "these questions, behind at most", "these questions, p", "questions like these, behind at least", "questions like these, behind at most", "questions like these, p"), text("may be the best"))
 	finding := func(f *curve.Finding) []Field {
 		if f == nil {
 			return []Field{absent, absent, absent}
 		}
-		return []Field{points(f.Interval.Low), points(f.Interval.High), number(fmt.Sprintf("%.3f", f.P), f.P)}
+		return []Field{number(fmt.Sprintf("%.2f", 100*f.Behind.Low), f.Behind.Low), number(fmt.Sprintf("%.2f", 100*f.Behind.High), f.Behind.High), number(Chance(f.P), f.P)}
 	}
 	for _, b := range s.Analysis.Best {
 		for _, x := range b.Standings {
@@ -147,6 +158,14 @@ func (s *Source) Standings() *Table {
 		}
 	}
 	return t
+}
+
+// Chance is a P in words: never 0, and no more digits than it is known to.
+func Chance(p float64) string {
+	if p < 0.001 {
+		return "<0.001"
+	}
+	return fmt.Sprintf("%.3f", p)
 }
 
 // points is a difference of shares, in percentage points.
@@ -178,8 +197,8 @@ func (s *Source) Diversity() *Table {
 	for i := range s.Analysis.Temperatures {
 		x := &s.Analysis.Temperatures[i]
 		row := []Field{number(Temperature(x.Temperature), x.Temperature), whole(x.Samples), absent, absent, absent, absent, tokens(x), absent}
-		if x.Unique > 0 {
-			row[2], row[3], row[4] = whole(x.Unique), share(x.UniqueShare), whole(x.UniqueOK)
+		if x.UniquePrograms > 0 {
+			row[2], row[3], row[4] = whole(x.UniquePrograms), share(x.UniqueShare), whole(x.UniquePassed)
 		}
 		if x.Tokens > 0 {
 			row[5] = number(Count(x.Tokens), x.Tokens)
@@ -195,16 +214,17 @@ func (s *Source) Diversity() *Table {
 // Union is what several temperatures together solve, against one alone.
 func (s *Source) Union() *Table {
 	t := &Table{Name: "union", Title: "All temperatures together against the best one"}
-	t.Columns = append(num("samples in all", "at each temperature", "together %", "best single temperature", "single %", "gain, points", "gain, low", "gain, high", "questions"), text("k at most n/10"))
+	t.Columns = append(num("samples in all", "at each temperature", "together %", "best single temperature", "single %", "gain, points", "these questions, low", "these questions, high", "questions like these, low", "questions like these, high", "questions"), text("reliable"))
 	if s.Analysis.Union == nil {
 		return t
 	}
 	for _, p := range s.Analysis.Union.Points {
-		row := []Field{whole(p.K), whole(p.Each), share(p.Value), absent, absent, absent, absent, absent, whole(p.Questions), yes(p.Reliable)}
+		row := []Field{whole(p.K), whole(p.Each), share(p.Value), absent, absent, absent, absent, absent, absent, absent, whole(p.Questions), yes(p.Reliable)}
 		if x := p.Single; x != nil {
 			row[3], row[4], row[5] = number(Temperature(x.Temperature), x.Temperature), share(x.Value), points(x.Gain)
-			if x.Interval != nil {
-				row[6], row[7] = points(x.Interval.Low), points(x.Interval.High)
+			if x.These != nil && x.Interval != nil {
+				row[6], row[7] = points(x.These.Low), points(x.These.High)
+				row[8], row[9] = points(x.Interval.Low), points(x.Interval.High)
 			}
 		}
 		for j := range row {
@@ -231,10 +251,10 @@ func (s *Source) Solved() *Table {
 	return t
 }
 
-// Splits is pass@k by difficulty and platform.
+// Splits is pass@k by difficulty, platform and contest month.
 func (s *Source) Splits() *Table {
 	ks := s.Headline()
-	t := &Table{Name: "splits", Title: "By difficulty and platform", Columns: append([]Column{text("by"), text("group")}, num("questions", "temperature", "solved")...)}
+	t := &Table{Name: "splits", Title: "By difficulty, platform and month", Columns: append([]Column{text("by"), text("group")}, num("questions", "temperature", "solved")...)}
 	for _, k := range ks {
 		t.Columns = append(t.Columns, Column{Name: fmt.Sprintf("pass@%d %%", k)})
 	}
@@ -259,14 +279,14 @@ func named(group string) string {
 
 // Cells is every cell with its exact interval.
 func (s *Source) Cells() *Table {
-	t := &Table{Name: "cells", Title: "Every question at every temperature", Columns: append(append(num("question"), text("id"), text("title"), text("difficulty"), text("platform")),
+	t := &Table{Name: "cells", Title: "Every question at every temperature", Columns: append(append(num("question"), text("id"), text("title"), text("difficulty"), text("platform"), text("contest"), text("contest date")),
 		num("temperature", "n", "passed", "pass rate %", "low %", "high %", "below %")...)}
 	for _, r := range s.Rows {
 		for i, x := range s.Analysis.Temperatures {
-			row := []Field{whole(r.Index), words(r.ID), words(r.Title), words(r.Difficulty), words(r.Platform), number(Temperature(x.Temperature), x.Temperature), whole(r.N[i]), absent, absent, absent, absent, absent}
+			row := []Field{whole(r.Index), words(r.ID), words(r.Title), words(r.Difficulty), words(r.Platform), words(r.ContestID), words(r.ContestDate), number(Temperature(x.Temperature), x.Temperature), whole(r.N[i]), absent, absent, absent, absent, absent}
 			if r.N[i] > 0 {
-				row[7], row[8] = whole(r.Passed[i]), share(float64(r.Passed[i])/float64(r.N[i]))
-				row[9], row[10], row[11] = share(r.Low[i]), share(r.High[i]), share(r.Below[i])
+				row[9], row[10] = whole(r.Passed[i]), share(float64(r.Passed[i])/float64(r.N[i]))
+				row[11], row[12], row[13] = share(r.Low[i]), share(r.High[i]), share(r.Below[i])
 			}
 			t.Rows = append(t.Rows, row)
 		}

@@ -13,6 +13,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lcbq/lcbq/config"
+	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/worker/combine/summary"
 	"github.com/lcbq/lcbq/worker/lcb/result"
 	"github.com/lcbq/lcbq/worker/score/curve"
@@ -24,13 +27,14 @@ var ErrNotResults = errors.New("not a results folder")
 
 // A Question is what the folder says of one.
 type Question struct {
-	Index                           int // place in the problem set
-	ID, Title, Difficulty, Platform string
+	Index     int // place in the problem set
+	ID, Title string
+	stream.Origin
 }
 
 // A Cell is one question at one temperature.
 type Cell struct {
-	result.Counts
+	stream.Counts
 	Path string // of its samples; "" if they are not there
 	Note string // what is wrong with its file; "" if nothing is known to be
 }
@@ -45,6 +49,19 @@ type Results struct {
 	Temperatures []float64      // ascending: those that the run wanted and those that are there
 	Cells        [][]*Cell      // [question][temperature]; nil where a cell is not there
 	Notes        []string       // what is missing, damaged or left out
+	Windows      []store.Window // by which the questions were chosen: those of the run, then one asked for here
+}
+
+// Restrict leaves only the questions at the given places, ascending, in the results; w is
+// what they were chosen by, and note says it.
+func (r *Results) Restrict(kept []int, w store.Window, note string) {
+	questions, cells := r.Questions, r.Cells
+	r.Questions, r.Cells = nil, nil
+	for _, i := range kept {
+		r.Questions, r.Cells = append(r.Questions, questions[i]), append(r.Cells, cells[i])
+	}
+	r.Windows = append(slices.Clone(r.Windows), w)
+	r.Notes = append([]string{note}, r.Notes...)
 }
 
 // Cell returns a cell, nil if it is not there.
@@ -54,10 +71,10 @@ func (r *Results) Cell(question, temperature int) *Cell { return r.Cells[questio
 func (r *Results) Sweep() *curve.Sweep {
 	s := &curve.Sweep{Temperatures: r.Temperatures}
 	for i, q := range r.Questions {
-		x := curve.Question{Index: q.Index, ID: q.ID, Title: q.Title, Difficulty: q.Difficulty, Platform: q.Platform, Cells: make([]curve.Cell, len(r.Temperatures))}
+		x := curve.Question{Index: q.Index, ID: q.ID, Title: q.Title, Origin: q.Origin, Cells: make([]stream.Counts, len(r.Temperatures))}
 		for t := range r.Temperatures {
 			if c := r.Cell(i, t); c != nil {
-				x.Cells[t] = summary.CellOf(&c.Counts)
+				x.Cells[t] = c.Counts
 			}
 		}
 		s.Questions = append(s.Questions, x)
@@ -151,7 +168,7 @@ func (l *loader) question(q int) {
 	}
 	at := len(l.questions)
 	if s != nil {
-		l.questions = append(l.questions, Question{Index: q, ID: s.QuestionID, Title: s.QuestionTitle, Difficulty: s.Difficulty, Platform: s.Platform})
+		l.questions = append(l.questions, Question{Index: q, ID: s.QuestionID, Title: s.QuestionTitle, Origin: s.Origin})
 		l.summarised(at, s, byTemperature)
 	}
 	for _, f := range files {
@@ -279,6 +296,13 @@ func (l *loader) readRun() {
 		return
 	}
 	l.run = &run
+	for _, f := range run.Health { // before all that the folder lacks: it is about every number
+		mark := ""
+		if f.Grave {
+			mark = "The numbers say nothing about the model: "
+		}
+		l.notes = slices.Insert(l.notes, 0, strings.ReplaceAll(mark+f.String(), "\n", "; "))
+	}
 }
 
 func (l *loader) results() (*Results, error) {
@@ -306,6 +330,9 @@ func (l *loader) results() (*Results, error) {
 		column, _ := slices.BinarySearch(r.Temperatures, c.temperature)
 		r.Cells[rows[c.question]][column] = c.cell
 	}
+	if l.run != nil {
+		r.Windows = l.run.Windows
+	}
 	l.gaps(r)
 	r.Notes = l.notes
 	return r, nil
@@ -328,6 +355,10 @@ func (l *loader) gaps(r *Results) {
 		}
 	}
 	all := len(r.Questions) * len(r.Temperatures)
+	// Questions without a cell have no folder yet: run.toml knows how many cells there will be.
+	if n := config.Cells(filepath.Join(l.dir, result.ConfigName)); l.run == nil && n > all {
+		missing, all = missing+n-all, n
+	}
 	if l.run != nil && l.run.Questions > len(r.Questions) {
 		l.note("%d of %d questions have no result here", l.run.Questions-len(r.Questions), l.run.Questions)
 	}

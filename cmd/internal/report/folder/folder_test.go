@@ -10,6 +10,7 @@ import (
 
 	"github.com/lcbq/lcbq/cmd/internal/report/folder"
 	"github.com/lcbq/lcbq/cmd/internal/report/reporttest"
+	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/worker/lcb/result"
 )
 
@@ -157,7 +158,7 @@ func TestUnscoredAreNoted(t *testing.T) {
 	r := open(t, sweep(t, func(s *reporttest.Sweep) {
 		s.Alter = func(q int, _ float64, x *result.Sample) {
 			if q == 0 && x.Index < 2 {
-				x.Verdict, x.Passed, x.ErrorCode, x.Test = result.JudgeFault, false, nil, nil
+				x.Verdict, x.ErrorCode, x.Test = stream.JudgeFault, nil, nil
 			}
 		}
 	}))
@@ -196,7 +197,7 @@ func TestMixture(t *testing.T) {
 	if !errors.As(err, &mixed) || !slices.Equal(mixed.Cells, []int{4, 2}) {
 		t.Fatalf("Open = %v, want a MixedError of 4 and 2 cells", err)
 	}
-	for _, want := range []string{"judge lcb", "judge script", "--group 1"} {
+	for _, want := range []string{"judge lcb", "judge script", "2: "} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q does not say %q", err, want)
 		}

@@ -39,7 +39,6 @@ func (e *MixedError) Error() string {
 	for i, g := range e.Groups {
 		fmt.Fprintf(&b, "\n  %d: %s: %d cells", i+1, g, e.Cells[i])
 	}
-	b.WriteString("\nreport one of them with --group 1, --group 2, ...")
 	return b.String()
 }
 
@@ -61,7 +60,7 @@ func (l *loader) choose(group int) error {
 	case len(groups) == 0:
 		return fmt.Errorf("read results: %s: %w: none of its cells can be read\n%s", l.dir, ErrNotResults, strings.Join(l.notes, "\n"))
 	case group > len(groups) || group < 0:
-		return fmt.Errorf("%w: --group = %d: the folder has results 1 to %d", ErrGroup, group, len(groups))
+		return fmt.Errorf("%w: %d, and the folder has results 1 to %d", ErrGroup, group, len(groups))
 	case group == 0 && len(groups) > 1:
 		return mixed
 	}

@@ -9,11 +9,11 @@ import (
 	"hash/maphash"
 	"io"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/worker/lcb/result"
 )
 
@@ -41,7 +41,7 @@ const maxLine = 1 << 20
 // along its file, or from its beginning if that is compressed. A cell without a
 // file gives none.
 func (c *Cell) Pick(ctx context.Context, want int, limit int64) (*Picked, error) {
-	p := &picker{want: want, seed: maphash.MakeSeed(), groups: make(map[result.Verdict][]*candidate), known: make(map[uint64]*candidate)}
+	p := &picker{want: want, seed: maphash.MakeSeed(), groups: make(map[stream.Verdict][]*candidate), known: make(map[uint64]*candidate)}
 	if c.Path == "" || want < 1 {
 		return &Picked{}, nil
 	}
@@ -74,7 +74,7 @@ type candidate struct {
 type picker struct {
 	want   int
 	seed   maphash.Seed
-	groups map[result.Verdict][]*candidate
+	groups map[stream.Verdict][]*candidate
 	known  map[uint64]*candidate // by hash of verdict and program
 	looked int
 	in     *bufio.Reader // reused
@@ -197,8 +197,8 @@ func (p *picker) look(raw []byte) {
 		c.seen++
 		return
 	}
-	v := result.Verdict(verdict)
-	if !slices.Contains(result.Verdicts, v) || len(p.groups[v]) >= p.want {
+	var v stream.Verdict
+	if v.UnmarshalText(verdict) != nil || len(p.groups[v]) >= p.want {
 		return
 	}
 	c := &candidate{raw: bytes.Clone(raw), seen: 1}
@@ -211,7 +211,7 @@ func (p *picker) picked() (*Picked, error) {
 	out := &Picked{Looked: p.looked}
 	for round := 0; len(out.Samples) < p.want; round++ {
 		some := false
-		for _, v := range result.Verdicts {
+		for _, v := range stream.Verdicts() {
 			if round >= len(p.groups[v]) || len(out.Samples) >= p.want {
 				continue
 			}

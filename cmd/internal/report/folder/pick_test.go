@@ -10,6 +10,7 @@ import (
 
 	"github.com/lcbq/lcbq/cmd/internal/report/folder"
 	"github.com/lcbq/lcbq/cmd/internal/report/reporttest"
+	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/worker/lcb/result"
 )
 
@@ -37,14 +38,14 @@ func pick(t *testing.T, c *folder.Cell, want int, limit int64) *folder.Picked {
 func TestPickPrefersVariety(t *testing.T) {
 	t.Parallel()
 	c, _ := oneCell(t, 300, func(s *result.Sample) {
-		s.Code, s.Verdict, s.Passed, s.ErrorCode, s.Test = "print(1)", result.Passed, true, nil, nil
+		s.Code, s.Verdict, s.ErrorCode, s.Test = "print(1)", stream.Passed, nil, nil
 		if s.Index == 150 {
 			code := -3
-			s.Verdict, s.Passed, s.ErrorCode, s.Code = result.TimeLimit, false, &code, `while 1: ,"verdict":"passed"`
+			s.Verdict, s.ErrorCode, s.Code = stream.TimeLimit, &code, `while 1: ,"verdict":"passed"`
 		}
 	})
 	p := pick(t, c, 5, 1<<30)
-	if p.Looked != 300 || len(p.Samples) != 2 || p.Samples[0].Seen != 299 || p.Samples[1].Verdict != result.TimeLimit || p.Samples[1].Index != 150 {
+	if p.Looked != 300 || len(p.Samples) != 2 || p.Samples[0].Seen != 299 || p.Samples[1].Verdict != stream.TimeLimit || p.Samples[1].Index != 150 {
 		t.Errorf("looked at %d, picked %+v", p.Looked, p.Samples)
 	}
 }
@@ -54,7 +55,7 @@ func TestPickPrefersVariety(t *testing.T) {
 func TestPickReadsAllAlong(t *testing.T) {
 	t.Parallel()
 	c, _ := oneCell(t, 3000, func(s *result.Sample) {
-		s.Code, s.Verdict, s.Passed, s.ErrorCode, s.Test = fmt.Sprint("p", s.Index), result.Passed, true, nil, nil
+		s.Code, s.Verdict, s.ErrorCode, s.Test = fmt.Sprint("p", s.Index), stream.Passed, nil, nil
 	})
 	const limit = 256 << 10
 	p := pick(t, c, 1000, limit)

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/worker/combine/summary"
 	"github.com/lcbq/lcbq/worker/lcb/result"
 )
@@ -31,13 +32,9 @@ type Sweep struct {
 	Rate func(question int, temperature float64) float64
 }
 
-// Temperatures returns 0.1 to 1.6.
+// Temperatures returns those that a run has by default, 0.1 to 2.0.
 func Temperatures() []float64 {
-	var out []float64
-	for i := 1; i <= 16; i++ {
-		out = append(out, float64(i)/10)
-	}
-	return out
+	return []float64{0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.4, 1.5, 1.7, 2}
 }
 
 // rate is harder for later questions, and highest at a temperature of the
@@ -121,7 +118,9 @@ func (s *Sweep) question(dir string, q int, stored []linked) (*result.Summary, e
 	if err != nil {
 		return nil, err
 	}
-	sum.Difficulty, sum.Platform = difficulties[q%3], platforms[q%2]
+	// Two questions a contest, a contest every 12 days.
+	day := time.Date(2024, 9, 1, 0, 0, 0, 0, time.UTC).AddDate(0, 0, 12*(q/2))
+	sum.Origin = stream.Origin{Difficulty: difficulties[q%3], Platform: platforms[q%2], ContestID: fmt.Sprintf("contest%d", q/2), ContestDate: day.Format("2006-01-02T15:04:05")}
 	return sum, result.WriteSummary(dir, sum)
 }
 
@@ -138,28 +137,28 @@ var titles = []string{
 }
 
 // counts draws what a cell's samples would have been counted to.
-func (s *Sweep) counts(q int, t float64) result.Counts {
+func (s *Sweep) counts(q int, t float64) stream.Counts {
 	r := rand.New(rand.NewPCG(s.Seed+1, uint64(q)<<32|uint64(t*1000)))
 	p := s.rate(q, t)
 	// The normal approximation is good enough for made-up counts.
 	passed := int(math.Round(float64(s.N)*p + math.Sqrt(float64(s.N)*p*(1-p))*r.NormFloat64()))
-	c := result.Counts{N: s.N, Passed: max(0, min(s.N, passed)), GenTPS: 9000 - 500*t, Tokens: int64(s.N) * 410, Verdicts: make(map[result.Verdict]int)}
-	c.PassRate = result.PassRate(c.Passed, c.N)
+	c := stream.Counts{N: s.N, Passed: max(0, min(s.N, passed)), GenTPS: 9000 - 500*t, Tokens: int64(s.N) * 410, Verdicts: make(map[stream.Verdict]int)}
+	c.PassRate = stream.PassRate(c.Passed, c.N)
 	left := c.N - c.Passed
-	put := func(v result.Verdict, n int) {
+	put := func(v stream.Verdict, n int) {
 		if n = min(n, left); n > 0 {
 			c.Verdicts[v] = n
 			left -= n
 		}
 	}
-	put(result.RuntimeError, int(float64(left)*(0.1+0.1*t)))
-	put(result.TimeLimit, left/9)
-	put(result.CompileError, int(float64(left)*0.02*t))
-	put(result.Truncated, left/30)
-	put(result.NoCode, left/40)
-	put(result.WrongAnswer, left)
+	put(stream.RuntimeError, int(float64(left)*(0.1+0.1*t)))
+	put(stream.TimeLimit, left/9)
+	put(stream.CompileError, int(float64(left)*0.02*t))
+	put(stream.Truncated, left/30)
+	put(stream.NoCode, left/40)
+	put(stream.WrongAnswer, left)
 	if c.Passed > 0 {
-		c.Verdicts[result.Passed] = c.Passed
+		c.Verdicts[stream.Passed] = c.Passed
 	}
 	c.UniquePrograms = int(float64(s.N) * min(0.97, 0.15+0.5*t))
 	c.UniquePassed = int(float64(c.Passed) * min(0.9, 0.1+0.5*t))
@@ -186,7 +185,7 @@ func (s *Sweep) store(dir string, i int) (linked, error) {
 }
 
 // cell writes a cell's file with s.N samples.
-func (s *Sweep) cell(path string, h result.Header) (result.Counts, result.Digest, error) {
+func (s *Sweep) cell(path string, h result.Header) (stream.Counts, result.Digest, error) {
 	var tally result.Tally
 	each := func(f func(*result.Sample) error) error {
 		r := rand.New(rand.NewPCG(s.Seed+2, uint64(h.QuestionIdx)<<32|uint64(h.Temperature*1000)))
@@ -203,15 +202,15 @@ func (s *Sweep) cell(path string, h result.Header) (result.Counts, result.Digest
 		return nil
 	}
 	if err := each(func(x *result.Sample) error { tally.Add(x); return nil }); err != nil {
-		return result.Counts{}, result.Digest{}, err
+		return stream.Counts{}, result.Digest{}, err
 	}
 	h.Counts = tally.Counts()
 	w, err := result.CreateCell(path, &h)
 	if err != nil {
-		return result.Counts{}, result.Digest{}, err
+		return stream.Counts{}, result.Digest{}, err
 	}
 	if err := each(w.Add); err != nil {
-		return result.Counts{}, result.Digest{}, fmt.Errorf("%w (%w)", err, w.Abort())
+		return stream.Counts{}, result.Digest{}, fmt.Errorf("%w (%w)", err, w.Abort())
 	}
 	d, err := w.Commit()
 	return h.Counts, d, err
@@ -221,21 +220,23 @@ func (s *Sweep) cell(path string, h result.Header) (result.Counts, result.Digest
 func draw(r *rand.Rand, index int, p float64) result.Sample {
 	code := program(r)
 	s := result.Sample{
-		Index: index, Code: code, Completion: "Here is a solution.\n\n```python\n" + code + "```\n", Tokens: len(code) / 3, FinishReason: "stop",
-		CPUSeconds: 0.01 + r.Float64()/10, Generator: "gpu0", Evaluator: "eval0",
+		Sample: stream.Sample{
+			Index: index, Code: code, Completion: "Here is a solution.\n\n```python\n" + code + "```\n", Tokens: len(code) / 3, FinishReason: "stop",
+		},
+		Judgement: stream.Judgement{CPU: 0.01 + r.Float64()/10}, Generator: "gpu0", Evaluator: "eval0",
 	}
 	first, wrong, runtime := r.IntN(12), -2, -4
 	switch u := r.Float64(); {
 	case r.Float64() < p:
-		s.Verdict, s.Passed = result.Passed, true
+		s.Verdict = stream.Passed
 	case u < 0.6:
-		s.Verdict, s.Test, s.ErrorCode = result.WrongAnswer, &first, &wrong
+		s.Verdict, s.Test, s.ErrorCode = stream.WrongAnswer, &first, &wrong
 		s.Detail = fmt.Sprintf("test %d: line 1: got %d, want %d", first, r.IntN(1000), r.IntN(1000))
 	case u < 0.9:
-		s.Verdict, s.Test, s.ErrorCode = result.RuntimeError, &first, &runtime
+		s.Verdict, s.Test, s.ErrorCode = stream.RuntimeError, &first, &runtime
 		s.Detail = "IndexError: list index out of range"
 	default:
-		s.Verdict, s.Code, s.ErrorCode = result.NoCode, "", &runtime
+		s.Verdict, s.Code, s.ErrorCode = stream.NoCode, "", &runtime
 		s.Completion = "I would first sort the " + pickWord(r) + " and then count."
 	}
 	return s

@@ -120,7 +120,7 @@ func Summaries(dir string, parts []Part) ([]*result.Summary, error) {
 		if err != nil {
 			return out, fmt.Errorf("import: %w", err)
 		}
-		s.Platform, s.Difficulty, s.ContestDate = first.Question.Platform, first.Question.Difficulty, first.Question.ContestDate
+		s.Origin = first.Question.Origin()
 		if err := result.WriteSummary(dir, s); err != nil {
 			return out, fmt.Errorf("import: %w", err)
 		}

@@ -14,7 +14,9 @@ import (
 	"os"
 	"strconv"
 
+	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/worker/lcb/result"
+	"github.com/lcbq/lcbq/worker/pyjson"
 )
 
 // A Question is what the files repeat of a problem.
@@ -29,6 +31,11 @@ type Question struct {
 	Difficulty  string
 	Functional  bool // called, not run on stdin; export only
 	Tests       int  // number of its tests; export only, 0 if unknown
+}
+
+// Origin returns where the question comes from.
+func (q *Question) Origin() stream.Origin {
+	return stream.Origin{Difficulty: q.Difficulty, Platform: q.Platform, ContestID: q.ContestID, ContestDate: q.ContestDate}
 }
 
 // A Cell is one question to export and the file with its samples.
@@ -230,11 +237,11 @@ func (e *exporter) cell(i int, c Cell) error {
 				p.text(s.Completion)
 			}
 		}
-		line = append(appendASCII(line[:0], s.Code), '\n')
+		line = append(pyjson.AppendASCII(line[:0], s.Code), '\n')
 		e.codes.Write(line)
-		note := appendASCII(nil, metadata(&s))
+		note := pyjson.AppendASCII(nil, metadata(&s))
 		if e.all != nil {
-			e.graded.WriteString(strconv.FormatBool(s.Passed) + "\n")
+			e.graded.WriteString(strconv.FormatBool(s.Passed()) + "\n")
 			e.notes.Write(append(note, '\n'))
 		}
 		if e.eval != nil {
@@ -330,9 +337,9 @@ func code(s *result.Sample) int {
 	switch {
 	case s.ErrorCode != nil:
 		return *s.ErrorCode
-	case s.Verdict == result.WrongAnswer:
+	case s.Verdict == stream.WrongAnswer:
 		return -2
-	case s.Verdict == result.TimeLimit:
+	case s.Verdict == stream.TimeLimit:
 		return -3
 	default:
 		return -4
@@ -341,7 +348,7 @@ func code(s *result.Sample) int {
 
 // byTest returns the list of results by test, which ends at the first failure.
 func byTest(s *result.Sample, q *Question) []string {
-	if s.Passed {
+	if s.Passed() {
 		out := make([]string, max(1, q.Tests))
 		for i := range out {
 			out[i] = "true"
@@ -366,17 +373,17 @@ func byTest(s *result.Sample, q *Question) []string {
 
 // note is the metadata of a sample: the official keys, and the finer verdict.
 type note struct {
-	ExecutionTime *float64       `json:"execution time,omitempty"`
-	Error         string         `json:"error,omitempty"`
-	Code          *int           `json:"error_code,omitempty"`
-	Message       string         `json:"error_message,omitempty"`
-	Verdict       result.Verdict `json:"verdict,omitempty"`
+	ExecutionTime *float64 `json:"execution time,omitempty"`
+	Error         string   `json:"error,omitempty"`
+	Code          *int     `json:"error_code,omitempty"`
+	Message       string   `json:"error_message,omitempty"`
+	Verdict       string   `json:"verdict,omitempty"` // by name: another writer's may be any word
 }
 
 func metadata(s *result.Sample) string {
-	n := note{Verdict: s.Verdict}
-	if s.Passed {
-		n = note{ExecutionTime: &s.CPUSeconds}
+	n := note{Verdict: s.Verdict.String()}
+	if s.Passed() {
+		n = note{ExecutionTime: &s.CPU}
 	} else {
 		c := code(s)
 		n.Code, n.Message, n.Error = &c, messages[c], s.Detail

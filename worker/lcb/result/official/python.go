@@ -5,9 +5,8 @@ import (
 	"io"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
-	"github.com/lcbq/lcbq/worker/lcb/result"
+	"github.com/lcbq/lcbq/worker/pyjson"
 )
 
 // A printer writes JSON as Python's json.dump(x, f, indent=4) does, byte for
@@ -72,7 +71,7 @@ func (p *printer) key(name string) {
 }
 
 func (p *printer) text(s string) {
-	p.buf = appendASCII(p.buf[:0], s)
+	p.buf = pyjson.AppendASCII(p.buf[:0], s)
 	_, _ = p.w.Write(p.buf)
 }
 
@@ -82,49 +81,6 @@ func (p *printer) number(x float64) { p.raw(pythonFloat(x)) }
 func (p *printer) element(json string) {
 	p.next()
 	p.raw(json)
-}
-
-// appendASCII appends s as Python writes strings: ASCII only, DEL escaped too.
-func appendASCII(dst []byte, s string) []byte {
-	const digits = "0123456789abcdef"
-	from := len(dst)
-	dst = result.AppendText(dst, s)
-	plain := true
-	for _, c := range dst[from:] {
-		plain = plain && c < 0x7f
-	}
-	// AppendText writes the other two short escapes of Python's in full.
-	if plain && !strings.ContainsAny(s, "\b\f") {
-		return dst
-	}
-	wide := string(dst[from:])
-	dst = dst[:from]
-	escape := func(r rune) {
-		dst = append(dst, '\\', 'u', digits[r>>12&15], digits[r>>8&15], digits[r>>4&15], digits[r&15])
-	}
-	for i := 0; i < len(wide); {
-		r, size := utf8.DecodeRuneInString(wide[i:])
-		switch {
-		case r == '\\': // an escape: copy it with what follows, so that \\u0008 stays
-			switch rest := wide[i:]; {
-			case strings.HasPrefix(rest, `\u0008`):
-				dst, size = append(dst, '\\', 'b'), 6
-			case strings.HasPrefix(rest, `\u000c`):
-				dst, size = append(dst, '\\', 'f'), 6
-			default:
-				dst, size = append(dst, rest[:2]...), 2
-			}
-		case r < 0x7f:
-			dst = append(dst, byte(r))
-		case r < 0x10000:
-			escape(r)
-		default:
-			escape(0xd800 | (r-0x10000)>>10)
-			escape(0xdc00 | (r-0x10000)&0x3ff)
-		}
-		i += size
-	}
-	return dst
 }
 
 // pythonFloat writes x, which is finite and below 1e16, as Python's repr does.

@@ -9,32 +9,22 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/worker/lcb/input"
 	"github.com/lcbq/lcbq/worker/lcb/result"
+	"github.com/lcbq/lcbq/worker/pyjson"
 )
 
-// text is a string whose lone surrogates survive.
-type text string
-
-func (t *text) UnmarshalJSON(raw []byte) error {
-	s, err := result.ParseText(raw)
-	*t = text(s)
-	return err
-}
+// maxText bounds one string, number or metadata of a result file.
+const maxText = 256 << 20
 
 // row is one problem of a result file.
 type row struct {
-	Title       text              `json:"question_title"`
-	Content     text              `json:"question_content"`
-	Platform    text              `json:"platform"`
-	ID          text              `json:"question_id"`
-	ContestID   text              `json:"contest_id"`
-	ContestDate text              `json:"contest_date"`
-	StarterCode text              `json:"starter_code"`
-	Difficulty  text              `json:"difficulty"`
-	Outputs     []text            `json:"output_list"`
-	Codes       []*text           `json:"code_list"` // the official extraction can give null
-	Graded      []bool            `json:"graded_list"`
-	Metadata    []json.RawMessage `json:"metadata"`
+	Question
+	outputs, codes                  []*string // the official extraction can give null
+	graded                          []bool
+	metadata                        []string // as JSON
+	hasOutputs, hasCodes, hasGraded bool
 }
 
 // A Result is one problem of an official result file with its judged samples.
@@ -43,39 +33,144 @@ type Result struct {
 	Samples  []result.Sample
 }
 
-// Read reads a _eval_all.json file from r, one problem at a time; name is the
-// file's, for errors, which say the problem's place and id. The sequence ends at
-// the first error, which it yields last.
+// Read reads a _eval_all.json file from r, plain or compressed with gzip or zstd,
+// one problem at a time; name is the file's, for errors, which say the line, the
+// problem's place and id, and the field. The sequence ends at the first error,
+// which it yields last.
+//
+// Files differ: ids may be numbers, graded_list may hold 0 and 1, output_list may be
+// missing, and metadata may be a list of texts or objects, one object, or missing.
 //
 // The verdict is the one that our own export put into the metadata if there is
 // one, and follows from the error code otherwise; a failure that names no code is
 // wrong_answer. A program is no_code if it is empty.
 func Read(r io.Reader, name string) iter.Seq2[Result, error] {
 	return func(yield func(Result, error) bool) {
-		dec := json.NewDecoder(r)
-		if t, err := dec.Token(); err != nil || t != json.Delim('[') {
-			yield(Result{}, fmt.Errorf("%s: want a list of problems: %w", name, cause(err)))
+		text, err := input.Open(r)
+		if err != nil {
+			yield(Result{}, fmt.Errorf("%s: %w", name, err))
 			return
 		}
-		for i := 0; dec.More(); i++ {
-			var w row
-			err := dec.Decode(&w)
+		defer text.Close()
+		in := pyjson.NewStream(text, maxText)
+		if in.Next() != pyjson.Array {
+			yield(Result{}, fmt.Errorf("%s: want a list of problems, as in LiveCodeBench's _eval_all.json", name))
+			return
+		}
+		err = in.Array(func(i int) error {
+			in.Next()
+			line := in.Line()
+			w := &row{}
+			err := w.read(in)
 			var out Result
 			if err == nil {
 				out, err = w.result()
 			}
 			if err != nil {
-				yield(Result{}, fmt.Errorf("%s: problem %d (question_id %q): %w", name, i, w.ID, err))
-				return
+				return &problemError{fmt.Errorf("%s:%d: problem %d (question_id %q): %w", name, line, i, w.ID, err)}
 			}
 			if !yield(out, nil) {
-				return
+				return errEnough
 			}
+			return nil
+		})
+		if err == nil {
+			err = in.End()
 		}
-		if _, err := dec.Token(); err != nil {
-			yield(Result{}, fmt.Errorf("%s: after the last problem: %w", name, cause(err)))
+		if told, ok := errors.AsType[*problemError](err); ok {
+			err = told.error
+		} else if err != nil {
+			err = fmt.Errorf("%s: after a problem: %w", name, err)
+		}
+		if err != nil && !errors.Is(err, errEnough) {
+			yield(Result{}, err)
 		}
 	}
+}
+
+// errEnough ends a reading whose caller wants no more.
+var errEnough = errors.New("the caller has enough")
+
+// A problemError names file and problem already.
+type problemError struct{ error }
+
+// read reads one problem.
+func (w *row) read(in *pyjson.Reader) error {
+	texts := map[string]*string{
+		"question_title": &w.Title, "question_content": &w.Content, "platform": &w.Platform, "question_id": &w.ID,
+		"contest_id": &w.ContestID, "contest_date": &w.ContestDate, "starter_code": &w.StarterCode, "difficulty": &w.Difficulty,
+	}
+	return in.Object(func(key string) (err error) {
+		kind := in.Next()
+		switch to := texts[key]; {
+		case kind == pyjson.Null:
+			return in.Skip()
+		case to != nil && kind == pyjson.Number:
+			var raw []byte
+			raw, err = in.Number()
+			*to = strings.TrimSuffix(string(raw), ".0")
+		case to != nil:
+			*to, err = in.Text()
+		case key == "output_list":
+			w.hasOutputs = true
+			w.outputs, err = textList(in)
+		case key == "code_list":
+			w.hasCodes = true
+			w.codes, err = textList(in)
+		case key == "graded_list":
+			w.hasGraded = true
+			w.graded, err = grades(in)
+		case key == "metadata" && kind == pyjson.Array:
+			w.metadata = nil
+			err = in.Array(func(int) error {
+				raw, err := in.Raw()
+				w.metadata = append(w.metadata, string(raw))
+				return err
+			})
+		default: // metadata of the whole problem says nothing of a sample
+			return in.Skip()
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", key, err)
+		}
+		return nil
+	})
+}
+
+// textList reads a list of texts and nulls.
+func textList(in *pyjson.Reader) ([]*string, error) {
+	list := []*string{}
+	err := in.Array(func(int) error {
+		if in.Next() == pyjson.Null {
+			list = append(list, nil)
+			return in.Skip()
+		}
+		text, err := in.Text()
+		list = append(list, &text)
+		return err
+	})
+	return list, err
+}
+
+// grades reads whether samples passed: true or false, 1 or 0.
+func grades(in *pyjson.Reader) ([]bool, error) {
+	list := []bool{}
+	err := in.Array(func(i int) error {
+		raw, err := in.Raw()
+		if err != nil {
+			return err
+		}
+		switch string(raw) {
+		case "true", "1", "1.0":
+			list = append(list, true)
+		case "false", "0", "0.0":
+			list = append(list, false)
+		default:
+			return fmt.Errorf("entry %d is %.40s, want true, false, 1 or 0", i, raw)
+		}
+		return nil
+	})
+	return list, err
 }
 
 var errNoList = errors.New("it is something else")
@@ -92,31 +187,36 @@ func cause(err error) error {
 }
 
 func (w *row) result() (Result, error) {
-	n := len(w.Graded)
+	n := len(w.graded)
+	if !w.hasOutputs {
+		w.outputs = make([]*string, len(w.codes))
+	}
 	switch {
 	case w.ID == "":
 		return Result{}, errors.New("question_id is missing")
-	case n == 0 && len(w.Codes) > 0:
+	case !w.hasCodes:
+		return Result{}, errors.New("code_list is missing")
+	case !w.hasGraded:
 		return Result{}, errors.New("graded_list is missing: the file has generations only; judge it with lcbq grade")
-	case len(w.Codes) != n || len(w.Outputs) != n:
-		return Result{}, fmt.Errorf("output_list has %d, code_list %d and graded_list %d entries, want as many of each", len(w.Outputs), len(w.Codes), n)
-	case len(w.Metadata) != n && len(w.Metadata) != 0:
-		return Result{}, fmt.Errorf("metadata has %d entries, graded_list %d", len(w.Metadata), n)
+	case len(w.codes) != n || len(w.outputs) != n:
+		return Result{}, fmt.Errorf("output_list has %d, code_list %d and graded_list %d entries, want as many of each", len(w.outputs), len(w.codes), n)
+	case len(w.metadata) != n && len(w.metadata) != 0:
+		return Result{}, fmt.Errorf("metadata has %d entries, graded_list %d", len(w.metadata), n)
 	}
-	out := Result{Question: Question{
-		Title: string(w.Title), Content: string(w.Content), Platform: string(w.Platform), ID: string(w.ID), ContestID: string(w.ContestID),
-		ContestDate: string(w.ContestDate), StarterCode: string(w.StarterCode), Difficulty: string(w.Difficulty),
-	}, Samples: make([]result.Sample, n)}
-	for i, passed := range w.Graded {
+	out := Result{Question: w.Question, Samples: make([]result.Sample, n)}
+	for i, passed := range w.graded {
 		s := &out.Samples[i]
-		*s = result.Sample{Index: i, Completion: string(w.Outputs[i]), Passed: passed, Verdict: result.Passed}
-		if w.Codes[i] != nil {
-			s.Code = string(*w.Codes[i])
+		*s = result.Sample{Sample: stream.Sample{Index: i}, Judgement: stream.Judgement{Verdict: stream.Passed}}
+		if w.outputs[i] != nil {
+			s.Completion = *w.outputs[i]
+		}
+		if w.codes[i] != nil {
+			s.Code = *w.codes[i]
 		}
 		if !passed {
 			var m json.RawMessage
-			if len(w.Metadata) > 0 {
-				m = w.Metadata[i]
+			if len(w.metadata) > 0 {
+				m = json.RawMessage(w.metadata[i])
 			}
 			explain(s, m)
 		}
@@ -129,7 +229,7 @@ func (w *row) result() (Result, error) {
 func explain(s *result.Sample, metadata json.RawMessage) {
 	var n note
 	if len(metadata) > 0 && metadata[0] == '"' {
-		inner, err := result.ParseText(metadata)
+		inner, err := pyjson.ParseText(metadata)
 		if err == nil {
 			metadata = json.RawMessage(inner)
 		}
@@ -141,21 +241,22 @@ func explain(s *result.Sample, metadata json.RawMessage) {
 	if s.Detail == "" {
 		s.Detail = n.Message
 	}
-	s.Verdict = result.WrongAnswer
+	s.Verdict = stream.WrongAnswer
 	if n.Code != nil && *n.Code >= -5 && *n.Code <= -2 {
 		s.ErrorCode = n.Code
 		switch *n.Code {
 		case -3:
-			s.Verdict = result.TimeLimit
+			s.Verdict = stream.TimeLimit
 		case -4, -5:
-			s.Verdict = result.RuntimeError
+			s.Verdict = stream.RuntimeError
 		}
 	}
 	if s.Code == "" {
-		s.Verdict = result.NoCode
+		s.Verdict = stream.NoCode
 	}
-	if n.Verdict.Scored() && n.Verdict != result.Passed {
-		s.Verdict = n.Verdict
+	var v stream.Verdict
+	if v.UnmarshalText([]byte(n.Verdict)) == nil && v.Scored() && v != stream.Passed {
+		s.Verdict = v
 	}
 }
 

@@ -11,6 +11,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lcbq/lcbq/worker/pythontest"
+
+	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/worker/lcb/result"
 	"github.com/lcbq/lcbq/worker/score"
 )
@@ -68,7 +71,7 @@ func TestRealResults(t *testing.T) {
 		t.Skip("the recorded completions are not beside the repository: ", data)
 	}
 	dir := t.TempDir()
-	if out, err := exec.CommandContext(t.Context(), python(t), "-c", writer, data, dir).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), pythontest.Find(t), "-c", writer, data, dir).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	in, err := os.Open(filepath.Join(dir, "x_eval_all.json"))
@@ -83,7 +86,7 @@ func TestRealResults(t *testing.T) {
 	}
 	var counts []score.Count
 	var cells []Cell
-	verdicts := make(map[result.Verdict]int)
+	verdicts := make(map[stream.Verdict]int)
 	for i, p := range parts {
 		counts = append(counts, score.Count{N: p.Header.N, C: p.Header.Passed})
 		for v, n := range p.Header.Verdicts {
@@ -92,7 +95,7 @@ func TestRealResults(t *testing.T) {
 		p.Question.Tests = 1
 		cells = append(cells, Cell{p.Question, result.CellPath(folder, i, 0.2)})
 	}
-	for _, v := range []result.Verdict{result.Passed, result.WrongAnswer, result.TimeLimit, result.RuntimeError, result.NoCode} {
+	for _, v := range []stream.Verdict{stream.Passed, stream.WrongAnswer, stream.TimeLimit, stream.RuntimeError, stream.NoCode} {
 		if verdicts[v] == 0 {
 			t.Errorf("no sample is %s: %v", v, verdicts)
 		}
@@ -102,7 +105,7 @@ func TestRealResults(t *testing.T) {
 		t.Fatalf("metrics %v", said)
 	}
 	for k, want := range said {
-		if got, err := score.MeanPassAtK(counts, k); err != nil || math.Abs(got-want) > 1e-9 {
+		if got, err := meanPassAtK(counts, k); err != nil || math.Abs(got-want) > 1e-9 {
 			t.Errorf("pass@%d = %v, %v, the file says %v", k, got, err, want)
 		}
 	}
@@ -125,7 +128,7 @@ func TestRealResults(t *testing.T) {
 			tally.Add(&r.Samples[j])
 		}
 		c := tally.Counts()
-		if want := parts[i].Header; c.N != want.N || c.Passed != want.Passed || c.UniquePrograms != want.UniquePrograms || c.Verdicts[result.TimeLimit] != want.Verdicts[result.TimeLimit] {
+		if want := parts[i].Header; c.N != want.N || c.Passed != want.Passed || c.UniquePrograms != want.UniquePrograms || c.Verdicts[stream.TimeLimit] != want.Verdicts[stream.TimeLimit] {
 			t.Errorf("question %s: %+v, want %+v", r.Question.ID, c, want.Counts)
 		}
 		i++

@@ -1,0 +1,187 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/lcbq/lcbq/cmd/internal/locate"
+	"github.com/lcbq/lcbq/config"
+)
+
+// connectWait bounds how long a first connection may take. Later ones are retried
+// for ever.
+const connectWait = 5 * time.Second
+
+// options are those of every connection.
+func options(name string, log *slog.Logger) []nats.Option {
+	return []nats.Option{
+		nats.Name("lcbq " + name),
+		nats.Timeout(connectWait),
+		nats.MaxReconnects(-1),
+		nats.IgnoreAuthErrorAbort(), // its keys may be others tomorrow: whoever it was given them by sees the warning
+		nats.CustomReconnectDelay(reconnectDelay),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil { // nil: closed by us
+				log.Warn("connection to the server lost, reconnecting", "err", err)
+			}
+		}),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { log.Debug("the server cannot be reached yet", "err", err) }),
+		nats.ReconnectHandler(func(nc *nats.Conn) {
+			log.Info("connected to the server again", "url", config.Redact(nc.ConnectedUrl()))
+		}),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Warn("server reports an error", "err", err) }),
+	}
+}
+
+// Delays between attempts to reach a server: soon at first, for a restart, then
+// seldom, for a night. Hundreds of workers must not come back in step.
+const (
+	firstDelay = 250 * time.Millisecond
+	mostDelay  = 15 * time.Second
+)
+
+// reconnectDelay returns the pause before the given attempt, from 1: doubled each
+// time up to mostDelay, of which a random half is left out.
+func reconnectDelay(attempt int) time.Duration {
+	d := mostDelay
+	if attempt < 8 {
+		d = min(firstDelay<<max(attempt-1, 0), mostDelay)
+	}
+	return d - rand.N(d/2)
+}
+
+// lookReconnects is how often a command that only looks tries to reach a server again that it
+// has lost: for some seconds, so that it ends where the server has ended.
+const lookReconnects = 5
+
+// mostRefusals is how often a server of this user's may refuse the key before its refusal counts.
+const mostRefusals = 6
+
+// dial connects to a server, once or until it is there.
+func dial(ctx context.Context, p locate.Place, cfg config.Client, name string, log *slog.Logger, more ...nats.Option) (*nats.Conn, error) {
+	given := append(options(name, log), more...)
+	if cfg.Creds != "" {
+		if err := checkCreds(cfg.Creds, log); err != nil {
+			return nil, err
+		}
+		given = append(given, nats.UserCredentials(cfg.Creds))
+	}
+	refusals := 0
+	for attempt := 1; ; attempt++ {
+		address, opts, err := p.Reach()
+		shown := config.Redact(address)
+		var conn *nats.Conn
+		if err == nil {
+			conn, err = nats.Connect(address, append(opts, given...)...)
+		}
+		switch {
+		case err == nil:
+			return conn, nil
+		case address == "" && !errors.Is(err, locate.ErrNone):
+			return nil, err
+		case address == "" && !cfg.Wait:
+			return nil, fmt.Errorf("%w\nstart one with 'lcbq run' or 'lcbq server', name another with --nats, or wait for it with --wait", err)
+		case address == "", cfg.Wait && unreachable(err), cfg.Wait && p.Mine() && errors.Is(err, nats.ErrAuthorization) && refusals < mostRefusals:
+			if address != "" && !unreachable(err) {
+				refusals++ // a server that just starts writes its key a moment after it listens
+			}
+			if attempt == 1 {
+				log.Warn("the server cannot be reached, waiting for it", "url", shown, "err", err)
+			}
+		default:
+			return nil, fmt.Errorf("connect to %s: %w\n%s", shown, err, remedy(err))
+		}
+		select {
+		case <-time.After(reconnectDelay(attempt)):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// remedy returns what helps where a server was not reached, or refused us.
+func remedy(err error) string {
+	var unknown x509.UnknownAuthorityError
+	var host x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	var record tls.RecordHeaderError
+	switch {
+	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired):
+		return "name the folder of a server of yours on this machine with -o or --store-dir: its key lies there; elsewhere your credentials with --creds, or a user in --nats nats://USER:PASSWORD@HOST:PORT"
+	case errors.As(err, &unknown):
+		return "have the server's certificate authority known here: SSL_CERT_FILE=ca.pem before the command"
+	case errors.As(err, &host):
+		return "name the server with --nats by a name that its certificate has"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "have the server's certificate renewed, or set this machine's clock"
+	case errors.As(err, &invalid):
+		return "have the server given a certificate for servers, by an authority that this machine knows"
+	case errors.Is(err, nats.ErrSecureConnWanted), errors.As(err, &record):
+		return "the server speaks no TLS: begin its address with nats://, or have it started with TLS"
+	case errors.Is(err, nats.ErrSecureConnRequired):
+		return "the server wants TLS: begin its address with tls://"
+	case busy(err):
+		return "the server is busy, or has as many clients as it takes: try again, or wait for it with --wait"
+	case unreachable(err):
+		return "start one with 'lcbq server', name another with --nats, or wait for it with --wait"
+	default:
+		return "name a NATS server with --nats, or start one with 'lcbq server'"
+	}
+}
+
+// checkCreds refuses what is no file of credentials: the client would say so of the connection.
+func checkCreds(path string, log *slog.Logger) error {
+	const most = 64 << 10
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+	case !info.Mode().IsRegular() || info.Size() > most:
+		err = errors.New("it is no file of credentials")
+	default:
+		var text []byte
+		if text, err = os.ReadFile(path); err == nil && !bytes.Contains(text, []byte("-----BEGIN NATS USER JWT-----")) {
+			err = errors.New("it holds no NATS user JWT")
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("read credentials %s: %w\nname the .creds file of your NATS user with --creds", path, err)
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		log.Warn("other users can read the credentials", "file", path, "mode", fmt.Sprintf("%#o", mode), "remedy", "chmod 600 "+path)
+	}
+	return nil
+}
+
+// unreachable reports whether err says that nobody answers there now, rather than
+// that somebody else does.
+func unreachable(err error) bool {
+	var net net.Error
+	return errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) || errors.As(err, &net) ||
+		errors.Is(err, io.EOF) || // whoever forwards to the server has lost it, or it stops just now
+		busy(err)
+}
+
+// busy reports whether err is a server's word that it took no client just now. The library has no
+// values for these. A process that was stopped, or had no processor, while it connected meets the first.
+func busy(err error) bool {
+	said := strings.ToLower(err.Error())
+	for _, word := range []string{"authentication timeout", "maximum connections exceeded", "maximum account active connections exceeded"} {
+		if strings.Contains(said, word) {
+			return true
+		}
+	}
+	return false
+}

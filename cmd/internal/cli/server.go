@@ -1,0 +1,39 @@
+package cli
+
+import (
+	"cmp"
+	"errors"
+
+	"github.com/lcbq/lcbq/config"
+)
+
+// serverCmd runs the embedded server alone.
+type serverCmd struct {
+	config.Store `embed:"" group:"server"`
+	config.Host  `embed:"" group:"server"`
+	config.Web   `embed:"" group:"server"`
+	Dir          string `group:"server" default:".lcbq" type:"path" help:"where the server keeps its streams, unless --store-dir says so"`
+}
+
+// Run serves until interrupted.
+func (c *serverCmd) Run(a *app) error {
+	dir := cmp.Or(c.StoreDir, c.Dir)
+	if err := checkWeb(c.Web); err != nil {
+		return err
+	}
+	h, err := serve(a.ctx, c.Host, dir, a.log)
+	if err != nil {
+		return err
+	}
+	a.log.Info("serving", "url", h.url, "store", dir)
+	shown, err := openShowing(a, c.Web, h, shownPlace{store: dir, reach: "--store-dir " + dir, terminal: a.err})
+	if err != nil {
+		return errors.Join(err, h.close())
+	}
+	supervised := a.supervise(h.alive)
+	<-a.ctx.Done()
+	supervised.stopping()
+	a.log.Info("stopping the server")
+	shown.close(a, nil)
+	return interrupted(a, h.close())
+}

@@ -1,0 +1,61 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/lcbq/lcbq/config"
+)
+
+// submitCmd publishes a run.
+type submitCmd struct {
+	config.Definition `embed:""`
+	server            `embed:""`
+}
+
+// Run publishes the run's units and returns.
+func (c *submitCmd) Run(a *app) error {
+	if err := c.Check(); err != nil {
+		return usageError{err}
+	}
+	def, err := define(a.ctx, &c.Definition, "vllm", a.args, a.log)
+	if err != nil {
+		return err
+	}
+	return errors.Join(c.submit(a, def), def.source.close())
+}
+
+func (c *submitCmd) submit(a *app, def *definition) error {
+	if err := checkFolder(c.OutputDir, def.manifest.ID, &c.Definition); err != nil {
+		return err
+	}
+	return attach(a, c.server, withServer(c.OutputDir), "submit", works, func(s *session) error {
+		sub, err := s.sweeper().Define(a.ctx, def.manifest, def.row)
+		if err != nil {
+			return err
+		}
+		// The folder before the first unit: a submission that fails leaves nothing behind.
+		kept := config.Config{Definition: c.Definition, Client: c.Client, Store: c.Store}
+		if kept.NATS == "" { // the folder tells where its run is
+			if kept.StoreDir, err = filepath.Abs(s.dir); err != nil {
+				return errors.Join(err, s.sweeper().Withdraw(a.ctx, sub))
+			}
+		}
+		if err := writeConfig(kept, def.manifest); err != nil {
+			return errors.Join(err, s.sweeper().Withdraw(a.ctx, sub))
+		}
+		if err := s.sweeper().Publish(a.ctx, &sub); err != nil {
+			return fmt.Errorf("%w\nwhat is published stays: the same command publishes the rest, 'lcbq cancel --run %s' takes it back", err, def.manifest.ID)
+		}
+		m := sub.Manifest
+		if a.json {
+			return a.printJSON(map[string]any{"run": m.ID, "new": sub.New, "units": sub.Units, "lost": sub.Lost, "samples": m.Samples(), "cells": m.Cells()})
+		}
+		if sub.Lost > 0 {
+			fmt.Fprintf(a.err, "%d units of run %s were gone from every queue; they are published again\n", sub.Lost, m.ID)
+		}
+		fmt.Fprintf(a.out, "run %s: %d units published, %d samples in %d cells\n", m.ID, sub.Units, m.Samples(), m.Cells())
+		return nil
+	})
+}

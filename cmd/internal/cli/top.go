@@ -1,0 +1,64 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/lcbq/lcbq/cmd/internal/locate"
+	"github.com/lcbq/lcbq/cmd/internal/top"
+	"github.com/lcbq/lcbq/worker/background"
+)
+
+// topCmd shows a run live.
+type topCmd struct {
+	target `embed:""`
+	Folder string `arg:"" optional:"" type:"path" help:"results folder of the run, as -o"`
+}
+
+// Run shows the run until the user ends it.
+func (c *topCmd) Run(a *app) error {
+	if a.json || !isTerminal(a.out) {
+		return usageError{errors.New("top needs a terminal to draw on\nelsewhere use 'lcbq status', 'lcbq status --watch' or 'lcbq --json status'")}
+	}
+	if err := c.checkRun(); err != nil {
+		return err
+	}
+	if _, err := c.findIn(c.Folder); err != nil && !errors.Is(err, locate.ErrNone) {
+		return err
+	}
+	return attach(a, c.server, c.OutputDir, "top", watches, func(s *session) error {
+		r, err := c.reader(a, s)
+		if err != nil {
+			return err
+		}
+		defer background.Start(a.ctx, r.Run)()
+		snapshots, leave := r.Subscribe()
+		defer leave()
+		sweeper := s.sweeper()
+		err = top.Run(a.ctx, top.Config{
+			Snapshots: snapshots, Color: a.color, Out: os.Stdout,
+			Pause: func(ctx context.Context, run string) (string, error) {
+				_, err := sweeper.Pause(ctx, run)
+				return "paused: units in flight are finished", err
+			},
+			Resume: func(ctx context.Context, run string) (string, error) {
+				_, err := sweeper.Resume(ctx, run)
+				return "resumed", err
+			},
+			Requeue: func(ctx context.Context, run string) (string, error) {
+				dead, err := s.queue.DeadUnits(ctx, run)
+				if err != nil {
+					return "", err
+				}
+				back, err := putBack(ctx, dead, s.queue.Requeue)
+				return fmt.Sprintf("%d units put back", back), err
+			},
+		})
+		if a.ctx.Err() != nil {
+			return errInterrupted
+		}
+		return err
+	})
+}

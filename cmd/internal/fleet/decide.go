@@ -1,0 +1,191 @@
+package fleet
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/lcbq/lcbq/cmd/internal/fleet/percard"
+	"github.com/lcbq/lcbq/worker/engine/openai"
+	"github.com/lcbq/lcbq/worker/engine/supervise"
+	"github.com/lcbq/lcbq/worker/gpu"
+)
+
+// decideEvery is the interval at which a card's engines are asked how they are.
+const decideEvery = time.Second
+
+// decide finds how many engines each card carries until all have settled or ctx is done.
+func (f *Fleet) decide(ctx context.Context) *sync.WaitGroup {
+	var wg sync.WaitGroup
+	for _, p := range f.places {
+		if p.auto {
+			wg.Go(func() { f.settle(ctx, p) })
+		}
+	}
+	return &wg
+}
+
+// settle finds how many engines one card carries.
+func (f *Fleet) settle(ctx context.Context, p *place) {
+	w := watcher{place: p, gauges: f.cfg.gauges, batch: float64(f.cfg.Engine.Defaults().MaxNumSeqs)}
+	if w.every == 0 {
+		w.gauges = realGauges(p)
+	}
+	tick := time.NewTicker(w.every)
+	defer tick.Stop()
+	for {
+		r := w.read(ctx, w.now())
+		p.mu.Lock()
+		done, why := p.decider.Look(r)
+		engines, steps := p.decider.Engines(), p.decider.Steps()
+		settled := p.decider.Settled()
+		switch done {
+		case percard.Add:
+			p.members[engines-1].want()
+		case percard.Drop:
+			p.members[engines].drop()
+		default:
+		}
+		if settled != "" {
+			p.forget()
+		}
+		p.mu.Unlock()
+		if done != percard.Keep {
+			p.tell(f, engines, steps, why, done == percard.Add)
+		}
+		if settled != "" {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// gauges are what a decision is made by.
+type gauges struct {
+	every time.Duration // between readings
+	now   func() time.Time
+	load  func(context.Context, *Member) (openai.Load, error)
+	used  func(*Member) map[int]time.Duration // processor time of an engine's processes
+	card  func(context.Context) *gpu.Reading  // nil while it is not known
+}
+
+// realGauges reads the engines and the card of a place.
+func realGauges(p *place) gauges {
+	return gauges{
+		every: decideEvery, now: time.Now,
+		load: func(ctx context.Context, m *Member) (openai.Load, error) { return m.Load(ctx) },
+		used: func(m *Member) map[int]time.Duration { return m.Used() },
+		card: func(context.Context) *gpu.Reading { return p.meter.last() },
+	}
+}
+
+// tell says what was decided.
+func (p *place) tell(f *Fleet, engines int, steps []percard.Step, why string, adds bool) {
+	attrs := []any{"gpu", p.index, "engines", engines, "because", why}
+	if n := len(steps); n > 0 {
+		s := steps[n-1]
+		attrs = append(attrs, "measured_with", s.Engines, "tokens_per_s", int(s.TokensPer), "gpu_load", int(s.Load), "engine_loop", round(s.Loop), "waiting", int(s.Waiting))
+	}
+	if adds {
+		f.cfg.Log.Info("one more engine for a GPU", attrs...)
+		return
+	}
+	f.cfg.Log.Info("number of engines of a GPU settled", attrs...)
+}
+
+// A watcher reads a card and its engines for a decider.
+type watcher struct {
+	gauges
+	place  *place
+	batch  float64 // sequences that an engine computes at once
+	at     time.Time
+	before map[int]time.Duration // processor time by process, at the last reading
+}
+
+// read takes a reading.
+func (w *watcher) read(ctx context.Context, now time.Time) percard.Reading {
+	p := w.place
+	r := percard.Reading{At: now, Full: true, Load: percard.Unknown, Loop: percard.Unknown}
+	used := map[int]time.Duration{}
+	for _, m := range p.members {
+		if !isClosed(m.wanted) || isClosed(m.dropped) || m.Phase() == supervise.Ended {
+			continue
+		}
+		load, err := w.load(ctx, m)
+		if m.Phase() != supervise.Serving || err != nil {
+			r.Full = false
+			continue
+		}
+		r.Full = r.Full && (load.Waiting > 0 || load.Running >= 0.9*w.batch)
+		r.Tokens += load.Generated
+		r.Waiting += load.Waiting
+		maps.Copy(used, w.used(m))
+	}
+	r.Loop = w.loop(used, now)
+	if card := w.card(ctx); card != nil {
+		r.Free = free(*card)
+		if card.Utilization != gpu.Unknown {
+			r.Load = float64(card.Utilization)
+		}
+	}
+	return r
+}
+
+// loop returns the processor time a second of the process that used most since the last reading.
+func (w *watcher) loop(used map[int]time.Duration, now time.Time) float64 {
+	took := now.Sub(w.at)
+	most := float64(percard.Unknown)
+	for pid, t := range used {
+		if before, ok := w.before[pid]; ok && took > 0 && t >= before {
+			most = max(most, float64(t-before)/float64(took))
+		}
+	}
+	w.before, w.at = used, now
+	return most
+}
+
+// last returns the last reading of the first card, nil without GPUs.
+func (m *meter) last() *gpu.Reading {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.cards) == 0 {
+		return nil
+	}
+	now := m.cards[0].now
+	return &now
+}
+
+// A Density is how many engines a card has and why.
+type Density struct {
+	GPU     int
+	UUID    string
+	Engines int
+	Share   float64 // of the card's memory that each claims
+	Settled bool
+	Why     string // why it is that number; "" while it is not known
+	Steps   []percard.Step
+}
+
+// Density returns how many engines the member's card has, and reports whether there may be several.
+func (m *Member) Density() (Density, bool) {
+	p := m.place
+	if p.share == 0 && !p.auto {
+		return Density{}, false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	d := Density{GPU: p.index, UUID: p.cards[0].UUID, Share: p.share, Steps: slices.Clone(p.decider.Steps())}
+	if p.auto {
+		d.Engines, d.Why = p.decider.Engines(), p.decider.Settled()
+		d.Settled = d.Why != ""
+	} else {
+		d.Engines, d.Settled, d.Why = len(p.members), true, "asked for"
+	}
+	return d, true
+}

@@ -1,0 +1,385 @@
+package snapshot
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/store"
+)
+
+// findings returns what a person must know, the gravest first. s has everything else.
+func (r *Reader) findings(in *raw, s *Snapshot) []Finding {
+	f := finder{Reader: r, in: in, s: s, found: []Finding{}}
+	switch {
+	case !in.run.Open():
+	case r.Idle:
+		f.notRunning()
+		f.lost()
+	default:
+		if in.run.Paused != 0 {
+			f.add(Paused, false, "resume", "", "the run is paused since %s: none of its units is handed out", clock(in.run.Paused))
+		} else {
+			f.unserved()
+			f.growing()
+			f.stalled()
+		}
+		f.full()
+		f.lost()
+		f.workers()
+	}
+	f.deadUnits()
+	f.answers()
+	slices.SortStableFunc(f.found, func(a, b Finding) int {
+		switch {
+		case a.Grave == b.Grave:
+			return 0
+		case a.Grave:
+			return -1
+		default:
+			return 1
+		}
+	})
+	return f.found
+}
+
+type finder struct {
+	*Reader
+	in    *raw
+	s     *Snapshot
+	found []Finding
+}
+
+// add records a finding. command is what follows "lcbq", to which the server and the run are added; "" for none.
+func (f *finder) add(code Code, grave bool, command, remedy, format string, args ...any) {
+	if command != "" {
+		command = f.command(command)
+	}
+	f.found = append(f.found, Finding{Code: code, Grave: grave, Text: fmt.Sprintf(format, args...), Remedy: remedy, Command: command})
+}
+
+// ofRun are the commands that work on one run.
+var ofRun = []string{"pause", "resume", "cancel", "dead list", "dead requeue", "verify"}
+
+// command completes a command, so that it can be typed as it stands. A worker may be wanted on another machine.
+func (r *Reader) command(verb string) string {
+	c := "lcbq " + verb
+	switch worker := slices.Contains(stream.Stages, stream.Stage(verb)); {
+	case verb == "doctor":
+	case worker && r.Server != "":
+		c += " --nats " + Quote(r.Server)
+	case r.Reach != "":
+		c += " " + r.Reach
+	}
+	if slices.ContainsFunc(ofRun, func(v string) bool { return verb == v || strings.HasPrefix(verb, v+" ") }) {
+		c += " --run " + r.run
+	}
+	return c
+}
+
+// Quote returns text as a shell takes it for one word.
+func Quote(text string) string {
+	if text != "" && strings.Trim(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-:@%+=,[]") == "" {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+}
+
+// notRunning is about a run that nobody serves: `lcbq run` ended before it was finished.
+func (f *finder) notRunning() {
+	if f.in.run.OutputDir == "" {
+		return
+	}
+	f.add(NotRunning, true, "", "the command that started it goes on with it, as does this one", "no server runs on this folder, and the run is not finished")
+	f.found[len(f.found)-1].Command = "lcbq run --config " + Quote(f.in.run.OutputDir+"/run.toml") + " -o " + Quote(f.in.run.OutputDir)
+}
+
+func clock(ms int64) string { return time.UnixMilli(ms).Format("15:04 on 2 January") }
+
+func span(seconds float64) string {
+	switch {
+	case seconds >= 48*3600:
+		return fmt.Sprintf("%.0f days", seconds/86400)
+	case seconds >= 2*3600:
+		return fmt.Sprintf("%.0f hours", seconds/3600)
+	case seconds >= 120:
+		return fmt.Sprintf("%.0f minutes", seconds/60)
+	default:
+		return fmt.Sprintf("%.0f s", seconds)
+	}
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// unserved is about stages in which units wait and that nobody serves.
+func (f *finder) unserved() {
+	for _, x := range []struct {
+		stage stream.Stage
+		code  Code
+		does  string
+	}{
+		{stream.Generate, NoGenerator, "generates"}, {stream.Evaluate, NoEvaluator, "judges"}, {stream.Combine, NoCombiner, "writes results"},
+	} {
+		row := f.s.Stage(x.stage)
+		units := row.Waiting + row.InFlight
+		if units == 0 {
+			continue
+		}
+		idle, starting := f.idle(x.stage)
+		switch unfit := f.unfit(x.stage); {
+		case x.stage == stream.Evaluate && f.in.run.Judge.Fingerprint != "" && row.Workers == unfit && unfit+idle > 0:
+			f.add(OtherJudge, true, "doctor", "use the same interpreter, packages, limits and sandbox level on each host: compare what this says there",
+				"no evaluator judges in the environment of the run, %.12s: %s, and %s with another or none idle", f.in.run.Judge.Fingerprint, wait(units), count(unfit+idle, "evaluator"))
+		case starting:
+		case row.Workers == 0:
+			f.add(x.code, true, string(x.stage), "start one, on any machine that reaches the server", "nobody %s: %s in %s and no worker lives", x.does, wait(units), row.Stream)
+		}
+	}
+}
+
+// startWait is for how long a worker may start before it is called idle.
+const startWait = time.Minute
+
+// idle returns how many workers of a stage wait for a run that they can work for, and whether some have only just started.
+func (f *finder) idle(stage stream.Stage) (n int, starting bool) {
+	for i := range f.s.Workers {
+		if w := &f.s.Workers[i]; w.Stage == stage && w.State == Starting {
+			if f.in.now.Sub(time.UnixMilli(w.Started)) < startWait {
+				starting = true
+				continue
+			}
+			n++
+		}
+	}
+	return n, starting
+}
+
+func wait(units int) string {
+	if units == 1 {
+		return "1 unit waits"
+	}
+	return fmt.Sprintf("%d units wait", units)
+}
+
+// unfit returns how many evaluators at work have another environment than the run's.
+func (f *finder) unfit(stage stream.Stage) int {
+	n := 0
+	for i := range f.s.Workers {
+		if w := &f.s.Workers[i]; w.Stage == stage && w.State == Working && w.Fingerprint != "" && w.Fingerprint != f.in.run.Judge.Fingerprint {
+			n++
+		}
+	}
+	return n
+}
+
+// Evaluators do not keep up where the backlog is more than a quarter of an hour's work and grows by a tenth or more.
+const (
+	muchBacklog = 15 * time.Minute
+	fasterBy    = 1.1
+)
+
+// growing is about evaluators that do not keep up with generators.
+func (f *finder) growing() {
+	in, out := f.s.Stage(stream.Generate), f.s.Stage(stream.Evaluate)
+	if out.Workers == 0 || out.Rate15 <= 0 || in.Rate15 < fasterBy*out.Rate15 || float64(out.Waiting)/out.Rate15 < muchBacklog.Seconds() {
+		return
+	}
+	slots := 0
+	for i := range f.s.Workers {
+		if w := &f.s.Workers[i]; w.Stage == stream.Evaluate && w.State.Lives() {
+			slots += w.Slots
+		}
+	}
+	more := max(1, int(float64(slots)*(in.Rate15/out.Rate15-1)+0.5))
+	f.add(LagGrows, false, "evaluate", fmt.Sprintf("start evaluators on other machines, for about %s more at once", count(more, "program")),
+		"evaluators do not keep up: %s to be judged, %s of work, and %.1f come for each that is done", wait(out.Waiting), span(float64(out.Waiting)/out.Rate15), in.Rate15/out.Rate15)
+}
+
+// long is after how much time without a judged unit a run is called stalled.
+const long = 10 * time.Minute
+
+// stalled is about a run in which nothing moves though all stages are served.
+func (f *finder) stalled() {
+	still := f.in.now.Sub(f.moved)
+	served := len(f.found) == 0
+	if f.in.run.Published && served && still >= long && f.s.Units.Judged < f.s.Units.All-f.s.Units.Dead {
+		f.add(Stalled, true, "status --json", "look at what the workers wait for, and into their logs", "nothing was judged for %s, though workers live", span(still.Seconds()))
+	}
+}
+
+// nearlyFull is the share of a stream from which it is called full: publishers wait before it is.
+const nearlyFull = 0.98
+
+// full is about streams without room.
+func (f *finder) full() {
+	for _, row := range f.s.Stages {
+		if row.Most > 0 && float64(row.Bytes) >= nearlyFull*float64(row.Most) {
+			next := map[stream.Stage]string{stream.Evaluate: "evaluate", stream.Combine: "combine"}[row.Stage]
+			f.add(QueueFull, false, next, "it goes on by itself when units have been judged and written; for more room start the server with a larger --store-max",
+				"%s holds %d MiB, all that it may: those who fill it wait", row.Stream, row.Bytes>>20)
+		}
+	}
+}
+
+func (f *finder) lost() {
+	if n := f.s.Units.Lost; n > 0 {
+		f.add(LostUnits, true, "verify --queues", "type the same 'lcbq submit' or 'lcbq run' again: it publishes them, and nothing twice; this command shows them", "%s gone from every queue", are(n))
+	}
+}
+
+func are(n int) string {
+	if n == 1 {
+		return "1 unit is"
+	}
+	return fmt.Sprintf("%d units are", n)
+}
+
+// workers is about workers that are gone, slow, wrong in time or waiting.
+func (f *finder) workers() {
+	if f.silent() {
+		return
+	}
+	// What is wrong with several workers of a host, or of all hosts, is one finding.
+	type group struct {
+		what  string
+		stage stream.Stage
+		host  string
+	}
+	groups := make(map[group][]*Worker)
+	var order []group
+	note := func(what string, stage stream.Stage, host string, w *Worker) {
+		g := group{what, stage, host}
+		if groups[g] == nil {
+			order = append(order, g)
+		}
+		groups[g] = append(groups[g], w)
+	}
+	for i := range f.s.Workers {
+		w := &f.s.Workers[i]
+		if !w.State.Lives() {
+			note(string(w.State), w.Stage, w.Host, w)
+			continue
+		}
+		if w.Slow {
+			note("slow", w.Stage, w.Host, w)
+		}
+		if w.Clock != 0 {
+			note("clock", "", w.Host, w)
+		}
+		if w.Trouble != nil {
+			note(w.Trouble.Code, w.Stage, "", w)
+		}
+		f.engine(w)
+	}
+	for _, g := range order {
+		w := groups[g][0]
+		names := w.Name + " on " + w.Host
+		if more := len(groups[g]) - 1; more > 0 {
+			names += fmt.Sprintf(" (and %d more)", more)
+		}
+		switch g.what {
+		case string(Ended):
+			f.add(DeadWorker, false, string(w.Stage), "its units are handed out again; start it anew", "%s ended without a word", names)
+		case string(Silent):
+			f.add(DeadWorker, false, string(w.Stage), "its units are handed out again; look at the host, and start it anew", "%s shows no sign of life for %s: hung, killed or cut off", names, span(w.LastSign))
+		case "slow":
+			f.add(SlowWorker, false, "doctor", "see on "+w.Host+" what else it does, and what this says; 'lcbq stop' there takes it out", "%s is slow: less than a third of what the others do for each program at once", names)
+		case "clock":
+			way := "ahead of"
+			if w.Clock < 0 {
+				way = "behind"
+			}
+			f.add(ClockSkew, false, "", "set the clock there, with what this host uses: chrony, ntpd or systemd-timesyncd", "the clock of %s is %s %s the server's: rates and durations of its units are wrong, counts are not", w.Host, span(max(w.Clock, -w.Clock)), way)
+			f.found[len(f.found)-1].Command = "timedatectl set-ntp true"
+		default:
+			f.trouble(w, names)
+		}
+	}
+}
+
+// silent is about a server that stores no heartbeat any more, of whichever stage. It reports whether that is so.
+func (f *finder) silent() bool {
+	stages := map[stream.Stage]bool{}
+	sign := 0.
+	for i := range f.s.Workers {
+		w := &f.s.Workers[i]
+		if w.State != Silent {
+			return false
+		}
+		stages[w.Stage], sign = true, max(sign, w.LastSign)
+	}
+	if len(stages) < 2 {
+		return false
+	}
+	f.add(NoHeartbeats, true, "", "make room on the disk of the server's --store-dir, or look at the hosts and the network", "no worker gave a sign for %s, of any stage: the server's disk is full, or they are cut off", span(sign))
+	f.found[len(f.found)-1].Command = "df -h"
+	return true
+}
+
+// trouble is about what a worker waits for.
+func (f *finder) trouble(w *Worker, names string) {
+	t := w.Trouble
+	code, command := Blocked, f.command("status")+" --long"
+	if t.Code == store.TroubleDisk {
+		code, command = DiskFull, "df -h"
+		if w.Stage == stream.Combine {
+			command += " " + Quote(f.in.run.OutputDir)
+		}
+	}
+	f.add(code, code == DiskFull, "", t.Remedy, "%s waits since %s: %s", names, clock(t.Since), t.Text)
+	f.found[len(f.found)-1].Command = command
+}
+
+// engine is about an engine that generates nothing.
+func (f *finder) engine(w *Worker) {
+	if w.Engine == nil {
+		return
+	}
+	switch w.Engine.Phase {
+	case "ended":
+		f.add(EngineDown, true, "generate", "look into its log, in logs/ of the results folder or of the generator; then start the generator anew", "the engine of %s on %s has ended: nothing is generated there", w.Name, w.Host)
+	case "loading", "waiting":
+		if w.Engine.Restarts > 0 {
+			f.add(EngineDown, false, "doctor", "look into its log, in logs/ of the results folder or of the generator", "the engine of %s on %s starts again, for the %s time", w.Name, w.Host, ordinal(w.Engine.Restarts))
+		}
+	}
+}
+
+func ordinal(n int) string {
+	if n%100 < 11 || n%100 > 13 {
+		switch n % 10 {
+		case 1:
+			return fmt.Sprintf("%dst", n)
+		case 2:
+			return fmt.Sprintf("%dnd", n)
+		case 3:
+			return fmt.Sprintf("%drd", n)
+		}
+	}
+	return fmt.Sprintf("%dth", n)
+}
+
+// deadUnits is about units that were given up.
+func (f *finder) deadUnits() {
+	if n := f.s.Units.Dead; n > 0 {
+		f.add(DeadUnits, false, "dead requeue", "'"+f.command("dead list")+"' shows why; mend the cause first, then this tries them again", "%s given up: their cells are not written", are(n))
+	}
+}
+
+// answers is about what the finished cells say of the server that generates.
+func (f *finder) answers() {
+	for _, h := range f.derived.health {
+		command := ""
+		if h.Grave && f.in.run.Open() && f.in.run.Paused == 0 {
+			command = "pause"
+		}
+		f.add(Code(h.Code), h.Grave, command, h.Remedy, "%s", h.Text)
+	}
+}

@@ -1,0 +1,349 @@
+package snapshot
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/store"
+	"github.com/lcbq/lcbq/worker/health"
+	"github.com/lcbq/lcbq/worker/process"
+	"github.com/lcbq/lcbq/worker/score"
+)
+
+// derived is what follows from the finished cells alone. It is made anew only when one was finished.
+type derived struct {
+	cells, samples, passed int // finished cells; samples and passed of all files
+	written                int // units in files
+	seen                   int // cells that have a file
+	questions              []Question
+	temperatures           []Temperature
+	health                 []health.Finding
+}
+
+// make computes a snapshot of what was read.
+func (r *Reader) make(in *raw) *Snapshot {
+	m := in.run
+	r.derive(in)
+	d := &r.derived
+	s := &Snapshot{
+		At: in.now.UnixMilli(), Server: r.Server, Run: runOf(m), Others: []Run{}, Cards: []Card{}, Findings: []Finding{},
+		Questions: d.questions, Temperatures: d.temperatures,
+	}
+	s.Run.Provenance = &m.Provenance
+	s.Run.Cells.Done, s.Run.Samples.Done, s.Run.Passed, s.Run.Dead = d.cells, d.samples, d.passed, in.dead
+	for _, o := range in.runs {
+		if o.ID != m.ID && o.Open() {
+			s.Others = append(s.Others, runOf(o))
+		}
+	}
+	s.Workers = workersOf(r.remember(in.workers, in.now), m.ID, in.now)
+	s.Cards = cardsOf(s.Workers)
+	s.Units = unitsOf(in, d)
+	s.Units.Lost = r.lost
+	s.Stages = stagesOf(in, s)
+	if s.Units.Judged != r.judged || r.moved.IsZero() {
+		r.judged, r.moved = s.Units.Judged, in.now
+	}
+	s.Left = timeLeft(in, s)
+	s.Findings = r.findings(in, s)
+	return s
+}
+
+func runOf(m *store.Manifest) Run {
+	return Run{
+		ID: m.ID, State: m.State(), Engine: m.Model.Engine, Model: m.Model.Name, Judge: m.Judge.Mode, Fingerprint: m.Judge.Fingerprint,
+		OutputDir: m.OutputDir, Created: m.Created, Paused: m.Paused, Finished: m.Finished,
+		Cells: Share{All: m.Cells()}, Samples: Share{All: m.Samples()},
+	}
+}
+
+// derive computes what follows from the finished cells, if there are others than at the last look.
+func (r *Reader) derive(in *raw) {
+	samples := 0
+	for _, st := range in.cells {
+		samples += st.N
+	}
+	m, old := in.run, &r.derived
+	if old.questions != nil && samples == old.samples && len(in.cells) == old.seen && len(old.questions) == len(m.Questions) && old.sized(m) {
+		return
+	}
+	d := derived{samples: samples, seen: len(in.cells), questions: make([]Question, len(m.Questions)), temperatures: make([]Temperature, len(m.Temperatures))}
+	counts := make([][]score.Count, len(m.Temperatures))
+	var cells []health.Cell
+	for i, t := range m.Temperatures {
+		d.temperatures[i] = Temperature{Temperature: t.Float(), Cells: Share{All: len(m.Questions)}, PassAt1: -1}
+	}
+	for i, q := range m.Questions {
+		d.questions[i] = Question{Index: q.Index, ID: q.ID, Title: q.Title, Difficulty: q.Difficulty, N: q.N(), Cells: make([]Cell, len(m.Temperatures))}
+		for j, t := range m.Temperatures {
+			st, ok := in.cells[stream.Cell{Run: m.ID, Question: q.Index, Temperature: t}]
+			if !ok || st.N <= 0 {
+				continue
+			}
+			d.questions[i].Cells[j] = Cell{N: st.N, Passed: st.Passed}
+			d.passed += st.Passed
+			d.written += m.UnitsAfter(q, 0) - m.UnitsAfter(q, st.N)
+			at := &d.temperatures[j]
+			at.Samples, at.Passed = at.Samples+st.N, at.Passed+st.Passed
+			counts[j] = append(counts[j], score.Count{N: st.N, C: st.Passed})
+			if st.N >= q.N() {
+				d.cells++
+				at.Cells.Done++
+			}
+			cells = append(cells, health.Cell{Question: q.Index, Temperature: t.Float(), Counts: st.Counts})
+		}
+	}
+	for j := range d.temperatures {
+		d.temperatures[j].estimate(counts[j])
+	}
+	d.health = health.Of(cells, health.Settings{MaxTokens: m.Model.MaxTokens, Engine: m.Model.Engine})
+	r.derived = d
+}
+
+// sized reports whether the questions still want as many samples.
+func (d *derived) sized(m *store.Manifest) bool {
+	for i, q := range m.Questions {
+		if d.questions[i].N != q.N() || len(d.questions[i].Cells) != len(m.Temperatures) {
+			return false
+		}
+	}
+	return true
+}
+
+// level is that of all intervals.
+const level = 0.95
+
+// estimate sets pass@1 and its interval.
+func (t *Temperature) estimate(counts []score.Count) {
+	t.Complete = t.Cells.Done == t.Cells.All && t.Cells.All > 0
+	scores, err := score.Scores(counts, 1)
+	if err != nil || len(scores) == 0 {
+		return
+	}
+	i, err := score.SamplingInterval(counts, scores, 1, level)
+	if err != nil {
+		return
+	}
+	t.PassAt1, t.Low, t.High = score.MeanOf(scores), i.Low, i.High
+}
+
+// unitsOf says where the run's units are, by what still waits.
+func unitsOf(in *raw, d *derived) Units {
+	u := Units{All: in.run.Units(), Written: d.written, Dead: in.dead}
+	ahead := func(stage stream.Stage) int {
+		l := in.looks[stage].Runs[in.run.ID]
+		return int(l.Waiting) + l.InFlight //nolint:gosec // a count of messages fits
+	}
+	switch {
+	case !in.run.Open() || !in.run.Published: // of units not published yet the queues know nothing
+		u.Generated, u.Judged = d.written, d.written
+	default: // units given up count as generated nowhere, whichever stage gave them up: they are not on their way
+		u.Generated = max(d.written, u.All-ahead(stream.Generate)-in.dead)
+		u.Judged = max(d.written, u.Generated-ahead(stream.Evaluate))
+	}
+	return u
+}
+
+// Heartbeats come from whoever may write them. What no worker says is cut.
+const (
+	longName  = 100
+	longText  = 500
+	mostSlots = 1 << 16
+	mostRate  = 1e9
+)
+
+// clean returns a heartbeat whose numbers are in their ranges and whose texts are no longer than they need to be.
+func clean(w store.Worker) *store.Worker {
+	w.Name, w.Host, w.Fingerprint = head(w.Name, longName), head(w.Host, longName), head(w.Fingerprint, longName)
+	w.Slots = max(0, min(w.Slots, mostSlots))
+	if t := w.Trouble; t != nil {
+		w.Trouble = &store.Trouble{Code: head(t.Code, longName), Text: head(t.Text, longText), Remedy: head(t.Remedy, longText), Since: t.Since}
+	}
+	return &w
+}
+
+// head returns the beginning of a text that is too long, in whole characters.
+func head(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "")
+}
+
+// within returns a rate that can be added to others.
+func within(rate float64) float64 { return max(0, min(rate, mostRate)) }
+
+// silence is how old a heartbeat may be: workers write theirs every ten seconds.
+const silence = 15 * time.Second
+
+// skew is by how much a host's clock may differ from the server's before it is said.
+const skew = 2 * time.Second
+
+// The store forgets a heartbeat that is not written again after fades; that of a worker that ends in good order is removed. A
+// reader remembers one that faded for a while, so that it is seen who is gone.
+const (
+	fades    = 25 * time.Second
+	remember = 10 * time.Minute
+)
+
+// remember returns the heartbeats that there are, and those that faded lately.
+func (r *Reader) remember(now []store.Worker, at time.Time) []store.Worker {
+	if r.known == nil {
+		r.known = make(map[string]store.Worker)
+	}
+	here := make(map[string]bool, len(now))
+	for i := range now {
+		key := string(now[i].Stage) + "." + now[i].Name
+		here[key] = true
+		r.known[key] = now[i]
+	}
+	all := slices.Clone(now)
+	for key, w := range r.known {
+		if here[key] {
+			continue
+		}
+		if age := at.Sub(time.UnixMilli(w.Seen)); age < fades || age > remember {
+			delete(r.known, key)
+		} else {
+			all = append(all, w)
+		}
+	}
+	return all
+}
+
+func workersOf(all []store.Worker, run string, now time.Time) []Worker {
+	out := make([]Worker, 0, len(all))
+	for i := range all {
+		if !slices.Contains(stream.Stages, all[i].Stage) {
+			continue
+		}
+		w := clean(all[i])
+		v := Worker{
+			Stage: w.Stage, Name: w.Name, Host: w.Host, PID: w.PID, Slots: w.Slots, Started: w.Started, Units: w.Units, Samples: w.Samples, Cached: w.Cached,
+			Faults: w.Faults, LastSign: max(0, float64(now.UnixMilli()-w.Seen)/1000), State: Working, Fingerprint: w.Fingerprint, Trouble: w.Trouble, Engine: w.Engine,
+			Ready: w.Ready, Publishing: w.Publishing, Waited: w.Blocked,
+		}
+		if w.Slots == 0 {
+			v.State = Starting
+		}
+		for _, rate := range w.Rates {
+			if rate.Run == run {
+				v.Rate, v.Rate15 = within(rate.Minute), within(rate.Quarter)
+			}
+		}
+		if off := time.Duration(w.Clock-w.Seen) * time.Millisecond; w.Clock != 0 && off.Abs() >= skew {
+			v.Clock = off.Seconds()
+		}
+		if id, err := process.Parse(w.Process); err == nil && id.Here() && !id.Alive() {
+			v.State = Ended
+		} else if v.LastSign > silence.Seconds() {
+			v.State = Silent
+		}
+		out = append(out, v)
+	}
+	slices.SortFunc(out, func(a, b Worker) int {
+		return cmp.Or(cmp.Compare(slices.Index(stream.Stages, a.Stage), slices.Index(stream.Stages, b.Stage)), cmp.Compare(a.Name, b.Name))
+	})
+	markSlow(out)
+	return out
+}
+
+// A worker is slow if, for each of its slots, it settles less than a third of what the worker in the middle of its
+// stage does. Two workers tell nothing of which is slow.
+const (
+	slowShare   = 1. / 3
+	slowWorkers = 3
+	slowRate    = 10. / 900 // units a second of the worker in the middle: ten in 15 minutes
+)
+
+func markSlow(all []Worker) {
+	for _, stage := range stream.Stages {
+		var rates []float64
+		for i := range all {
+			if w := &all[i]; w.Stage == stage && w.State == Working {
+				rates = append(rates, w.perSlot())
+			}
+		}
+		if len(rates) < slowWorkers || stage == stream.Combine {
+			continue
+		}
+		slices.Sort(rates)
+		middle := rates[len(rates)/2]
+		for i := range all {
+			w := &all[i]
+			w.Slow = w.Stage == stage && w.State == Working && middle*float64(w.Slots) >= slowRate && w.perSlot() < slowShare*middle
+		}
+	}
+}
+
+func (w *Worker) perSlot() float64 { return w.Rate15 / float64(max(1, w.Slots)) }
+
+// cardsOf collects the cards that generators speak of. Engines that share a card both do.
+func cardsOf(workers []Worker) []Card {
+	out := []Card{}
+	for i := range workers {
+		w := &workers[i]
+		if w.Engine == nil || !w.State.Lives() {
+			continue
+		}
+		for _, c := range w.Engine.Cards {
+			at := slices.IndexFunc(out, func(o Card) bool {
+				return o.Host == w.Host && o.Index == c.Index && o.UUID == c.UUID
+			})
+			if at < 0 {
+				at = len(out)
+				out = append(out, Card{Host: w.Host, CardState: c})
+			}
+			out[at].Workers = append(out[at].Workers, w.Name)
+			if w.Engine.Phase == "serving" {
+				out[at].Engines++
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b Card) int {
+		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Index, b.Index))
+	})
+	return out
+}
+
+// stagesOf returns the rows of the stages. s has its units and workers.
+func stagesOf(in *raw, s *Snapshot) []Stage {
+	out := make([]Stage, len(stream.Stages))
+	size := 0.
+	if s.Units.All > 0 {
+		size = float64(s.Run.Samples.All) / float64(s.Units.All)
+	}
+	for i, stage := range stream.Stages {
+		look := in.looks[stage]
+		own := look.Runs[in.run.ID]
+		r := &out[i]
+		*r = Stage{
+			Stage: stage, Stream: stage.Stream(), Waiting: int(own.Waiting), InFlight: own.InFlight, Redelivered: own.Again, Backlog: -1, //nolint:gosec // counts fit
+			Bytes: int64(look.Bytes), Most: look.Most, //nolint:gosec // a disk's size fits
+		}
+		if stage == stream.Combine && in.run.Open() { // its consumer serves all runs: what waits for its cell is counted
+			r.Waiting = max(0, s.Units.Judged-s.Units.Written)
+		}
+		for j := range s.Workers {
+			if w := &s.Workers[j]; w.Stage == stage && w.State == Working {
+				r.Workers++
+				r.Rate += w.Rate
+				r.Rate15 += w.Rate15
+			}
+		}
+		r.Samples = r.Rate * size
+		if rate := cmp.Or(r.Rate, r.Rate15); rate > 0 {
+			r.Backlog = float64(r.Waiting+r.InFlight) / rate
+		}
+		if r.Trend = -r.Rate; i > 0 {
+			r.Trend += out[i-1].Rate
+		}
+		if r.Waiting+r.InFlight == 0 && r.Trend < 0 {
+			r.Trend = 0
+		}
+	}
+	return out
+}

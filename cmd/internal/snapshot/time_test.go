@@ -1,0 +1,153 @@
+package snapshot
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/queue"
+	"github.com/lcbq/lcbq/stream/store"
+)
+
+// at returns what a server says at a moment of a run of which one unit waits for an evaluator and none moves.
+func at(now time.Time, workers ...store.Worker) *raw {
+	m := &store.Manifest{
+		ID: "r1", OutputDir: "/out of it", UnitSize: 1, Published: true, Temperatures: []stream.Temperature{200}, Questions: []store.Question{{Cuts: []int{2}}},
+		Model: store.Model{Engine: stream.EngineOpenAI},
+	}
+	return &raw{
+		run: m, runs: []*store.Manifest{m}, now: now, workers: workers, cells: map[stream.Cell]store.CellState{},
+		looks: map[stream.Stage]queue.Look{stream.Evaluate: {Runs: map[string]queue.RunLook{"r1": {Waiting: 1}}}},
+	}
+}
+
+func told(s *Snapshot, code Code) string {
+	for _, f := range s.Findings {
+		if f.Code == code {
+			return f.Text + "\n" + f.Command
+		}
+	}
+	return ""
+}
+
+// TestTimePasses has a simulated clock tell what only time shows: a run that stands still, workers that fade, a server
+// that stores no heartbeat, and a folder that nobody serves.
+func TestTimePasses(t *testing.T) {
+	t.Parallel()
+	start := time.UnixMilli(1_800_000_000_000)
+	beat := func(stage stream.Stage, name string, seen time.Time) store.Worker {
+		return store.Worker{Stage: stage, Name: name, Host: "h1", Slots: 1, Seen: seen.UnixMilli()}
+	}
+	r := &Reader{Reach: "-o out"}
+	r.run = "r1"
+	now := start
+	pass := func(d time.Duration) { now = now.Add(d) }
+	alive := func() []store.Worker {
+		return []store.Worker{beat(stream.Evaluate, "eval0", now), beat(stream.Combine, "combine0", now)}
+	}
+	s := r.make(at(now, alive()...))
+	if len(s.Findings) != 0 {
+		t.Fatalf("at first %+v", s.Findings)
+	}
+	pass(long - time.Second)
+	if s = r.make(at(now, alive()...)); len(s.Findings) != 0 {
+		t.Errorf("before it is long: %+v", s.Findings)
+	}
+	pass(2 * time.Second)
+	if s = r.make(at(now, alive()...)); !strings.HasPrefix(told(s, Stalled), "nothing was judged for 10 minutes, though workers live") {
+		t.Errorf("after it is long: %+v", s.Findings)
+	}
+	// The evaluator is killed: its heartbeat ages, fades from the store and is remembered for a while.
+	killed := alive()[0]
+	pass(20 * time.Second)
+	s = r.make(at(now, killed, beat(stream.Combine, "combine0", now)))
+	if !strings.HasPrefix(told(s, DeadWorker), "eval0 on h1 shows no sign of life for 20 s") || told(s, NoEvaluator) == "" {
+		t.Errorf("20 s after a kill: %+v", s.Findings)
+	}
+	pass(time.Minute)
+	s = r.make(at(now, beat(stream.Combine, "combine0", now)))
+	if !strings.HasPrefix(told(s, DeadWorker), "eval0 on h1 shows no sign of life for 80 s") || len(s.Workers) != 2 {
+		t.Errorf("after its heartbeat faded: %+v", s.Findings)
+	}
+	pass(remember)
+	if s = r.make(at(now, beat(stream.Combine, "combine0", now))); len(s.Workers) != 1 {
+		t.Errorf("it is never forgotten: %+v", s.Workers)
+	}
+	// One that ends in good order removes its heartbeat.
+	r.make(at(now, alive()...))
+	pass(5 * time.Second)
+	if s = r.make(at(now, beat(stream.Combine, "combine0", now))); len(s.Workers) != 1 || told(s, DeadWorker) != "" {
+		t.Errorf("one that ended in good order is called dead: %+v", s.Workers)
+	}
+	// The server's disk is full: it answers and stores nothing.
+	old := alive()
+	pass(20 * time.Second)
+	if s = r.make(at(now, old...)); !strings.Contains(told(s, NoHeartbeats), "the server's disk is full, or they are cut off\ndf -h") || told(s, DeadWorker) != "" {
+		t.Errorf("without any heartbeat: %+v", s.Findings)
+	}
+	r.Idle = true
+	if s = r.make(at(now)); !strings.HasSuffix(told(s, NotRunning), "lcbq run --config '/out of it/run.toml' -o '/out of it'") || len(s.Findings) != 1 {
+		t.Errorf("of a folder that nobody serves: %+v", s.Findings)
+	}
+}
+
+func TestPick(t *testing.T) {
+	t.Parallel()
+	run := func(id string, paused, finished int64) *store.Manifest {
+		return &store.Manifest{ID: id, Paused: paused, Finished: finished}
+	}
+	all := []*store.Manifest{run("over", 0, 1), run("paused", 1, 0), run("first", 0, 0), run("second", 0, 0), run("over2", 0, 1)}
+	for _, tt := range []struct {
+		runs []*store.Manifest
+		id   string
+		want string
+	}{{all, "", "first"}, {all, "second", "second"}, {all[:2], "", "paused"}, {[]*store.Manifest{all[0], all[4]}, "", "over2"}} {
+		if got := pick(tt.runs, tt.id); got == nil || got.ID != tt.want {
+			t.Errorf("pick %q of %d = %+v, want %s", tt.id, len(tt.runs), got, tt.want)
+		}
+	}
+	if got := pick(all, "none"); got != nil {
+		t.Errorf("pick of a run that is not there = %+v", got)
+	}
+}
+
+// TestForgedHeartbeats has heartbeats say what no worker says.
+func TestForgedHeartbeats(t *testing.T) {
+	t.Parallel()
+	now := time.UnixMilli(1_800_000_000_000)
+	long := strings.Repeat("\u00e4", 1<<20)
+	workers := []store.Worker{
+		{Stage: stream.Evaluate, Name: long, Host: long, Slots: -5, Process: "x", Seen: now.UnixMilli(), Rates: []store.RunRate{{Run: "r1", Minute: -1e300, Quarter: 1e300}}},
+		{Stage: stream.Evaluate, Name: "eval0", Host: "h", Slots: 1 << 60, Seen: now.Add(time.Hour).UnixMilli(), Clock: -1 << 62, Trouble: &store.Trouble{Code: long, Text: long, Remedy: long, Since: -1 << 62}},
+		{Stage: "no such stage", Name: "x", Seen: -1 << 62},
+	}
+	workers = append(workers, store.Worker{Stage: stream.Evaluate, Name: "eval1", Host: "h", Slots: 1, Seen: now.UnixMilli(), Rates: workers[0].Rates})
+	for i := range 40 {
+		workers = append(workers, store.Worker{Stage: stream.Evaluate, Name: string(rune('a' + i)), Host: "h", Slots: 1, Seen: now.Add(-20 * time.Second).UnixMilli()})
+	}
+	s := (&Reader{}).make(at(now, workers...))
+	size := 0
+	for _, f := range s.Findings {
+		size += len(f.Text) + len(f.Remedy)
+	}
+	if size > 4000 || len(s.Findings) > 8 {
+		t.Errorf("%d findings of %d bytes", len(s.Findings), size)
+	}
+	if text := told(s, DeadWorker); !strings.Contains(text, "a on h (and 39 more) shows no sign of life") {
+		t.Errorf("40 silent workers of one host are %q", text)
+	}
+	row := s.Stage(stream.Evaluate)
+	if row.Rate != 0 || row.Rate15 != mostRate || row.Workers != 2 {
+		t.Errorf("EVALUATE %+v", row)
+	}
+	for _, w := range s.Workers {
+		if w.Slots < 0 || w.Slots > mostSlots || len(w.Name) > longName || w.LastSign < 0 {
+			t.Errorf("a worker with %d slots, a name of %d bytes, last seen %v s ago", w.Slots, len(w.Name), w.LastSign)
+		}
+	}
+	if _, err := json.Marshal(s); err != nil {
+		t.Error(err)
+	}
+}

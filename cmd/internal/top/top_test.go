@@ -1,0 +1,185 @@
+package top
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	tea "charm.land/bubbletea/v2"
+	"go.uber.org/goleak"
+
+	"github.com/lcbq/lcbq/cmd/internal/snapshot"
+	"github.com/lcbq/lcbq/stream"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func shot() *snapshot.Snapshot {
+	s := &snapshot.Snapshot{
+		Run: snapshot.Run{ID: "r1", State: "running"}, Units: snapshot.Units{All: 100, Dead: 3},
+		Stages:   []snapshot.Stage{{Stage: stream.Generate, Stream: "GENERATE"}, {Stage: stream.Evaluate, Stream: "EVALUATE"}, {Stage: stream.Combine, Stream: "COMBINE"}},
+		Findings: []snapshot.Finding{{Code: snapshot.DeadUnits, Grave: true, Text: "3 units are given up", Command: "lcbq dead requeue"}},
+	}
+	for i := range 64 {
+		s.Workers = append(s.Workers, snapshot.Worker{Stage: stream.Evaluate, Name: fmt.Sprintf("eval%02d", i), Host: fmt.Sprintf("h%02d\x1b[2J", 63-i), Slots: 8, Rate: float64(i * 7 % 64), State: snapshot.Working})
+	}
+	return s
+}
+
+// press types keys and runs what they start.
+func press(m *model, keys ...string) {
+	for _, k := range keys {
+		key := tea.Key{Code: []rune(k)[0], Text: k}
+		if k == "down" {
+			key = tea.Key{Code: tea.KeyDown}
+		}
+		if _, cmd := m.Update(tea.KeyPressMsg(key)); cmd != nil {
+			if msg := cmd(); msg != nil {
+				m.Update(msg)
+			}
+		}
+	}
+}
+
+func (m *model) text() string { return strings.Join(m.lines(), "\n") }
+
+// TestKeys sorts, scrolls and steers.
+func TestKeys(t *testing.T) {
+	t.Parallel()
+	var did []string
+	act := func(name string, err error) func(context.Context, string) (string, error) {
+		return func(_ context.Context, run string) (string, error) {
+			did = append(did, name+" "+run)
+			return name + " done", err
+		}
+	}
+	m := newModel(t.Context(), Config{Pause: act("pause", nil), Resume: act("resume", errors.New("run r1 is over\nsecond line")), Requeue: act("requeue", nil)})
+	press(m, "p", "d") // nothing is shown yet
+	m.Update(news{shot()})
+	if text := m.text(); !strings.Contains(text, "! 3 units are given up") || !strings.Contains(text, "type: lcbq dead requeue") || !strings.Contains(text, "workers 1 to ") || !strings.Contains(text, "eval00") {
+		t.Errorf("the screen is\n%s", text)
+	}
+	press(m, "s")
+	if text := m.text(); !strings.Contains(text, "by rate") || strings.Index(text, "eval09") > strings.Index(text, "eval18") || !strings.Contains(text, "eval09") {
+		t.Errorf("sorted by rate:\n%s", text) // 9*7%64 is 63
+	}
+	press(m, "s", "s")
+	if text := m.text(); !strings.Contains(text, "by host") || !strings.Contains(text, "eval63") {
+		t.Errorf("sorted by host:\n%s", text)
+	}
+	press(m, "down", "down")
+	if text := m.text(); strings.Contains(text, "eval63") || !strings.Contains(text, "workers 3 to") {
+		t.Errorf("scrolled:\n%s", text)
+	}
+	for range 100 {
+		press(m, "down")
+	}
+	if text := m.text(); !strings.Contains(text, "to 64 of 64") {
+		t.Errorf("scrolled to the end:\n%s", text)
+	}
+	press(m, "p")
+	if text := m.text(); !strings.Contains(text, "pause run r1 on all hosts? y/n") || len(did) != 0 {
+		t.Errorf("after p: %v\n%s", did, text)
+	}
+	press(m, "n", "p", "y")
+	if text := m.text(); strings.Join(did, ",") != "pause r1" || !strings.Contains(text, "pause done") {
+		t.Errorf("after p, y: %v\n%s", did, text)
+	}
+	press(m, "d")
+	if text := m.text(); !strings.Contains(text, "put back the 3 units of run r1") {
+		t.Errorf("after d:\n%s", text)
+	}
+	press(m, "y", "r", "y")
+	if text := m.text(); strings.Join(did, ",") != "pause r1,requeue r1,resume r1" || !strings.HasSuffix(text, "run r1 is over") {
+		t.Errorf("after r, y: %v\n%s", did, text)
+	}
+}
+
+// TestSizes draws on screens of all sizes, with and without colours.
+func TestSizes(t *testing.T) {
+	t.Parallel()
+	for _, color := range []bool{false, true} {
+		m := newModel(t.Context(), Config{Color: color})
+		m.Update(news{shot()})
+		for columns := range 100 {
+			for rows := range 40 {
+				m.Update(tea.WindowSizeMsg{Width: columns, Height: rows})
+				lines := m.lines()
+				if len(lines) > max(1, rows) {
+					t.Fatalf("%d x %d: %d lines", columns, rows, len(lines))
+				}
+				for _, l := range lines {
+					if color {
+						l = strings.NewReplacer(bold, "", red, "", faint, "", normal, "").Replace(l)
+					}
+					if utf8.RuneCountInString(l) > max(1, columns) || strings.Contains(l, "\x1b") {
+						t.Fatalf("%d x %d: %q", columns, rows, l)
+					}
+				}
+			}
+		}
+	}
+}
+
+// A screenBuffer is what a program has drawn so far.
+type screenBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *screenBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *screenBuffer) contains(text string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return strings.Contains(s.b.String(), text)
+}
+
+// TestProgram runs the whole program between a pipe and a buffer, and ends it by a key and by its context.
+func TestProgram(t *testing.T) {
+	t.Parallel()
+	for _, key := range []string{"q", ""} {
+		ctx, cancel := context.WithCancel(t.Context())
+		keys, typed := io.Pipe()
+		out := new(screenBuffer)
+		snapshots := make(chan *snapshot.Snapshot, 1)
+		snapshots <- shot()
+		ended := make(chan error, 1)
+		go func() {
+			ended <- Run(ctx, Config{Snapshots: snapshots, In: keys, Out: out, Environ: []string{"TERM=xterm-256color"}, Columns: 80, Rows: 24})
+		}()
+		deadline := time.After(time.Minute)
+		tick := time.NewTicker(10 * time.Millisecond)
+		for !out.contains("eval00") {
+			select {
+			case <-tick.C:
+			case err := <-ended:
+				t.Fatalf("the program ended: %v", err)
+			case <-deadline:
+				t.Fatal("nothing is drawn")
+			}
+		}
+		tick.Stop()
+		if key == "" {
+			cancel()
+		} else if _, err := io.WriteString(typed, key); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-ended; (err != nil) != (key == "") {
+			t.Errorf("ended by %q with %v", key, err)
+		}
+		cancel()
+		_ = typed.Close() // what reads keys ends
+	}
+}

@@ -1,0 +1,94 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrNoRoom is returned by NewSlot when the host ran short of something for one more slot, and
+// did so again after a while. The slots that are open can go on without it.
+var ErrNoRoom = errors.New("no room for another slot")
+
+// What a slot takes: control socket, messages and handle of each of two fork servers, a
+// program's socket and a question's inputs; a thread that starts and one that waits, the two
+// servers and a program.
+const (
+	slotFiles = 10
+	slotTasks = 5
+)
+
+// What is kept for the rest of the process: streams, connections, the runtime's threads,
+// which end the process if they cannot be made.
+const (
+	spareFiles = 64
+	spareTasks = 32
+)
+
+// Room returns how many slots this session's limits hold, at least 1, and which limit it is.
+// It says nothing of processors.
+func (h *Host) Room() (slots int, why string) {
+	slots, why = maxSlots, "slots are numbered to "+strconv.Itoa(maxSlots-1)
+	bound := func(n int, format string, args ...any) {
+		if n = max(n, 1); n < slots {
+			slots, why = n, fmt.Sprintf(format, args...)
+		}
+	}
+	var files unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err == nil && files.Cur < math.MaxInt32 {
+		open, _ := os.ReadDir("/proc/self/fd")
+		bound((int(files.Cur)-spareFiles-len(open))/slotFiles, "this session may open %d files (ulimit -n)", files.Cur)
+	}
+	for _, l := range taskLimits() {
+		bound((l.limit-spareTasks-l.used)/slotTasks, l.format, l.limit, l.used)
+	}
+	return slots, why
+}
+
+// groupTasks returns the limit on the tasks of a control group and how many there are, of the
+// group or whichever above it that is seen has the least room.
+func groupTasks(dir string) (limit, used int, ok bool) {
+	for ; len(dir) > 1; dir = filepath.Dir(dir) {
+		most, hasMost := readNumber(filepath.Join(dir, "pids.max"))
+		now, hasNow := readNumber(filepath.Join(dir, "pids.current"))
+		if hasMost && hasNow && (!ok || int(most-now) < limit-used) {
+			limit, used, ok = int(min(most, math.MaxInt32)), int(now), true
+		}
+	}
+	return limit, used, ok
+}
+
+// tasksOf counts the threads of a user in the processes that proc shows.
+func tasksOf(proc string, uid int) int {
+	dirs, _ := filepath.Glob(proc + "/[0-9]*/status")
+	n := 0
+	for _, file := range dirs {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue // it ended
+		}
+		ours, threads := false, 0
+		for line := range strings.Lines(string(text)) {
+			fields := strings.Fields(line)
+			if len(fields) < 2 {
+				continue
+			}
+			switch fields[0] {
+			case "Uid:":
+				ours = fields[1] == strconv.Itoa(uid)
+			case "Threads:":
+				threads, _ = strconv.Atoi(fields[1])
+			}
+		}
+		if ours {
+			n += threads
+		}
+	}
+	return n
+}

@@ -1,0 +1,68 @@
+package sandbox
+
+import (
+	"math"
+	"os"
+	"runtime"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// A taskLimit is a limit on processes and threads, and how many there are.
+type taskLimit struct {
+	limit, used int
+	format      string // of both, for people
+}
+
+// taskLimits returns the limits that hold for this process.
+func taskLimits() []taskLimit {
+	var all []taskLimit
+	var tasks unix.Rlimit
+	// The kernel does not hold root to it.
+	if err := unix.Getrlimit(unix.RLIMIT_NPROC, &tasks); err == nil && tasks.Cur < math.MaxInt32 && os.Geteuid() != 0 {
+		all = append(all, taskLimit{int(tasks.Cur), tasksOf("/proc", os.Getuid()), "this user may have %d processes and threads (ulimit -u) and has %d"})
+	}
+	if places, err := cgroupPlaces(); err == nil {
+		for _, dir := range append(places["pids"], places[""]...) {
+			if limit, used, ok := groupTasks(dir); ok {
+				all = append(all, taskLimit{limit, used, "the control group may have %d processes and threads (pids.max) and has %d"})
+			}
+		}
+	}
+	return all
+}
+
+// fewestTasks are what a slot may have at least: its fork servers and a program of
+// three threads.
+const fewestTasks = 5
+
+// tasksPerSlot returns how many processes and threads each of so many slots may have, so
+// that all together leave the rest of this process what it needs.
+func tasksPerSlot(slots int, limits []taskLimit) int {
+	n := maxTasks
+	for _, l := range limits {
+		n = min(n, (l.limit-spareTasks-l.used)/max(slots, 1))
+	}
+	return max(n, fewestTasks)
+}
+
+// reserveThreads has the runtime make n threads now, which it keeps: it ends the process if
+// it needs one at a moment when programs have all that there may be.
+func reserveThreads(n int) {
+	var made, done sync.WaitGroup
+	made.Add(n)
+	for range n {
+		done.Go(func() {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			made.Done()
+			made.Wait() // all at once, each on a thread of its own
+		})
+	}
+	done.Wait()
+}
+
+// reserve is what a slot needs of the runtime's threads: one that waits for its program and
+// one that starts its fork servers.
+const reserve = 2

@@ -1,0 +1,64 @@
+package sandbox
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+// TestTasksPerSlot wants what there is to be shared out, with something kept back.
+func TestTasksPerSlot(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		slots  int
+		limits []taskLimit
+		want   int
+	}{
+		{"no limit", 64, nil, maxTasks},
+		{"a large container", 2, []taskLimit{{limit: 32768, used: 100}}, maxTasks},
+		{"a small one", 2, []taskLimit{{limit: 300, used: 28}}, 120},
+		{"the smaller of two", 2, []taskLimit{{limit: 300, used: 28}, {limit: 100, used: 28}}, 20},
+		{"hardly any", 2, []taskLimit{{limit: 64, used: 30}}, fewestTasks},
+	} {
+		if got := tasksPerSlot(tt.slots, tt.limits); got != tt.want {
+			t.Errorf("%s: tasksPerSlot = %d, want %d", tt.name, got, tt.want)
+		}
+	}
+}
+
+// TestThreadsOfAProgram wants a program with more threads than its share to be
+// stopped at every level, and one with fewer to pass.
+func TestThreadsOfAProgram(t *testing.T) {
+	t.Parallel()
+	const source = "import threading, time\nfor _ in range(int(input())):\n    threading.Thread(target=time.sleep, args=(0.5,), daemon=True).start()\ntime.sleep(0.4)\nprint('contained')\n"
+	forEachLevel(t, Config{}, func(t *testing.T, h *Host) {
+		t.Helper()
+		few := *h
+		few.tasks = 24
+		s := openSlotOn(t, &few)
+		for input, want := range map[string]Outcome{"12": Accepted, "40": Crashed} {
+			r, err := s.Run(t.Context(), &Question{ID: input, Inputs: []string{input}}, source, func(int, Output) bool { return true })
+			if err != nil || r.Outcome != want {
+				t.Errorf("Run of %s threads = %+v, %v, want %v", input, r, err, want)
+			}
+		}
+	})
+}
+
+// TestReserveThreads wants the runtime to have the threads before it needs them.
+func TestReserveThreads(t *testing.T) {
+	t.Parallel()
+	const n = 40
+	reserveThreads(n)
+	tasks, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(tasks) < n {
+		t.Errorf("%d threads after %d were reserved", len(tasks), n)
+	}
+	if limits := taskLimits(); len(limits) > 0 && strings.Count(limits[0].format, "%d") != 2 {
+		t.Errorf("taskLimits = %+v", limits)
+	}
+}
