@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -127,7 +128,19 @@ func reexec(tb testing.TB, name string, args ...string) *exec.Cmd {
 	if err := os.Symlink(exe, link); err != nil {
 		tb.Fatal(err)
 	}
-	cmd := exec.CommandContext(tb.Context(), link, args...)
+	most := 5 * time.Minute
+	if *slow {
+		most = 25 * time.Minute
+	}
+	ctx, cancel := context.WithTimeout(tb.Context(), most)
+	tb.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, link, args...)
+	cmd.Cancel = func() error {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			tb.Errorf("%s %q still runs after %v: killed", name, args, most)
+		}
+		return cmd.Process.Kill()
+	}
 	cmd.Env = append(os.Environ(), "LCBQ_PYTHON="+python())
 	return cmd
 }

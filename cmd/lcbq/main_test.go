@@ -4,7 +4,9 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
 	"slices"
+	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -37,13 +39,27 @@ func TestMain(m *testing.M) {
 		os.Exit(status)
 	}
 	sandbox.Main()
-	testscript.Main(m, map[string]func(){
+	testscript.Main(suite{m}, map[string]func(){
 		"lcbq":         func() { os.Exit(mainCode()) },
 		"vllm":         fakeVLLM,
 		"llama-server": fakeVLLM,
 		"nvidia-smi":   fakeSMI,
 		"wallclock":    wallclock,
 	})
+}
+
+// A suite is the tests, run as a shell's foreground job would be.
+type suite struct{ *testing.M }
+
+// Run has the processes that the tests start end by the signals that a terminal sends. nohup, or a
+// shell that starts the tests with &, had them ignored, and a process inherits that.
+func (s suite) Run() int {
+	for _, sig := range []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT} {
+		if signal.Ignored(sig) {
+			signal.Notify(make(chan os.Signal, 1), sig) // as good as ignored here, and the default in a process started by this one
+		}
+	}
+	return s.M.Run()
 }
 
 func TestScripts(t *testing.T) {
