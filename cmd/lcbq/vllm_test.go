@@ -261,9 +261,12 @@ func TestStop(t *testing.T) {
 
 // urlOf returns the server's address as a run has said it.
 func urlOf(s *said) string {
-	_, after, _ := strings.Cut(s.String(), `"url":"`)
-	url, _, _ := strings.Cut(after, `"`)
-	return url
+	for _, after := range strings.Split(s.String(), `"url":"`)[1:] {
+		if url, _, _ := strings.Cut(after, `"`); !strings.HasPrefix(url, "http") { // the live page has one too, and may come first
+			return url
+		}
+	}
+	return ""
 }
 
 // TestInterruptedWhileLoading presses Ctrl-C while engines load that end neither by themselves nor by SIGTERM, and
