@@ -1,31 +1,35 @@
 package cli
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/lcbq/lcbq/cmd/internal/report/folder"
+	"github.com/lcbq/lcbq/cmd/internal/report/versus"
 	"github.com/lcbq/lcbq/cmd/internal/window"
 	"github.com/lcbq/lcbq/config"
-	"github.com/lcbq/lcbq/worker/combine/summary"
 	"github.com/lcbq/lcbq/worker/lcb/result"
 	"github.com/lcbq/lcbq/worker/score/curve"
 )
 
-// compareCmd compares two results folders.
+// compareCmd compares results folders.
 type compareCmd struct {
-	A      string   `arg:"" type:"existingdir" help:"results folder"`
-	B      string   `arg:"" type:"existingdir" help:"the one compared with it: differences are B - A"`
-	Format string   `default:"text" enum:"text,csv,md" help:"text, csv (one row a temperature and k) or md (a table for a README)"`
-	K      []int    `default:"1,10,100,1000" placeholder:"K" help:"which pass@k the text and the table show"`
-	GroupA int      `default:"0" help:"which of several results that lie in A, from 1 on; they are never averaged"`
-	GroupB int      `default:"0" help:"the same for B"`
-	Allow  []string `enum:"problems,judge,windows" placeholder:"WHAT" help:"compare although more than one thing differs: problems (the problem sets), judge (the judge besides the model), windows (by which the questions were chosen: those of both are compared)"`
+	A         string   `arg:"" type:"existingdir" help:"results folder"`
+	B         string   `arg:"" type:"existingdir" help:"the one compared with it: differences are B - A"`
+	More      []string `arg:"" optional:"" type:"existingdir" help:"further results folders: three or more make a league, every two against each other"`
+	Format    string   `default:"text" enum:"text,csv,md,html,png,svg" help:"text, csv (one row a temperature and k, or a pair of a league), md (a table for a README), html (a page with charts and the questions that changed), png or svg (one chart)"`
+	Output    string   `short:"o" placeholder:"FILE" help:"file to write; - is standard output, which text, csv and md have by default; compare.FORMAT for the others"`
+	Part      string   `placeholder:"NAME" help:"which chart of a png or svg; a wrong name lists them"`
+	K         []int    `default:"1,10,100,1000" placeholder:"K" help:"which pass@k the text and the table show"`
+	GroupA    int      `default:"0" help:"which of several results that lie in A, from 1 on; they are never averaged"`
+	GroupB    int      `default:"0" help:"the same for B"`
+	GroupMore []int    `placeholder:"N" help:"the same for each further folder"`
+	Allow     []string `enum:"problems,judge,windows" placeholder:"WHAT" help:"compare although more than one thing differs: problems (the problem sets), judge (the judge besides the model), windows (by which the questions were chosen: those of both are compared)"`
 
 	config.Window `embed:"" group:"what"`
 }
@@ -56,8 +60,11 @@ type differ struct {
 	B    string `json:"b"`
 }
 
-// Run reads both folders, refuses what cannot be compared, and prints.
+// Run reads the folders, refuses what cannot be compared, and writes.
 func (c *compareCmd) Run(a *app) error {
+	if err := c.check(a.json); err != nil {
+		return usageError{err}
+	}
 	w, err := windowOf(c.Window)
 	if err != nil {
 		return err
@@ -70,35 +77,103 @@ func (c *compareCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	if err := c.sameWindow(x, y); err != nil {
+	if len(c.More) > 0 {
+		return c.league(a, w, x, y)
+	}
+	if err := c.comparable(c.A, c.B, x, y); err != nil {
 		return err
 	}
 	out := comparison{A: sideOf(c.A, x), B: sideOf(c.B, y), Differs: differences(x, y)}
-	if err := c.refuse(out.Differs); err != nil {
-		return err
-	}
 	if out.Comparison, err = curve.Compare(x.Sweep(), y.Sweep(), curve.Options{}); err != nil {
 		return err
 	}
 	if x.Group.Judge != y.Group.Judge && x.Group.Model == y.Group.Model {
 		out.Notes = append(out.Notes, curve.Note{Code: "two_judges", Text: "two judges of one model: if they judged the same completions, the intervals on these questions are too wide"})
 	}
-	switch {
-	case a.json:
+	if a.json {
 		return a.printJSON(out)
-	case c.Format == "csv":
-		return c.csv(a.out, &out)
-	case c.Format == "md":
-		return c.markdown(a.out, &out)
-	default:
-		c.text(a.out, &out)
-		return nil
 	}
+	var b bytes.Buffer
+	switch c.Format {
+	case "text":
+		c.text(&b, &out)
+	case "csv":
+		err = c.csv(&b, &out)
+	case "md":
+		err = c.markdown(&b, &out)
+	default:
+		v := &versus.View{Sides: shownSides(&out.A, &out.B), Pair: out.Comparison, Version: Version()}
+		for _, d := range out.Differs {
+			v.Differs = append(v.Differs, versus.Differ{What: d.What, Values: []string{d.A, d.B}})
+		}
+		err = v.Write(&b, c.Format, c.Part)
+	}
+	return c.leave(a, b.Bytes(), err)
+}
+
+// check reports flags that say nothing together.
+func (c *compareCmd) check(json bool) error {
+	picture := c.Format == "png" || c.Format == "svg"
+	switch {
+	case c.Part != "" && !picture:
+		return fmt.Errorf("--part = %q: a part is chosen of png and svg, not of %s", c.Part, c.Format)
+	case json && c.Output != "":
+		return fmt.Errorf("--json and --output: JSON goes to standard output")
+	case len(c.GroupMore) > len(c.More):
+		return fmt.Errorf("--group-more = %v: %d further folders are compared", c.GroupMore, len(c.More))
+	}
+	return nil
+}
+
+// comparable refuses two results whose difference could come from more than one thing.
+func (c *compareCmd) comparable(a, b string, x, y *folder.Results) error {
+	if err := c.sameWindow(a, b, x, y); err != nil {
+		return err
+	}
+	return c.refuse(differences(x, y))
+}
+
+// leave writes what was made where it belongs.
+func (c *compareCmd) leave(a *app, made []byte, err error) error {
+	if errors.Is(err, versus.ErrPart) {
+		return usageError{err}
+	}
+	if err != nil {
+		return err
+	}
+	path := c.Output
+	if path == "" && !slices.Contains([]string{"text", "csv", "md"}, c.Format) {
+		path = "compare." + c.Format
+	}
+	if path == "" || path == "-" {
+		_, err := a.out.Write(made)
+		return err
+	}
+	if err := result.WriteFileAtomic(path, made); err != nil {
+		return fmt.Errorf("write comparison: %w\nchoose another place with --output", err)
+	}
+	fmt.Fprintf(a.out, "%s: %d bytes\n", path, len(made))
+	return nil
+}
+
+// shownSides names the results: by their models, or by their folders where these are alike.
+func shownSides(all ...*side) []versus.Side {
+	out := make([]versus.Side, len(all))
+	for i, s := range all {
+		out[i] = versus.Side{Name: cmp.Or(s.Model, s.Engine), Results: s.Results, Judge: s.Judge, Simulated: s.Simulated, Notes: s.Notes}
+		for j, other := range all {
+			if i != j && cmp.Or(other.Model, other.Engine) == out[i].Name {
+				out[i].Name = strings.TrimSpace(filepath.Base(s.Results) + " (" + out[i].Name + ")")
+				break
+			}
+		}
+	}
+	return out
 }
 
 // sameWindow refuses two results whose questions were chosen differently: a comparison of
 // what they share would be of neither window.
-func (c *compareCmd) sameWindow(x, y *folder.Results) error {
+func (c *compareCmd) sameWindow(dirA, dirB string, x, y *folder.Results) error {
 	a, b := window.Names(x.Windows), window.Names(y.Windows)
 	if a == b || slices.Contains(c.Allow, "windows") {
 		return nil
@@ -115,7 +190,7 @@ func (c *compareCmd) sameWindow(x, y *folder.Results) error {
 		return nil
 	}
 	return fmt.Errorf("compare: the questions were chosen differently: %s has %d (%s), %s has %d (%s)\ngive a window that both hold (--from, --to, --platform, --difficulty, --exclude), or compare what they share with --allow windows",
-		c.A, len(x.Questions), cmp.Or(a, "all questions"), c.B, len(y.Questions), cmp.Or(b, "all questions"))
+		dirA, len(x.Questions), cmp.Or(a, "all questions"), dirB, len(y.Questions), cmp.Or(b, "all questions"))
 }
 
 // openSide reads one of the two folders. flag chooses among several results in it.
@@ -129,91 +204,6 @@ func openSide(dir string, group int, flag string, w *window.Window) (*folder.Res
 
 func sideOf(dir string, r *folder.Results) side {
 	return side{dir, r.Group.Engine, r.Group.Model, r.Group.Judge, r.Group.Fingerprint, r.Group.Simulated, slices.Concat([]string{}, r.Notes)}
-}
-
-// differences lists the settings in which two results differ, as far as both say.
-func differences(x, y *folder.Results) []differ {
-	out := []differ{}
-	add := func(what, a, b string) {
-		if a != b {
-			out = append(out, differ{what, cmp.Or(a, "unknown"), cmp.Or(b, "unknown")})
-		}
-	}
-	add("engine", x.Group.Engine, y.Group.Engine)
-	add("model", x.Group.Model, y.Group.Model)
-	add("judge", x.Group.Judge, y.Group.Judge)
-	add("judging environment", x.Group.Fingerprint, y.Group.Fingerprint)
-	add("simulated", strconv.FormatBool(x.Group.Simulated), strconv.FormatBool(y.Group.Simulated))
-	a, b := cmp.Or(x.Run, &summary.Run{}), cmp.Or(y.Run, &summary.Run{})
-	add("problems", a.Problems.Digest, b.Problems.Digest)
-	add("window", cmp.Or(window.Names(x.Windows), "all questions"), cmp.Or(window.Names(y.Windows), "all questions"))
-	add("sandbox level", a.Provenance.SandboxLevel, b.Provenance.SandboxLevel)
-	add("engine version", a.Provenance.EngineVersion, b.Provenance.EngineVersion)
-	add("engine arguments", strings.Join(a.Provenance.EngineArgs, " "), strings.Join(b.Provenance.EngineArgs, " "))
-	add("lcbq", a.LCBQ, b.LCBQ)
-	text := func(v any) string { return fmt.Sprint(v) }
-	// An import knows no settings; zeros there are not settings of 0.
-	if a.Sampling.MaxTokens == 0 || b.Sampling.MaxTokens == 0 {
-		return append(out, configured(x.Dir, y.Dir)...)
-	}
-	add("samples a cell", text(a.N), text(b.N))
-	add("prompt style", a.Sampling.Prompt, b.Sampling.Prompt)
-	add("extraction", a.Sampling.Extract, b.Sampling.Extract)
-	add("top_p", text(a.Sampling.TopP), text(b.Sampling.TopP))
-	add("top_k", text(a.Sampling.TopK), text(b.Sampling.TopK))
-	add("min_p", text(a.Sampling.MinP), text(b.Sampling.MinP))
-	add("max_tokens", text(a.Sampling.MaxTokens), text(b.Sampling.MaxTokens))
-	add("stop", strings.Join(a.Sampling.Stop, " "), strings.Join(b.Sampling.Stop, " "))
-	add("on refused", cmp.Or(a.Sampling.OnRefused, "fail"), cmp.Or(b.Sampling.OnRefused, "fail"))
-	add("seed", text(a.Sampling.Seed), text(b.Sampling.Seed))
-	add("prompt template", a.Sampling.Template, b.Sampling.Template)
-	add("served with", served(a), served(b))
-	add("thinking", thinking(a), thinking(b))
-	add("output limit", text(a.Judging.OutputLimit), text(b.Judging.OutputLimit))
-	add("time limit", text(a.Judging.TimeLimit), text(b.Judging.TimeLimit))
-	add("memory limit", text(a.Judging.MemoryLimit), text(b.Judging.MemoryLimit))
-	return out
-}
-
-// served says what shapes the samples of an engine that lcbq starts.
-func served(s *summary.Run) string {
-	x := s.Sampling.Serve
-	if x == nil {
-		return "not started by lcbq"
-	}
-	return strings.TrimSpace(fmt.Sprintf("%s, %d tokens at most %s", x.DType, x.MaxModelLen, strings.Join(x.Args, " ")))
-}
-
-// configured lists the settings in which the run.toml of two folders differ, for a run that has no
-// summary yet. A folder without that file says nothing.
-func configured(a, b string) []differ {
-	x, err := config.ReadFile(filepath.Join(a, result.ConfigName))
-	if err != nil {
-		return nil
-	}
-	y, err := config.ReadFile(filepath.Join(b, result.ConfigName))
-	if err != nil {
-		return nil
-	}
-	differs, err := config.Between(x, y)
-	if err != nil {
-		return nil
-	}
-	var out []differ
-	for _, d := range differs {
-		if slices.Contains([]string{"engine", "model", "judge"}, d.Key) {
-			continue // the cells say these
-		}
-		out = append(out, differ{d.Key, d.Here, d.There})
-	}
-	return out
-}
-
-func thinking(s *summary.Run) string {
-	if s.Sampling.Thinking == nil {
-		return "auto"
-	}
-	return strconv.FormatBool(*s.Sampling.Thinking)
 }
 
 // refuse refuses a comparison in which two things differ: the difference could come from either.

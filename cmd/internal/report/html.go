@@ -2,9 +2,7 @@ package report
 
 import (
 	"context"
-	"crypto/sha256"
 	_ "embed" // the page's parts
-	"encoding/base64"
 	"fmt"
 	"html/template"
 	"io"
@@ -16,14 +14,13 @@ import (
 	"github.com/lcbq/lcbq/cmd/internal/report/fact"
 	"github.com/lcbq/lcbq/cmd/internal/report/figure"
 	"github.com/lcbq/lcbq/cmd/internal/report/folder"
+	"github.com/lcbq/lcbq/cmd/internal/report/frame"
 	"github.com/lcbq/lcbq/worker/score/curve"
 )
 
 var (
 	//go:embed page.html
 	pageHTML string
-	//go:embed page.css
-	pageCSS string
 	//go:embed page.js
 	pageJS string
 )
@@ -51,19 +48,9 @@ type page struct {
 }
 
 type shownFigure struct {
-	figure.Figure
-	Wide, Narrow template.HTML
-	Map          *heatMap // in place of the drawings
-	Tables       []*figure.Table
+	frame.Shown
+	Map *heatMap // in place of the drawings
 }
-
-// Widths at which charts are drawn, so that their letters are as large as the
-// text around them.
-const (
-	fullWidth   = 1080
-	halfWidth   = 520
-	narrowWidth = 358 // a phone of 390 pixels less the margins
-)
 
 // HTML writes the page: complete in itself, without a network. Its policy lets the
 // browser run this page's own script and nothing else, whatever the programs in it
@@ -73,9 +60,9 @@ func (r *Report) HTML(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	css := chart.PageCSS() + heatCSS() + pageCSS
+	css, js := frame.CSS(heatCSS()), frame.JS(pageJS)
 	p := &page{
-		CSS: template.CSS(css), JS: template.JS(pageJS), Policy: policy(css, pageJS),
+		CSS: template.CSS(css), JS: template.JS(js), Policy: frame.Policy(css, js),
 		Title: r.Title(), Scope: r.Scope(), Simulated: r.Simulated, Remarks: r.Remarks(), Tiles: r.Tiles(), Summary: r.Summary().Filled(), Answers: r.Answers(),
 		Questions: r.Questions, Facts: fact.Of(r.Results), Version: r.opts.Version,
 	}
@@ -86,22 +73,14 @@ func (r *Report) HTML(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	p.NoPace = !slices.ContainsFunc(p.Figures, func(f shownFigure) bool { return f.Name == "pace" })
-	t, err := template.New("page").Parse(pageHTML)
+	t, err := frame.Template(pageHTML)
 	if err != nil {
-		return fmt.Errorf("parse page: %w", err)
+		return err
 	}
 	if err := t.Execute(w, p); err != nil {
 		return fmt.Errorf("write page: %w", err)
 	}
 	return nil
-}
-
-func policy(css, js string) string {
-	hash := func(s string) string {
-		sum := sha256.Sum256([]byte(s))
-		return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
-	}
-	return "default-src 'none'; img-src data:; style-src " + hash(css) + "; script-src " + hash(js) + "; base-uri 'none'; form-action 'none'"
 }
 
 // heatCSS colours the fields of the map as the drawing does.
@@ -117,7 +96,7 @@ func (r *Report) shownFigures() ([]shownFigure, error) {
 	shown := map[string]bool{"summary": true}
 	var out []shownFigure
 	for _, f := range r.All() {
-		s := shownFigure{Figure: f}
+		s := shownFigure{Shown: frame.Shown{Figure: f}}
 		tables := []*figure.Table{f.Table}
 		switch f.Name {
 		case "heat":
@@ -131,8 +110,6 @@ func (r *Report) shownFigures() ([]shownFigure, error) {
 			if t := r.Truncation(); len(t.Rows) > 0 {
 				tables = append(tables, t)
 			}
-		case "best":
-			tables = append(tables, r.Standings())
 		case "month":
 			tables = append(tables, r.Months())
 		case "union":
@@ -148,29 +125,14 @@ func (r *Report) shownFigures() ([]shownFigure, error) {
 			}
 		}
 		if s.Map == nil {
-			width := float64(fullWidth)
-			if !s.Full {
-				width = halfWidth
-			}
 			var err error
-			if s.Wide, err = drawn(f, width, "wide"); err != nil {
-				return nil, err
-			}
-			if s.Narrow, err = drawn(f, narrowWidth, "narrow"); err != nil {
+			if s.Shown, err = frame.Show(f, s.Tables...); err != nil {
 				return nil, err
 			}
 		}
 		out = append(out, s)
 	}
 	return out, nil
-}
-
-func drawn(f figure.Figure, width float64, class string) (template.HTML, error) {
-	var b strings.Builder
-	if err := f.Draw(width).SVG(&b, f.Name+"-"+class, class); err != nil {
-		return "", err
-	}
-	return template.HTML(b.String()), nil
 }
 
 // A heatMap is the pass rate of every cell as a table.

@@ -18,6 +18,8 @@ type Comparison struct {
 	OnlyB        int                     `json:"only_b"`
 	Temperatures []TemperatureComparison `json:"temperatures"`      // those of both, ascending
 	Overall      []Contrast              `json:"overall,omitempty"` // each question's mean over these; none for fewer than two
+	Questions    []Changed               `json:"questions"`         // how each question passes in both, the surest change first
+	Confirmed    int                     `json:"confirmed"`         // of these, how many changed with a Q of at most 1 - level
 	Notes        []Note                  `json:"notes"`
 }
 
@@ -43,6 +45,8 @@ type Contrast struct {
 // A Deviation is what a difference can be.
 type Deviation struct {
 	Interval score.Interval `json:"interval"` // paired, for this one difference
+	// Together is Interval for all temperatures at this k at once; nil where only one thing is compared.
+	Together *score.Interval `json:"together,omitempty"`
 	// Contest is Interval where questions of one contest are alike; nil for the same questions, where
 	// contests are not known, or where each has one question.
 	Contest *score.Interval `json:"contest,omitempty"`
@@ -83,6 +87,9 @@ func Compare(a, b *Sweep, o Options) (*Comparison, error) {
 		if err := p.at(k, out); err != nil {
 			return nil, fmt.Errorf("compare at k = %d: %w", k, err)
 		}
+	}
+	if err := p.changes(out); err != nil {
+		return nil, fmt.Errorf("compare questions: %w", err)
 	}
 	p.notes(a, b, out)
 	return out, nil
@@ -137,6 +144,7 @@ func pair(a, b *Sweep) (*paired, error) {
 // at adds the contrasts at k to out.
 func (p *paired) at(k int, out *Comparison) error {
 	var here []*Contrast // what the correction is for
+	var pairs [][2][]score.Score
 	n := len(p.questions)
 	means := [2][]score.Score{make([]score.Score, n), make([]score.Score, n)}
 	everywhere := make([]bool, n)
@@ -179,7 +187,10 @@ func (p *paired) at(k int, out *Comparison) error {
 		c.Reliable = c.Reliable && sure
 		points := &out.Temperatures[i].Points
 		*points = append(*points, c)
-		here = append(here, &(*points)[len(*points)-1])
+		here, pairs = append(here, &(*points)[len(*points)-1]), append(pairs, scores)
+	}
+	if err := together(here, pairs, p.level); err != nil {
+		return err
 	}
 	correct(here, func(c *Contrast) *Deviation { return c.These })
 	correct(here, func(c *Contrast) *Deviation { return c.Like })
@@ -274,6 +285,24 @@ func correct(all []*Contrast, of func(*Contrast) *Deviation) {
 			d.P, corrected = corrected[0], corrected[1:]
 		}
 	}
+}
+
+// together adds the intervals that hold for all contrasts at once.
+func together(all []*Contrast, pairs [][2][]score.Score, level float64) error {
+	level = score.Together(level, len(all))
+	for i, c := range all {
+		for claim, to := range []*Deviation{c.These, c.Like} {
+			if to == nil || len(all) < 2 {
+				continue
+			}
+			d, err := score.Compare(pairs[i][0], pairs[i][1], score.Claim(claim), level)
+			if err != nil {
+				return err
+			}
+			to.Together = &d.Interval
+		}
+	}
+	return nil
 }
 
 func (p *paired) notes(a, b *Sweep, out *Comparison) {

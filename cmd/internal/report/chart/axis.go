@@ -121,6 +121,17 @@ func FromZero(highest, limit float64) (low, high float64) {
 	return 0, high
 }
 
+// Around returns the ends of a linear axis that holds 0 and the values from lowest to highest,
+// at round numbers.
+func Around(lowest, highest float64) (low, high float64) {
+	lowest, highest = min(0, lowest), max(0, highest)
+	if lowest == highest || !finite(lowest) || !finite(highest) {
+		return -1, 1
+	}
+	step := niceStep((highest - lowest) / fields)
+	return math.Floor(lowest/step+1e-9)*step + 0, math.Ceil(highest/step-1e-9) * step
+}
+
 // Number writes a count shortly: 950, 1k, 2.5k, 28M.
 func Number(x float64) string {
 	for _, unit := range []struct {

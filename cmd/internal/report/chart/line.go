@@ -11,6 +11,7 @@ type Line struct {
 	X, Y        Axis
 	Series      []Track
 	Wary        *Span // part of x where values are less certain
+	Zero        bool  // a stroke where y is 0, for differences
 }
 
 // A Span is a part of the x axis with the reason why it is shaded.
@@ -66,6 +67,9 @@ func (c Line) Draw(w, h float64) *Drawing {
 		}
 	}
 	f.axes()
+	if c.Zero {
+		d.hairline(Muted, Point{f.left, f.py(0)}, Point{f.right, f.py(0)})
+	}
 	for _, s := range c.Series {
 		s.band(f, func(v Value) *[2]float64 { return v.Wide }, 0.13)
 	}
