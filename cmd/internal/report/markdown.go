@@ -41,7 +41,7 @@ func (r *Report) Markdown(w io.Writer) error {
 			return err
 		}
 	}
-	b.WriteString("Pass@k in percent; in italics where it is little known: by more than 2 points either way, or from fewer than 2k samples.\n\n")
+	b.WriteString("Pass@k in percent; ? where it is little known: by more than 2 points either way, or from fewer than 2k samples.\n\n")
 	for _, f := range fact.Of(r.Results) {
 		fmt.Fprintf(&b, "- %s: %s\n", figure.Plain(f.Name), figure.Plain(f.Value))
 	}

@@ -32,7 +32,7 @@ func (s *Source) behind() Figure {
 		c.Charts = append(c.Charts, chart.Line{X: s.temperatureAxis(), Y: y, Series: []chart.Track{track}})
 	}
 	return Figure{
-		Name: "behind", Short: "Cost of T", Full: true, Title: "What a temperature costs", Table: s.Standings(),
+		Name: "behind", Short: "Cost of T", Full: true, Title: "What a temperature costs", Table: s.Behind(),
 		Caption: fmt.Sprintf("How far pass@k at each temperature is behind that of the best one, paired by question. Bands are %s intervals for all temperatures at once: dark on these questions, light on questions like these. The upper end is the most that choosing this temperature loses; a band that begins above 0 is a temperature that is not the best. Each panel has its own scale.", s.level()),
 		Draw:    c.Draw,
 	}

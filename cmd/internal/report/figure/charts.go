@@ -2,9 +2,7 @@ package figure
 
 import (
 	"fmt"
-	"math"
 	"slices"
-	"strings"
 
 	"github.com/lcbq/lcbq/cmd/internal/report/chart"
 	"github.com/lcbq/lcbq/worker/score/curve"
@@ -139,73 +137,6 @@ func (s *Source) bands() Figure {
 	}
 }
 
-func (s *Source) overK() Figure {
-	all := s.Analysis.Temperatures
-	c := chart.Line{Title: s.titled("pass@k over k"), Desc: "One line for each temperature, from few samples to many, k on a logarithmic scale."}
-	most, least, highest := 1, math.MaxInt, 0.0
-	for i := range all {
-		t := &all[i]
-		if len(t.Points) == 0 {
-			continue
-		}
-		most, least = max(most, t.Points[len(t.Points)-1].K), min(least, t.NMin)
-		shareOf := 0.0
-		if len(all) > 1 {
-			shareOf = float64(i) / float64(len(all)-1)
-		}
-		track := chart.Track{Ink: chart.Ramp(shareOf), Tip: "T = " + Temperature(t.Temperature)}
-		if named := s.namedCurve(i); named {
-			track.Name, track.Thick = "T "+Temperature(t.Temperature), true
-		}
-		for j := range t.Points {
-			p := &t.Points[j]
-			v := s.value(float64(p.K), p, true)
-			if len(all) > 1 { // sixteen bands would hide each other
-				v.Wide, v.Narrow = nil, nil
-			} else {
-				highest = max(highest, p.Sampling.High)
-				if v.Wide != nil {
-					highest = max(highest, v.Wide[1])
-				}
-			}
-			highest = max(highest, p.Value)
-			track.Values = append(track.Values, v)
-		}
-		if len(all) == 1 {
-			track.Marks, track.Ink = true, chart.Series(0)
-		}
-		c.Series = append(c.Series, track)
-	}
-	c.X = chart.Axis{Label: "k, samples of a question", Log: true, Min: 1, Max: float64(max(2, most))}
-	c.Y = shareAxis("pass@k", highest)
-	if from := float64(max(1, least/2)); least < math.MaxInt && from < float64(most) {
-		c.Wary = &chart.Span{From: from, To: float64(most), Text: "k above n/2"}
-	}
-	caption := "How much more samples help. Lines are coloured from the lowest temperature (blue) to the highest (amber); the lowest, the highest and those that lead at some k are named. In the shaded part k is above half of n, and the estimate leans on questions that are alike."
-	if len(all) == 1 {
-		caption = fmt.Sprintf("Dark band: these questions, sampled anew (%s). Light band: other questions like these. In the shaded part k is above half of n, and the estimate leans on questions that are alike.", s.level())
-	}
-	return Figure{
-		Name: "k", Short: "Over k", Full: true, Title: "Pass@k over k", Caption: caption, Table: s.Curves(),
-		Draw: func(w float64) *chart.Drawing { return c.Draw(w, height(w)) },
-	}
-}
-
-// namedCurve reports whether the i-th temperature is one to name among many.
-func (s *Source) namedCurve(i int) bool {
-	all := s.Analysis.Temperatures
-	if len(all) <= 4 || i == 0 || i == len(all)-1 {
-		return true
-	}
-	ks := s.Headline()
-	for _, k := range []int{ks[0], ks[len(ks)-1]} {
-		if b := s.BestAt(k); b != nil && b.Temperature == all[i].Temperature {
-			return true
-		}
-	}
-	return false
-}
-
 func (s *Source) best() Figure {
 	c := chart.Dots{Title: s.titled("The best temperature by k"), Desc: "For each k the temperatures that may be the best.", XLabel: "temperature", YLabel: "k", Columns: s.columns()}
 	for _, b := range s.Analysis.Best {
@@ -231,84 +162,6 @@ func (s *Source) best() Figure {
 		Name: "best", Short: "T*(k)", Title: "The best temperature, T*(k)", Table: s.BestSets(),
 		Caption: fmt.Sprintf("Solid: the highest pass@k. Rings and solid: the set that holds the best temperature for questions like these with %s. A temperature outside it may be as good as the best, but is not the only best one. A wide row means that the choice hardly matters, or that the questions are too few to say. Grey: little known.", s.level()),
 		Draw:    c.Draw,
-	}
-}
-
-func (s *Source) groups(by string) []curve.Split {
-	var out []curve.Split
-	for _, g := range s.Analysis.Splits {
-		if g.By == by {
-			out = append(out, g)
-		}
-	}
-	rank := func(name string) int { return slices.Index([]string{"easy", "medium", "hard"}, name) }
-	slices.SortStableFunc(out, func(a, b curve.Split) int { return rank(a.Name) - rank(b.Name) })
-	return out
-}
-
-func (s *Source) split(by string, groups []curve.Split) Figure {
-	if len(s.Analysis.Temperatures) == 1 {
-		return s.splitOverK(by, groups)
-	}
-	c := chart.Line{X: s.temperatureAxis(), Title: s.titled("pass@1 by " + by), Desc: "One line for each " + by + "."}
-	highest := 0.0
-	for i, g := range groups {
-		t := chart.Track{Name: named(g.Name), Ink: chart.Series(i), Mark: marks[i%len(marks)], Marks: true}
-		for _, x := range g.Temperatures {
-			if p := At(x.Points, 1); p != nil {
-				v := s.value(x.Temperature, p, false)
-				v.Narrow = nil
-				if g.Questions < steady {
-					v.Wide = nil
-				}
-				v.Tip = fmt.Sprintf("%s (%d questions), T = %s: %s", named(g.Name), x.Questions, Temperature(x.Temperature), v.Tip)
-				highest = max(highest, p.Value)
-				if v.Wide != nil {
-					highest = max(highest, v.Wide[1])
-				}
-				t.Values = append(t.Values, v)
-			}
-		}
-		c.Series = append(c.Series, t)
-	}
-	c.Y = shareAxis("pass@1", highest)
-	return s.splitFigure(by, groups, c)
-}
-
-// splitOverK is split for a sweep of one temperature.
-func (s *Source) splitOverK(by string, groups []curve.Split) Figure {
-	c := chart.Line{Title: s.titled("pass@k by " + by), Desc: "One line for each " + by + "."}
-	highest, most := 0.0, 2
-	for i, g := range groups {
-		t := chart.Track{Name: named(g.Name), Ink: chart.Series(i), Mark: marks[i%len(marks)], Marks: true}
-		for _, x := range g.Temperatures {
-			for j := range x.Points {
-				p := &x.Points[j]
-				v := s.value(float64(p.K), p, true)
-				v.Narrow = nil
-				highest, most = max(highest, p.Value), max(most, p.K)
-				if v.Wide != nil {
-					highest = max(highest, v.Wide[1])
-				}
-				t.Values = append(t.Values, v)
-			}
-		}
-		c.Series = append(c.Series, t)
-	}
-	c.X = chart.Axis{Label: "k, samples of a question", Log: true, Min: 1, Max: float64(most)}
-	c.Y = shareAxis("pass@k", highest)
-	return s.splitFigure(by, groups, c)
-}
-
-func (s *Source) splitFigure(by string, groups []curve.Split, c chart.Line) Figure {
-	sizes := make([]string, len(groups))
-	for i, g := range groups {
-		sizes[i] = fmt.Sprintf("%s: %d", named(g.Name), g.Questions)
-	}
-	caption := fmt.Sprintf("Bands: questions like these, for groups of %d or more. Questions: ", steady) + strings.Join(sizes, ", ") + "."
-	return Figure{
-		Name: by, Short: strings.ToUpper(by[:1]) + by[1:], Title: "By " + by, Caption: caption, Table: s.Splits(),
-		Draw: func(w float64) *chart.Drawing { return c.Draw(w, height(w)) },
 	}
 }
 

@@ -236,7 +236,7 @@ func TestMarkdownIsText(t *testing.T) {
 	if err := table.Markdown(&b); err != nil {
 		t.Fatal(err)
 	}
-	want := "| a | b |\n| :--- | ---: |\n| x \\| &lt;b&gt;y&lt;/b&gt; \\[z\\](javascript:1) new &amp; \\`c\\` | *1* |\n"
+	want := "| a | b |\n| :--- | ---: |\n| x \\| &lt;b&gt;y&lt;/b&gt; \\[z\\](javascript:1) new &amp; \\`c\\` | 1 ? |\n"
 	if b.String() != want {
 		t.Errorf("Markdown %q, want %q", b.String(), want)
 	}

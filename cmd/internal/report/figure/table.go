@@ -123,8 +123,8 @@ func (t *Table) Markdown(w io.Writer) error {
 		cells := make([]string, len(fields))
 		for i, f := range fields {
 			cells[i] = Plain(f.Text)
-			if f.Faint {
-				cells[i] = "*" + cells[i] + "*"
+			if f.Faint && (i == 0 || !fields[0].Faint) { // a row that is so as a whole says it once
+				cells[i] += " ?"
 			}
 		}
 		line(cells)

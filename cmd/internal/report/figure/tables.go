@@ -160,6 +160,33 @@ func (s *Source) Standings() *Table {
 	return t
 }
 
+// Behind is how far each temperature is behind the best one at the k of tables, as few columns
+// as say it.
+func (s *Source) Behind() *Table {
+	t := &Table{Name: "behind", Title: "How far each temperature is behind the best"}
+	t.Columns = append(num("k", "temperature", "pass@k %"), text("behind on these questions, points"), text("behind on questions like these, points"), text("may be the best"))
+	behind := func(f *curve.Finding) Field {
+		if f == nil {
+			return words("–")
+		}
+		return words(fmt.Sprintf("%.2f to %.2f", 100*f.Behind.Low, 100*f.Behind.High))
+	}
+	for _, k := range s.Headline() {
+		b := s.BestAt(k)
+		if b == nil {
+			continue
+		}
+		for _, x := range b.Standings {
+			row := []Field{whole(k), number(Temperature(x.Temperature), x.Temperature), share(x.Value), behind(x.These), behind(x.Like), yes(x.Like == nil || x.Like.InSet)}
+			for j := range row {
+				row[j].Faint = !b.Reliable
+			}
+			t.Rows = append(t.Rows, row)
+		}
+	}
+	return t
+}
+
 // Chance is a P in words: never 0, and no more digits than it is known to.
 func Chance(p float64) string {
 	if p < 0.001 {
