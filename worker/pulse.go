@@ -151,6 +151,9 @@ func NewPulse(stage stream.Stage, label string, slots int) *Pulse {
 // Name returns the worker's name.
 func (p *Pulse) Name() string { return p.worker.Name }
 
+// Stage returns the worker's stage.
+func (p *Pulse) Stage() stream.Stage { return p.worker.Stage }
+
 // Units returns the number of units the worker has settled.
 func (p *Pulse) Units() int64 { return p.units.Load() }
 

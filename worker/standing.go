@@ -36,6 +36,7 @@ type Standing struct {
 
 	unfit   map[string]error // by run: why it is left to other workers; written between Done and Next
 	since   time.Time        // when waiting began, or the last work ended
+	rested  time.Duration    // without work before the last Next returned; Next writes it, watch and Done read it
 	looked  bool             // the runs have been read once
 	waiting bool             // waiting has been logged
 	blind   bool             // the runs could not be read when last tried
@@ -79,7 +80,7 @@ func (s *Standing) Next(ctx context.Context) (*store.Manifest, context.Context, 
 				s.Log.Warn("runs not read, trying again", "err", err)
 			}
 		case m != nil:
-			s.waiting = false
+			s.waiting, s.rested = false, time.Since(s.since)
 			work, stop := context.WithCancel(ctx)
 			s.stop = stop
 			s.watched.Go(func() { s.watch(work, m) })
@@ -150,8 +151,12 @@ func (s *Standing) Unfit(ctx context.Context, m *store.Manifest, err error) erro
 	return err
 }
 
-// idle returns for how long no worker has had a unit in hand. The lock is held.
+// idle returns for how long no worker has had a unit in hand. A process that starts is not idle: an engine
+// takes minutes. The lock is held.
 func (s *Standing) idle() time.Duration {
+	if len(s.pulses) == 0 {
+		return s.rested
+	}
 	least := time.Since(s.since)
 	for _, p := range s.pulses {
 		least = min(least, p.Idle())

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/stream/streamtest"
 	"github.com/lcbq/lcbq/stream/sweep"
@@ -146,6 +147,23 @@ func TestStandingEnds(t *testing.T) {
 		if got := streamtest.Receive(t, "the end", next(t.Context(), s)); got.run != "" || got.err != nil {
 			t.Errorf("Next after the idle time = %+v, want none", got)
 		}
+	})
+	t.Run("a start that takes longer than the idle time", func(t *testing.T) {
+		t.Parallel()
+		env := newEnv(t)
+		submitRun(t, env, "r1", 1)
+		s := newStanding(env)
+		s.Idle = 20 * time.Millisecond
+		got := streamtest.Receive(t, "the run", next(t.Context(), s))
+		select {
+		case <-got.work.Done():
+			t.Error("the work ended while it was starting")
+		case <-time.After(10 * s.Idle): // the time that would end it
+		}
+		pulse := worker.NewPulse(stream.Generate, "gen0", 1)
+		s.Watch(pulse)
+		streamtest.Receive(t, "the end of the work that has nothing to do", got.work.Done())
+		s.Done()
 	})
 	t.Run("the only run cannot be served", func(t *testing.T) {
 		t.Parallel()

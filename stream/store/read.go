@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -30,23 +31,43 @@ const pageSize = 512
 // each calls f with the messages of a stream that match filter and have at least the sequence from, in their
 // order. It returns an error unless the server has said that there are no more. A connection that is lost
 // meanwhile is waited for.
+//
+// The next page is on its way while f works on one.
 func each(ctx context.Context, js jetstream.JetStream, stream, filter string, from uint64, f func(*jetstream.RawStreamMsg) error) error {
-	for seq := max(from, 1); ; {
+	ctx, cancel := context.WithCancel(ctx)
+	type answer struct {
+		page []*jetstream.RawStreamMsg
+		err  error
+	}
+	coming := make(chan answer, 1)
+	ask := func(seq uint64) {
 		page, err := link.Repeat(ctx, js.Conn(), func(ctx context.Context) ([]*jetstream.RawStreamMsg, error) {
 			return getPage(ctx, js, stream, filter, seq)
 		})
-		if err != nil {
-			return err
+		coming <- answer{page, err}
+	}
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	defer cancel()
+	ask(max(from, 1))
+	for {
+		a := <-coming
+		if a.err != nil {
+			return a.err
 		}
-		for _, m := range page {
+		more := len(a.page) > 0 && !lastOf(a.page)
+		if more {
+			next := a.page[len(a.page)-1].Sequence + 1
+			asking.Go(func() { ask(next) })
+		}
+		for _, m := range a.page {
 			if err := f(m); err != nil {
 				return err
 			}
 		}
-		if len(page) == 0 || lastOf(page) {
+		if !more {
 			return nil
 		}
-		seq = page[len(page)-1].Sequence + 1
 	}
 }
 

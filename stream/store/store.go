@@ -331,7 +331,8 @@ func (k *knownCells) read(ctx context.Context, s *Store, filter string) error {
 			return err
 		}
 		var st CellState
-		if err := json.Unmarshal(v.Data, &st); err != nil {
+		// Not by json.Unmarshal, which would read the text twice more: thousands of states are read at a start.
+		if err := st.UnmarshalJSON(v.Data); err != nil {
 			return fmt.Errorf("decode %s/%s: %w: %w", cellsBucket, v.key, ErrUnreadable, err)
 		}
 		if st.N > 0 {

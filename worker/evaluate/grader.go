@@ -82,6 +82,8 @@ func newGraderOn(host *sandbox.Host, p *pool, log *slog.Logger) (*Grader, error)
 	}
 	q := newQuiet(host, machine, len(p.all)+1)
 	q.base = host.CPUs()
+	// Slots that come later are numbered after those of the forms and of every quiet core.
+	p.next = len(p.all) + 1 + len(machine.CPUs)
 	g := &Grader{
 		host: host, pool: p, quiet: q, cache: newCache(cacheGeneration), turn: make(chan time.Time, 1),
 		fingerprint: host.Environment().Digest(),
@@ -99,7 +101,7 @@ func (g *Grader) Close() error { return errors.Join(g.pool.close(), g.quiet.clos
 // Host returns the sandbox the grader judges in.
 func (g *Grader) Host() *sandbox.Host { return g.host }
 
-// Limit sets how many programs run at once, at most Config.Slots. Programs that start from
+// Limit sets how many programs run at once, at most as many as there is room for. Programs that start from
 // now on run on the processors cpus; nil is all.
 func (g *Grader) Limit(n int, cpus []int) {
 	g.quiet.limit(cpus)
@@ -113,7 +115,7 @@ func (g *Grader) Counts() (ran, cached int64) { return g.ran.Load(), g.cached.Lo
 // programs' not counted. It may be called only while no program runs.
 func (g *Grader) ServerCPU() (time.Duration, error) {
 	var sum time.Duration
-	for _, s := range g.pool.all {
+	for _, s := range g.pool.slots() {
 		used, err := s.ServerCPU()
 		if err != nil {
 			return 0, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 
 	"github.com/lcbq/lcbq/worker"
@@ -14,11 +15,17 @@ import (
 // A pool hands out sandbox slots, preferring one that has the question's inputs
 // loaded: loading megabytes of tests costs more than running a small program.
 type pool struct {
+	host *sandbox.Host
+	log  *slog.Logger
 	gate *worker.Gate // limits how many are in use
+	next int          // number of the next slot; no other slot of the process has it
+
+	growing sync.Mutex // held while slots are opened
 
 	mu   sync.Mutex
 	idle []*pooled
 	all  []*pooled
+	most int // how many may be in use
 }
 
 type pooled struct {
@@ -36,7 +43,7 @@ func newPool(host *sandbox.Host, n int, log *slog.Logger) (*pool, error) {
 		n = room
 		fewer(n, why)
 	}
-	p := &pool{}
+	p := &pool{host: host, log: log}
 	for i := range n {
 		slot, err := host.NewSlot(i)
 		if errors.Is(err, sandbox.ErrNoRoom) && i > 0 {
@@ -49,12 +56,68 @@ func newPool(host *sandbox.Host, n int, log *slog.Logger) (*pool, error) {
 		s := &pooled{Slot: slot}
 		p.all, p.idle = append(p.all, s), append(p.idle, s)
 	}
-	p.gate = worker.NewGate(len(p.all))
+	p.next = len(p.all)
+	p.gate = worker.NewGate(max(mostAtOnce, len(p.all)))
+	p.limit(len(p.all))
 	return p, nil
 }
 
 // limit lets at most n slots be in use.
-func (p *pool) limit(n int) { p.gate.Limit(min(n, len(p.all))) }
+func (p *pool) limit(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.most = max(1, min(n, len(p.all)))
+	p.gate.Limit(p.most)
+}
+
+// now returns how many slots may be in use.
+func (p *pool) now() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.most
+}
+
+// grow opens slots until there are n, or as many as the host has room for. It returns how many there
+// are, and what keeps it from opening more. The limit stays.
+func (p *pool) grow(n int) (size int, why string, err error) {
+	p.growing.Lock()
+	defer p.growing.Unlock()
+	p.mu.Lock()
+	size = len(p.all)
+	p.mu.Unlock()
+	if n <= size {
+		return size, "", nil
+	}
+	if more, short := p.host.More(size, n-size); more < n-size {
+		n, why = size+more, short
+	}
+	for ; size < n; size++ {
+		slot, err := p.host.NewSlot(p.next)
+		if errors.Is(err, sandbox.ErrNoRoom) {
+			why = err.Error()
+			break
+		}
+		if err != nil {
+			return size, "", fmt.Errorf("start slot %d: %w", p.next, err)
+		}
+		p.next++
+		s := &pooled{Slot: slot}
+		p.mu.Lock()
+		p.all, p.idle = append(p.all, s), append(p.idle, s)
+		p.mu.Unlock()
+	}
+	if why != "" {
+		p.log.Warn("fewer programs at once than asked for", "slots", size, "why", why)
+	}
+	return size, why, nil
+}
+
+// slots returns all slots.
+func (p *pool) slots() []*pooled {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.all)
+}
 
 // acquire returns an idle slot, waiting for one until ctx is done.
 func (p *pool) acquire(ctx context.Context, question string) (*pooled, error) {

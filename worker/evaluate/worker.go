@@ -34,6 +34,7 @@ type Worker struct {
 	Log    *slog.Logger
 
 	questions questions
+	atOnce    atOnce
 }
 
 // Run judges until ctx is done, then finishes the units in hand. It returns as
@@ -52,17 +53,6 @@ func (w *Worker) Run(ctx context.Context) error {
 // unitsFor returns how many units keep the slots busy: one more, so that the next unit has begun while one
 // waits for its last program.
 func unitsFor(slots int) int { return slots + 1 }
-
-// NewUnits returns the gate of a worker whose number of programs changes.
-func NewUnits(slots int) *worker.Gate { return worker.NewGate(unitsFor(slots)) }
-
-// Limit sets how many programs a worker with Units judges at once, and on which processors; nil is all. The
-// worker takes no more units than that needs: other workers may be free for them.
-func (w *Worker) Limit(n int, cpus []int) {
-	w.Grader.Limit(n, cpus)
-	w.Units.Limit(unitsFor(n))
-	w.Pulse.Tell()
-}
 
 // serves returns nil if this host judges as the run wants to be judged.
 func (w *Worker) serves(ctx context.Context, run string) error {
@@ -155,7 +145,7 @@ func (w *Worker) alreadyJudged(ctx context.Context, t stream.Task) (bool, error)
 func (w *Worker) judgeAll(ctx context.Context, q *Question, s *stream.Scored, deliveries uint64) error {
 	faults := make([]error, len(s.Samples))
 	group, judging := errgroup.WithContext(ctx)
-	group.SetLimit(w.Slots)
+	group.SetLimit(w.Grader.AtOnce())
 	for i := range s.Samples {
 		group.Go(func() error {
 			j, known, err := w.Grader.Judge(judging, q, s.Samples[i])

@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -49,6 +50,38 @@ func (h *Host) Room() (slots int, why string) {
 		bound((l.limit-spareTasks-l.used)/slotTasks, l.format, l.limit, l.used)
 	}
 	return slots, why
+}
+
+// More returns how many further slots this session's limits hold beside the open ones, at most n, and
+// which limit it is if these are fewer. The runtime makes the threads now that so many slots need.
+func (h *Host) More(open, n int) (more int, why string) {
+	limits := taskLimits()
+	more, why = h.Room()
+	if k, short := moreFor(limits, h.tasks, open); k < more {
+		more, why = k, short
+	}
+	if k := max(0, maxSlots-1-open); k < more { // the last number is the probe's
+		more, why = k, "slots are numbered to "+strconv.Itoa(maxSlots-1)
+	}
+	if more >= n {
+		more, why = n, ""
+	}
+	if len(limits) > 0 {
+		reserveThreads(reserve*(open+more) + runtime.GOMAXPROCS(0))
+	}
+	return more, why
+}
+
+// moreFor returns how many further slots limits on tasks hold, if the program in each slot, the open ones
+// too, takes as many as it may.
+func moreFor(limits []taskLimit, each, open int) (more int, why string) {
+	more = maxSlots
+	for _, l := range limits {
+		if k := max(0, (l.limit-spareTasks-l.used)/max(1, each)-open); k < more {
+			more, why = k, fmt.Sprintf(l.format, l.limit, l.used)
+		}
+	}
+	return more, why
 }
 
 // groupTasks returns the limit on the tasks of a control group and how many there are, of the

@@ -62,3 +62,24 @@ func TestReserveThreads(t *testing.T) {
 		t.Errorf("taskLimits = %+v", limits)
 	}
 }
+
+// TestMoreFor wants no slot opened whose program could take what the open slots' programs were promised.
+func TestMoreFor(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name       string
+		limits     []taskLimit
+		each, open int
+		want       int
+	}{
+		{"no limit", nil, maxTasks, 2, maxSlots},
+		{"a large container", []taskLimit{{32768, 100, "%d %d"}}, maxTasks, 2, 82},
+		{"the smallest limit", []taskLimit{{32768, 100, "%d %d"}, {1000, 60, "%d %d"}}, 100, 2, 7},
+		{"a limit that was divided among the open ones", []taskLimit{{232, 0, "%d %d"}}, 100, 2, 0},
+		{"less than the open ones may take", []taskLimit{{100, 90, "%d %d"}}, 24, 4, 0},
+	} {
+		if got, why := moreFor(c.limits, c.each, c.open); got != c.want || (why == "") != (len(c.limits) == 0) {
+			t.Errorf("%s: moreFor = %d, %q, want %d", c.name, got, why, c.want)
+		}
+	}
+}

@@ -18,15 +18,19 @@ type arrival struct {
 	store *store.Store
 	log   *slog.Logger
 	leave func() // takes the arrival away; a second time it does nothing
+	helm  *helm  // by which the process is steered, before and after it works
 }
 
 // arrive writes the heartbeat before it returns, and goes on writing it until the process works or
 // leaves. A heartbeat that cannot be written does not keep the process from starting.
-func arrive(ctx context.Context, s *session, stage stream.Stage, log *slog.Logger) *arrival {
+func arrive(ctx context.Context, s *session, stage stream.Stage, h *helm, log *slog.Logger) *arrival {
 	pulse := worker.NewPulse(stage, "starting", 0)
-	v := &arrival{ctx: context.WithoutCancel(ctx), store: s.store, log: log}
+	v := &arrival{ctx: context.WithoutCancel(ctx), store: s.store, log: log, helm: h}
 	v.tell(pulse)
-	v.leave = background.Start(v.ctx, func(ctx context.Context) { pulse.Beat(ctx, s.store, log) }) //nolint:contextcheck // it outlives a signal: it ends with leave
+	v.leave = background.Start(v.ctx, func(ctx context.Context) { //nolint:contextcheck // it outlives a signal: it ends with leave
+		defer h.listen(s.conn, stage, pulse.Name(), log)()
+		pulse.Beat(ctx, s.store, log)
+	})
 	return v
 }
 

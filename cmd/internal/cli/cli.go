@@ -52,7 +52,8 @@ type verbs struct {
 	Evaluate evaluateCmd `cmd:"" help:"an evaluator: completions to verdicts; joins at any time, from any host"`
 	Combine  combineCmd  `cmd:"" help:"the combiner: verdicts to result files"`
 	Status   statusCmd   `cmd:"" help:"how far a run is, what is wrong and what to type"`
-	Top      topCmd      `cmd:"" help:"the same live, with keys: sort, pause, resume, requeue dead units"`
+	Top      topCmd      `cmd:"" help:"the same live, with keys: sort, pause, resume, requeue dead units, change and drain workers"`
+	Set      setCmd      `cmd:"" help:"change living workers: how many programs evaluators judge at once"`
 	Stop     stopCmd     `cmd:"" help:"the safe stop, in the safe order"`
 	Runs     runsCmd     `cmd:"" help:"list the runs of a server"`
 	Pause    pauseCmd    `cmd:"" help:"hand out no more units of a run, on any host"`

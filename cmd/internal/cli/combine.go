@@ -54,7 +54,7 @@ func (c *combineCmd) Run(a *app) error {
 			pulse := newPulses(stream.Combine, "combine", 1, 1)[0]
 			watch(pulse)
 			here.works(pulse)
-			return newWorkers(a, s).combine(ctx, dir, c.Compress == "zstd", pulse, a.log)
+			return newWorkers(a, s, here.helm).combine(ctx, dir, c.Compress == "zstd", pulse, a.log)
 		})
 	})
 }

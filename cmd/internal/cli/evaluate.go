@@ -47,7 +47,7 @@ func (c *evaluateCmd) Run(a *app) error {
 			pulse := newPulses(stream.Evaluate, "eval", 1, share.Slots)[0]
 			watch(pulse)
 			here.works(pulse)
-			err = newWorkers(a, s).evaluate(ctx, g, share, c.Verdicts, pulse, a.log)
+			err = newWorkers(a, s, here.helm).evaluate(ctx, g, share, c.Verdicts, pulse, a.log)
 			return errors.Join(err, g.Close())
 		})
 	})
@@ -128,13 +128,14 @@ func (w *workers) evaluate(ctx context.Context, g *evaluate.Grader, sh cores.Div
 		g.Share(w.store, log)
 	}
 	e := &evaluate.Worker{
-		Queue: w.queue, Store: w.store, Runs: w.runs, Grader: g, Pulse: pulse, Slots: sh.Slots, Grace: evaluateGrace, Hurry: w.hurry, Log: log,
+		Queue: w.queue, Store: w.store, Runs: w.runs, Grader: g, Pulse: pulse, Slots: sh.Slots, Units: evaluate.NewUnits(sh.Slots),
+		Grace: evaluateGrace, Hurry: w.hurry, Log: log,
 	}
+	pulse.Look = func(_ context.Context, w *store.Worker) { w.Slots = g.AtOnce() }
+	defer w.helm.steers(e.Set, log)()
 	if sh.Governor == nil {
 		return w.withPulse(ctx, pulse, log, e.Run)
 	}
-	e.Units = evaluate.NewUnits(sh.Slots)
-	pulse.Look = func(_ context.Context, w *store.Worker) { w.Slots = sh.Governor.Now().Slots }
 	var governed error
 	// The limits hold during the drain too.
 	stop := background.Start(context.WithoutCancel(ctx), func(ctx context.Context) { governed = sh.Governor.Run(ctx, e, log) })

@@ -49,7 +49,7 @@ func (c *generateCmd) Run(a *app) error {
 			watch(pulses...)
 			here.works(pulses...)
 			a.log.Info("generating", "run", m.ID, "engine", m.Model.Engine, "model", src.modelName, "server", s.url)
-			err = newWorkers(a, s).generate(ctx, src, c.Generators, src.inFlight(c.Requests, m.UnitSize), pulses)
+			err = newWorkers(a, s, here.helm).generate(ctx, src, c.Generators, src.inFlight(c.Requests, m.UnitSize), pulses)
 			return errors.Join(err, src.close())
 		})
 	})
@@ -83,7 +83,7 @@ func (c *generateCmd) onGPUs(ctx context.Context, a *app, s *session, m *store.M
 	if err := f.Prepare(a.log, engineLogs(c.Logs, m.OutputDir), a.hurry); err != nil {
 		return errors.Join(err, f.Close())
 	}
-	g := &generators{workers: newWorkers(a, s), run: m, log: a.log, slots: fleetSlots(c.Requests, sequences(m.Model.Engine, c.VLLM, c.Llama), m.UnitSize), unhealthy: onUnhealthy(c.Generators)}
+	g := &generators{workers: newWorkers(a, s, here.helm), run: m, log: a.log, slots: fleetSlots(c.Requests, sequences(m.Model.Engine, c.VLLM, c.Llama), m.UnitSize), unhealthy: onUnhealthy(c.Generators)}
 	a.log.Info("generating", "run", m.ID, "engine", m.Model.Engine, "model", m.Model.Name, "engines", len(f.Members()), "server", s.url)
 	pulses := fleetPulses(f, g.slots)
 	watch(pulses...)

@@ -17,6 +17,7 @@ var examples = map[string][]string{
 	"combine":         {"lcbq combine --nats nats://host:4222"},
 	"status":          {"lcbq status -o out", "lcbq status --nats nats://host:4222 --watch", "lcbq --json status -o out   # lcbq schema status"},
 	"top":             {"lcbq top -o out", "lcbq top --nats nats://host:4222 --run r1"},
+	"set":             {"lcbq set -o out evaluators=24", "lcbq set --nats nats://host:4222 --run r1 evaluators=24 --host box7", "lcbq set -o out evaluators=auto --host all"},
 	"stop":            {"lcbq stop -o out        # what runs on this machine: the server too, if it is here", "lcbq stop --nats nats://host:4222 --now"},
 	"runs":            {"lcbq runs --nats nats://host:4222"},
 	"pause":           {"lcbq pause -o out", "lcbq pause --nats nats://host:4222 --run r1"},

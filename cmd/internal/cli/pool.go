@@ -44,24 +44,35 @@ func (c standing) work(a *app, s *session, stage stream.Stage, w *worker.Standin
 			return err
 		}
 	}
+	helm := &helm{drain: func() {
+		a.log.Info("asked to drain, finishing what is in hand")
+		cancel()
+	}}
 	defer a.announce(a.log)()
 	// A worker whose server is away waits for it: that is no reason to start it anew.
 	defer a.supervise(func(context.Context) error { return nil }).stopping()
 	for {
-		here := arrive(ctx, s, stage, a.log)
+		here := arrive(ctx, s, stage, helm, a.log)
 		m, working, err := w.Next(ctx)
 		if m == nil || err != nil {
 			here.leave()
 			return errors.Join(interrupted(a, err))
 		}
-		err = serve(working, m, here, w.Watch)
+		started := false
+		err = serve(working, m, here, func(pulses ...*worker.Pulse) {
+			started = true
+			w.Watch(pulses...)
+		})
+		brokenOff := !started && working.Err() != nil && a.ctx.Err() == nil
 		w.Done()
 		here.leave()
 		if errors.Is(err, worker.ErrUnfit) {
 			err = w.Unfit(ctx, m, err)
 		}
-		if ctx.Err() != nil && a.ctx.Err() == nil && errors.Is(err, context.Canceled) {
-			err = nil // the time of --for was over before the start was
+		if err != nil && brokenOff {
+			// Before the start was done the time of --for was over, or the run, or an order to drain came.
+			a.log.Debug("start broken off", "err", err)
+			err = nil
 		}
 		if err != nil || ctx.Err() != nil {
 			return interrupted(a, err)

@@ -188,7 +188,7 @@ func (p *pipeline) operate(ctx context.Context) error {
 	if err := p.host.queue.ForgiveCombine(ctx, m.ID); err != nil {
 		return err
 	}
-	p.work = newWorkers(p.app, p.host.session)
+	p.work = newWorkers(p.app, p.host.session, new(helm))
 	p.work.logs = p.logs.open
 	p.pulses.evaluate = newPulses(stream.Evaluate, "eval", 1, p.share.Slots)[0]
 	p.pulses.combine = newPulses(stream.Combine, "combine", 1, 1)[0]

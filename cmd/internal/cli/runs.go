@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/lcbq/lcbq/cmd/internal/snapshot"
 	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/stream/sweep"
 )
@@ -47,8 +48,12 @@ func (c *runsCmd) Run(a *app) error {
 				return err
 			}
 			m = p.Manifest
+			state := m.State()
+			if s.idle && m.Open() && m.Paused == 0 {
+				state = snapshot.Stopped
+			}
 			rows = append(rows, listedRun{
-				ID: m.ID, State: m.State(), Engine: string(m.Model.Engine), Model: m.Model.Name, Cells: p.Cells, CellsAll: m.Cells(),
+				ID: m.ID, State: state, Engine: string(m.Model.Engine), Model: m.Model.Name, Cells: p.Cells, CellsAll: m.Cells(),
 				Samples: p.Samples, SampleAll: m.Samples(), Dead: p.Dead, Created: m.Created, OutputDir: m.OutputDir,
 			})
 		}

@@ -7,7 +7,9 @@ import (
 	"os"
 
 	"github.com/lcbq/lcbq/cmd/internal/locate"
+	"github.com/lcbq/lcbq/cmd/internal/snapshot"
 	"github.com/lcbq/lcbq/cmd/internal/top"
+	"github.com/lcbq/lcbq/stream/steer"
 	"github.com/lcbq/lcbq/worker/background"
 )
 
@@ -54,6 +56,14 @@ func (c *topCmd) Run(a *app) error {
 				}
 				back, err := putBack(ctx, dead, s.queue.Requeue)
 				return fmt.Sprintf("%d units put back", back), err
+			},
+			Set: func(ctx context.Context, w snapshot.Worker, programs int) (string, error) {
+				did, err := give(ctx, s.conn, &w, steer.Order{Slots: programs}, setWait)
+				return w.Name + ": " + changed(did), err
+			},
+			Drain: func(ctx context.Context, w snapshot.Worker) (string, error) {
+				_, err := give(ctx, s.conn, &w, steer.Order{Drain: true}, setWait)
+				return w.Name + " finishes what it has and ends", err
 			},
 		})
 		if a.ctx.Err() != nil {

@@ -33,16 +33,18 @@ type workers struct {
 	*session
 	runs  *worker.Runs
 	hurry *worker.Hurry
+	helm  *helm                                   // by which they are steered
 	logs  func(name string) (*slog.Logger, error) // returns the log of the generator with that name
 }
 
-// newWorkers returns the workers of a process that serves the runs of s and logs to a.
-func newWorkers(a *app, s *session) *workers {
-	return &workers{session: s, runs: &worker.Runs{Store: s.store}, hurry: a.hurry, logs: func(name string) (*slog.Logger, error) { return a.log.With("worker", name), nil }}
+// newWorkers returns the workers of a process that serves the runs of s, logs to a and is steered by h.
+func newWorkers(a *app, s *session, h *helm) *workers {
+	return &workers{session: s, helm: h, runs: &worker.Runs{Store: s.store}, hurry: a.hurry, logs: func(name string) (*slog.Logger, error) { return a.log.With("worker", name), nil }}
 }
 
 // withPulse runs a worker with its heartbeat, which goes on while the worker drains.
 func (w *workers) withPulse(ctx context.Context, p *worker.Pulse, log *slog.Logger, run func(ctx context.Context) error) error {
+	defer w.helm.listen(w.conn, p.Stage(), p.Name(), log)()
 	defer background.Start(context.WithoutCancel(ctx), func(ctx context.Context) { p.Beat(ctx, w.store, log) })()
 	return run(ctx)
 }

@@ -198,7 +198,7 @@ func (f *finder) growing() {
 		}
 	}
 	more := max(1, int(float64(slots)*(in.Rate15/out.Rate15-1)+0.5))
-	f.add(LagGrows, false, "evaluate", fmt.Sprintf("start evaluators on other machines, for about %s more at once", count(more, "program")),
+	f.add(LagGrows, false, "evaluate", fmt.Sprintf("start evaluators on other machines, for about %s more at once; where processors are idle, 'lcbq set evaluators=N --host HOST' gives those there more", count(more, "program")),
 		"evaluators do not keep up: %s to be judged, %s of work, and %.1f come for each that is done", wait(out.Waiting), span(float64(out.Waiting)/out.Rate15), in.Rate15/out.Rate15)
 }
 
@@ -368,9 +368,21 @@ func ordinal(n int) string {
 
 // deadUnits is about units that were given up.
 func (f *finder) deadUnits() {
-	if n := f.s.Units.Dead; n > 0 {
-		f.add(DeadUnits, false, "dead requeue", "'"+f.command("dead list")+"' shows why; mend the cause first, then this tries them again", "%s given up: their cells are not written", are(n))
+	n := f.s.Units.Dead
+	if n == 0 {
+		return
 	}
+	alone := f.s.waitsForDead()
+	rest := ""
+	if alone {
+		rest = ", and nothing else is left to judge: the run waits for them"
+	}
+	f.add(DeadUnits, alone, "dead requeue", "'"+f.command("dead list")+"' shows why; mend the cause first, then this tries them again", "%s given up: their cells are not written%s", are(n), rest)
+}
+
+// waitsForDead reports whether all that is left of a run waits for units that were given up.
+func (s *Snapshot) waitsForDead() bool {
+	return s.Units.Dead > 0 && s.Run.Finished == 0 && s.Units.Lost == 0 && s.Units.Judged >= s.Units.All-s.Units.Dead
 }
 
 // answers is about what the finished cells say of the server that generates.

@@ -32,11 +32,18 @@ func (r *Reader) make(in *raw) *Snapshot {
 		At: in.now.UnixMilli(), Server: r.Server, Run: runOf(m), Others: []Run{}, Cards: []Card{}, Findings: []Finding{},
 		Questions: d.questions, Temperatures: d.temperatures,
 	}
+	if r.Idle {
+		s.Run.rest(m)
+	}
 	s.Run.Provenance = &m.Provenance
 	s.Run.Cells.Done, s.Run.Samples.Done, s.Run.Passed, s.Run.Dead = d.cells, d.samples, d.passed, in.dead
 	for _, o := range in.runs {
 		if o.ID != m.ID && o.Open() {
-			s.Others = append(s.Others, runOf(o))
+			other := runOf(o)
+			if r.Idle {
+				other.rest(o)
+			}
+			s.Others = append(s.Others, other)
 		}
 	}
 	s.Workers = workersOf(r.remember(in.workers, in.now), m.ID, in.now)
@@ -57,6 +64,13 @@ func runOf(m *store.Manifest) Run {
 		ID: m.ID, State: m.State(), Engine: m.Model.Engine, Model: m.Model.Name, Judge: m.Judge.Mode, Fingerprint: m.Judge.Fingerprint,
 		OutputDir: m.OutputDir, Created: m.Created, Paused: m.Paused, Finished: m.Finished,
 		Cells: Share{All: m.Cells()}, Samples: Share{All: m.Samples()},
+	}
+}
+
+// rest says of a run that nobody serves that it does not run.
+func (r *Run) rest(m *store.Manifest) {
+	if m.Open() && m.Paused == 0 {
+		r.State = Stopped
 	}
 }
 

@@ -109,6 +109,7 @@ func (r *Reader) publish(s *Snapshot, err error) {
 // stale returns a copy of s that says that its numbers are old.
 func stale(s *Snapshot, err error) *Snapshot {
 	old := *s
+	old.Run.State = Unknown
 	f := Finding{Code: StaleReading, Grave: true, Text: "the server does not answer, these are the numbers of before: " + err.Error(), Remedy: "it is asked again each second; workers wait for it and lose nothing"}
 	old.Findings = append([]Finding{f}, slices.DeleteFunc(slices.Clone(s.Findings), func(f Finding) bool { return f.Code == StaleReading })...)
 	return &old
@@ -202,9 +203,33 @@ func (r *Reader) read(ctx context.Context) (*raw, error) {
 	}
 	if in.now.Sub(r.lostAt) >= lostEvery {
 		r.lostAt = in.now
+		if r.lost = 0; in.allThere() {
+			return in, nil
+		}
 		r.lost, err = sweep.Sweeper{Queue: r.Queue, Store: r.Store}.Short(ctx, in.run)
 	}
 	return in, err
+}
+
+// allThere reports whether what was read proves that each unit of the run is in a queue, in a finished cell or given
+// up. That is so in nearly every look: then nothing need be counted. A unit that moves meanwhile is counted twice, as
+// by the sweep.
+func (in *raw) allThere() bool {
+	if len(in.runs) > 1 { // what COMBINE holds is of all of them
+		return false
+	}
+	there := in.dead + int(in.looks[stream.Combine].Messages) //nolint:gosec // a count of messages fits
+	for _, stage := range []stream.Stage{stream.Generate, stream.Evaluate} {
+		l := in.looks[stage].Runs[in.run.ID]
+		there += int(l.Waiting) + l.InFlight //nolint:gosec // a count of messages fits
+	}
+	wanted := 0
+	for _, q := range in.run.Questions {
+		for _, t := range in.run.Temperatures {
+			wanted += in.run.UnitsAfter(q, in.cells[stream.Cell{Run: in.run.ID, Question: q.Index, Temperature: t}].N)
+		}
+	}
+	return there >= wanted
 }
 
 // readDead counts the run's units that were given up, unless none has come or gone in any run.

@@ -26,7 +26,7 @@ type Snapshot struct {
 // A Run says which run it is and how far.
 type Run struct {
 	ID          string        `json:"id"`
-	State       string        `json:"state"` // being published, running, paused, finished or cancelled
+	State       string        `json:"state"` // being published, running, paused, finished, cancelled, Stopped or Unknown
 	Engine      stream.Engine `json:"engine"`
 	Model       string        `json:"model"`
 	Judge       string        `json:"judge"` // lcb or script
@@ -42,6 +42,12 @@ type Run struct {
 
 	Provenance *store.Provenance `json:"provenance,omitempty"` // of the snapshot's own run
 }
+
+// The states that a run's manifest does not know.
+const (
+	Stopped = "stopped"      // it is not over, and no server runs
+	Unknown = "out of reach" // the server does not answer
+)
 
 // A Share is how much of all is done.
 type Share struct {

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -88,8 +89,20 @@ func TestTimePasses(t *testing.T) {
 		t.Errorf("without any heartbeat: %+v", s.Findings)
 	}
 	r.Idle = true
-	if s = r.make(at(now)); !strings.HasSuffix(told(s, NotRunning), "lcbq run --config '/out of it/run.toml' -o '/out of it'") || len(s.Findings) != 1 {
-		t.Errorf("of a folder that nobody serves: %+v", s.Findings)
+	if s = r.make(at(now)); !strings.HasSuffix(told(s, NotRunning), "lcbq run --config '/out of it/run.toml' -o '/out of it'") || len(s.Findings) != 1 || s.Run.State != Stopped {
+		t.Errorf("of a folder that nobody serves: %s, %+v", s.Run.State, s.Findings)
+	}
+	if old := stale(s, errors.New("no answer")); old.Run.State != Unknown || s.Run.State != Stopped {
+		t.Errorf("a run out of reach is %s, before %s", old.Run.State, s.Run.State)
+	}
+	for _, x := range []struct {
+		m    store.Manifest
+		want string
+	}{{store.Manifest{Published: true}, Stopped}, {store.Manifest{}, Stopped}, {store.Manifest{Published: true, Paused: 1}, "paused"}, {store.Manifest{Finished: 1}, "finished"}, {store.Manifest{Cancelled: 1}, "cancelled"}} {
+		run := runOf(&x.m)
+		if run.rest(&x.m); run.State != x.want {
+			t.Errorf("a run that is %s and nobody serves is %s, want %s", x.m.State(), run.State, x.want)
+		}
 	}
 }
 
@@ -149,5 +162,32 @@ func TestForgedHeartbeats(t *testing.T) {
 	}
 	if _, err := json.Marshal(s); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestWaitsForDead wants a run of which only units that were given up are left to be called so, and no time left.
+func TestWaitsForDead(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		about string
+		run   Run
+		units Units
+		want  bool
+	}{
+		{"all others are judged", Run{}, Units{All: 10, Generated: 8, Judged: 8, Written: 6, Dead: 2}, true},
+		{"one is to be judged", Run{}, Units{All: 10, Generated: 8, Judged: 7, Dead: 2}, false},
+		{"none was given up", Run{}, Units{All: 10, Generated: 10, Judged: 10, Written: 5}, false},
+		{"some are lost", Run{}, Units{All: 10, Generated: 8, Judged: 8, Dead: 2, Lost: 1}, false},
+		{"it is over", Run{Finished: 1}, Units{All: 10, Generated: 8, Judged: 8, Dead: 2}, false},
+	} {
+		s := &Snapshot{Run: tt.run, Units: tt.units}
+		if got := s.waitsForDead(); got != tt.want {
+			t.Errorf("%s: waitsForDead = %t", tt.about, got)
+		}
+		f := finder{Reader: &Reader{}, s: s}
+		f.deadUnits()
+		if tt.units.Dead > 0 && (len(f.found) != 1 || f.found[0].Grave != tt.want || strings.Contains(f.found[0].Text, "the run waits for them") != tt.want) {
+			t.Errorf("%s: %+v", tt.about, f.found)
+		}
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
@@ -23,11 +22,14 @@ type Config struct {
 	Snapshots <-chan *snapshot.Snapshot
 	// What the keys do to the run that is shown. Each returns a sentence on what was done.
 	Pause, Resume, Requeue func(ctx context.Context, run string) (string, error)
-	Color                  bool
-	In                     io.Reader // nil for the terminal
-	Out                    io.Writer
-	Environ                []string // of the terminal; nil for the process's
-	Columns, Rows          int      // of an Out that is no terminal and cannot be asked
+	// What they do to a worker: have an evaluator judge so many programs at once, and end a worker in good order.
+	Set           func(ctx context.Context, w snapshot.Worker, programs int) (string, error)
+	Drain         func(ctx context.Context, w snapshot.Worker) (string, error)
+	Color         bool
+	In            io.Reader // nil for the terminal
+	Out           io.Writer
+	Environ       []string // of the terminal; nil for the process's
+	Columns, Rows int      // of an Out that is no terminal and cannot be asked
 }
 
 // Run shows the run until the user ends it or ctx is done. The terminal is then as it was before.
@@ -71,6 +73,7 @@ var orders = []order{
 type action struct {
 	question string
 	do       func(ctx context.Context, run string) (string, error)
+	again    func(key string) // takes + and - while it is asked; nil if they mean no
 }
 
 type model struct {
@@ -80,6 +83,8 @@ type model struct {
 	columns, rows int
 	order         int
 	first         int     // worker on top of the list
+	chosen        string  // worker that keys steer, by stage and name; "" for the one in place
+	place         int     // where the chosen one is, or was
 	asks          *action // that waits for yes or no
 	said          string  // what the last action did
 }
@@ -135,6 +140,10 @@ const actionWait = 30 * time.Second
 func (m *model) key(key string) tea.Cmd {
 	if a := m.asks; a != nil {
 		m.asks = nil
+		if a.again != nil && isChange(key) {
+			a.again(key)
+			return nil
+		}
 		if key != "y" || m.s == nil {
 			m.said = "nothing was done"
 			return nil
@@ -153,29 +162,34 @@ func (m *model) key(key string) tea.Cmd {
 	case "q", "esc", "ctrl+c":
 		return tea.Quit
 	case "s":
-		m.order, m.first = (m.order+1)%len(orders), 0
+		m.order, m.first, m.chosen, m.place = (m.order+1)%len(orders), 0, "", 0
 	case "down", "j":
-		m.first++
+		m.move(1)
 	case "up", "k":
-		m.first--
+		m.move(-1)
 	case "pgdown", "space":
-		m.first += m.rows / 2
+		m.move(m.rows / 2)
 	case "pgup":
-		m.first -= m.rows / 2
+		m.move(-m.rows / 2)
 	}
 	if m.s == nil {
 		return nil
 	}
 	switch key {
 	case "p":
-		m.asks = &action{"pause run " + m.s.Run.ID + " on all hosts", m.cfg.Pause}
+		m.asks = &action{question: "pause run " + m.s.Run.ID + " on all hosts", do: m.cfg.Pause}
 	case "r":
-		m.asks = &action{"resume run " + m.s.Run.ID, m.cfg.Resume}
+		m.asks = &action{question: "resume run " + m.s.Run.ID, do: m.cfg.Resume}
 	case "d":
-		m.asks = &action{fmt.Sprintf("put back the %d units of run %s that were given up", m.s.Units.Dead, m.s.Run.ID), m.cfg.Requeue}
+		m.asks = &action{question: fmt.Sprintf("put back the %d units of run %s that were given up", m.s.Units.Dead, m.s.Run.ID), do: m.cfg.Requeue}
+	case "+", "=", "-", "x":
+		m.steer(key)
 	}
 	return nil
 }
+
+// isChange reports whether a key changes a number. The + is above the = on many keyboards.
+func isChange(key string) bool { return key == "+" || key == "=" || key == "-" }
 
 const (
 	bold   = "\x1b[1m"
@@ -218,18 +232,21 @@ func (m *model) workers(room int) []string {
 	if room < 2 {
 		return nil
 	}
-	rows := screen.Single(m.s.Workers)
-	slices.SortStableFunc(rows, orders[m.order].compare)
-	m.first = max(0, min(m.first, len(rows)-(room-1)))
+	rows := m.sorted()
+	at := m.at(rows)
+	m.first = max(0, at-(room-2), min(m.first, at, len(rows)-(room-1)))
 	shown := rows[m.first:min(len(rows), m.first+room-1)]
 	head := fmt.Sprintf("workers %d to %d of %d, by %s", m.first+min(1, len(shown)), m.first+len(shown), len(rows), orders[m.order].name)
 	out := []string{m.styled(bold, head, m.columns)}
 	for i := range shown {
-		style := ""
+		style, mark := "", "  "
 		if shown[i].Marks != "" {
 			style = red
 		}
-		out = append(out, m.styled(style, shown[i].Text(), m.columns))
+		if m.first+i == at {
+			style, mark = style+bold, "> "
+		}
+		out = append(out, m.styled(style, mark+shown[i].Text(), m.columns))
 	}
 	return out
 }
@@ -242,7 +259,7 @@ func (m *model) bottom() string {
 	case m.said != "":
 		return m.styled(bold, m.said, m.columns)
 	default:
-		return m.styled(faint, "q quit  s sort  up/down scroll  p pause  r resume  d requeue dead units", m.columns)
+		return m.styled(faint, "q quit  s sort  up/down  p pause  r resume  d requeue  +/- programs  x drain", m.columns)
 	}
 }
 

@@ -75,13 +75,13 @@ func TestKeys(t *testing.T) {
 		t.Errorf("sorted by host:\n%s", text)
 	}
 	press(m, "down", "down")
-	if text := m.text(); strings.Contains(text, "eval63") || !strings.Contains(text, "workers 3 to") {
-		t.Errorf("scrolled:\n%s", text)
+	if text := m.text(); !strings.Contains(text, "> evaluate  eval61") || !strings.Contains(text, "workers 1 to") {
+		t.Errorf("chosen:\n%s", text)
 	}
 	for range 100 {
 		press(m, "down")
 	}
-	if text := m.text(); !strings.Contains(text, "to 64 of 64") {
+	if text := m.text(); !strings.Contains(text, "to 64 of 64") || !strings.Contains(text, "> evaluate  eval00") || strings.Contains(text, "eval61") {
 		t.Errorf("scrolled to the end:\n%s", text)
 	}
 	press(m, "p")
@@ -181,5 +181,58 @@ func TestProgram(t *testing.T) {
 		}
 		cancel()
 		_ = typed.Close() // what reads keys ends
+	}
+}
+
+// TestSteerWorkers changes and drains the worker that is chosen, whatever the order becomes meanwhile.
+func TestSteerWorkers(t *testing.T) {
+	t.Parallel()
+	var did []string
+	m := newModel(t.Context(), Config{
+		Set: func(_ context.Context, w snapshot.Worker, n int) (string, error) {
+			did = append(did, fmt.Sprintf("set %s %d", w.Name, n))
+			return "set done", nil
+		},
+		Drain: func(_ context.Context, w snapshot.Worker) (string, error) {
+			did = append(did, "drain "+w.Name)
+			return "", errors.New("it refuses\nremedy")
+		},
+	})
+	press(m, "+", "x", "down") // nothing is shown yet
+	s := shot()
+	m.Update(news{s})
+	press(m, "s", "s", "s", "down", "+") // by host, the second: eval62
+	if text := m.text(); !strings.Contains(text, "eval62: 9 programs at once, now 8") || !strings.HasSuffix(text, "? y/n") {
+		t.Errorf("after +:\n%s", text)
+	}
+	press(m, "+", "=", "-", "n", "-", "-", "y")
+	if got := strings.Join(did, ","); got != "set eval62 6" || !strings.HasSuffix(m.text(), "set done") {
+		t.Errorf("after --y: %s\n%s", got, m.text())
+	}
+	turned := shot()
+	for i := range turned.Workers {
+		turned.Workers[i].Host = fmt.Sprintf("h%02d", i) // the order is now another
+	}
+	turned.Workers[3].State = snapshot.Ended
+	turned.Workers[4].Stage = stream.Combine
+	m.Update(news{turned})
+	press(m, "x", "y")
+	if got := strings.Join(did, ","); got != "set eval62 6,drain eval62" || !strings.HasSuffix(m.text(), "it refuses") {
+		t.Errorf("after x: %s\n%s", got, m.text())
+	}
+	for range 70 {
+		press(m, "up")
+	}
+	press(m, "down", "down", "down", "x")
+	if text := m.text(); !strings.HasSuffix(text, "eval03 is gone") {
+		t.Errorf("an ended one drained:\n%s", text)
+	}
+	press(m, "down", "+")
+	if text := m.text(); !strings.Contains(text, "eval04 judges no programs") {
+		t.Errorf("a combiner changed:\n%s", text)
+	}
+	press(m, "up", "up", "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "y")
+	if did[len(did)-1] != "set eval02 1" {
+		t.Errorf("fewer than one: %v", did)
 	}
 }

@@ -15,7 +15,8 @@ import (
 // An api answers programs.
 type api struct {
 	Parts
-	log *slog.Logger
+	log     *slog.Logger
+	reading chan struct{} // holds a token for each cell that is being read
 }
 
 // fail says that the server's streams could not be read.

@@ -177,6 +177,7 @@ type gridText struct {
 }
 
 type questionText struct {
+	Index      int      `json:"question_idx"`
 	ID         string   `json:"id"`
 	Title      string   `json:"title"`
 	Difficulty string   `json:"difficulty,omitempty"`
@@ -265,7 +266,7 @@ func gridOf(s *snapshot.Snapshot) gridText {
 	}
 	for i := range s.Questions {
 		q := &s.Questions[i]
-		t := questionText{ID: q.ID, Title: q.Title, Difficulty: q.Difficulty, N: q.N, Cells: make([][2]int, len(q.Cells))}
+		t := questionText{Index: q.Index, ID: q.ID, Title: q.Title, Difficulty: q.Difficulty, N: q.N, Cells: make([][2]int, len(q.Cells))}
 		for j, c := range q.Cells {
 			t.Cells[j] = [2]int{c.N, c.Passed}
 		}

@@ -106,8 +106,9 @@ const say = (e) => {
 };
 $("#grid").addEventListener("pointerover", say);
 $("#grid").addEventListener("focusin", say);
-$("#grid").addEventListener("click", say);
+$("#grid").addEventListener("click", (e) => { say(e); if (e.target.closest("#grid>i")) samples(picked); });
 $("#grid").addEventListener("keydown", (e) => {
+  if ((e.key === "Enter" || e.key === " ") && picked >= 0) { e.preventDefault(); samples(picked); return; }
   const k = grid.temperatures.length, across = getComputedStyle($("#grid")).gridAutoFlow.startsWith("column");
   const moves = across ? { ArrowDown: 1, ArrowUp: -1, ArrowRight: k, ArrowLeft: -k } : { ArrowRight: 1, ArrowLeft: -1, ArrowDown: k, ArrowUp: -k };
   const next = picked + (moves[e.key] ?? 0);
@@ -117,6 +118,33 @@ $("#grid").addEventListener("keydown", (e) => {
   fields[next].tabIndex = 0;
   fields[next].focus();
 });
+
+// Some samples of a cell. They are read when they are asked for, and stay as they were then.
+let asked = -1;
+const samples = async (i) => {
+  const [q, t] = place(i), question = grid.questions[q];
+  asked = i;
+  $("#cell-box").hidden = false;
+  text("cell-h", question.title + ", T " + grid.temperatures[t]);
+  text("cell-note", "reading …");
+  $("#cell-list").replaceChildren();
+  try {
+    const answer = await fetch("/api/samples?" + new URLSearchParams({ run, question: question.question_idx, temperature: grid.temperatures[t] }));
+    if (!answer.ok) throw new Error((await answer.text()).split("\n")[0]);
+    const got = await answer.json();
+    if (asked !== i) return; // another cell was asked for meanwhile
+    text("cell-note", got.note || whole(got.passed) + " of " + whole(got.n) + " passed. " + whole(got.samples.length) + " samples are shown, some of each verdict, of " + whole(got.looked) + " that were looked at.");
+    $("#cell-list").replaceChildren(...got.samples.map((s) => {
+      const why = [s.test === null ? "" : "test " + s.test, s.detail ?? ""].filter((x) => x).join(": ");
+      const more = ["sample " + s.index, s.tokens + " tokens", s.cpu_s.toFixed(2) + " s CPU", s.seen > 1 ? s.seen + " alike" : ""].filter((x) => x).join(", ");
+      return make("details", {}, make("summary", {}, make("b", {}, s.verdict.replaceAll("_", " ")), " " + more + (why ? " · " + why.split("\n")[0] : "")),
+        make("pre", {}, (s.prose ? "No program was found in this completion:\n\n" : "") + s.text + (s.cut ? "\n… " + whole(s.cut) + " bytes more" : "")));
+    }));
+  } catch (e) {
+    if (asked === i) text("cell-note", "not read: " + e.message);
+  }
+};
+$("#cell-close").addEventListener("click", () => { asked = -1; $("#cell-box").hidden = true; });
 
 // Findings: what is wrong and what to type.
 const findings = (all) => {

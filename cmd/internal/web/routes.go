@@ -28,7 +28,7 @@ type Parts struct {
 // routes returns what a listener serves.
 func routes(p Parts, g *gate, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
-	a := &api{Parts: p, log: log}
+	a := &api{Parts: p, log: log, reading: make(chan struct{}, sampleReaders)}
 	// Probes come without a token and learn nothing but whether the server is well.
 	mux.HandleFunc("GET /healthz", p.Server.ServeHealth)
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
@@ -43,6 +43,7 @@ func routes(p Parts, g *gate, log *slog.Logger) http.Handler {
 	see("GET /api/snapshot", http.HandlerFunc(a.snapshot))
 	see("GET /api/backlog", http.HandlerFunc(a.backlog))
 	see("GET /api/dead", http.HandlerFunc(a.dead))
+	see("GET /api/samples", http.HandlerFunc(a.samples))
 	see("GET /api/events", newHub(p.Look, p.Version, log))
 	do("POST /api/dead/requeue", http.HandlerFunc(a.requeue))
 	for path, page := range p.Server.Monitoring() {

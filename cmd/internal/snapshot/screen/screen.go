@@ -136,6 +136,8 @@ func (p *page) run() {
 		p.add(fmt.Sprintf("time left  %s (8 of 10 times %s to %s), until about %s", Span(l.Seconds), Span(l.Low), Span(l.High), at.Add(time.Duration(l.Seconds*float64(time.Second))).Format("Mon 15:04")))
 	case r.State == "paused":
 		p.add("time left  not while it is paused")
+	case r.State == snapshot.Stopped:
+		p.add("time left  not while no server runs")
 	default:
 		p.add("time left  not known yet")
 	}

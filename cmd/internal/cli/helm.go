@@ -1,0 +1,78 @@
+package cli
+
+import (
+	"errors"
+	"log/slog"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/steer"
+)
+
+// A helm is by what others steer this process: 'lcbq set' and the keys of 'lcbq top'. What was ordered
+// holds as long as the process lives, for the runs that come later too.
+type helm struct {
+	drain func() // ends the process in good order; nil where its workers end with a run only
+
+	mu    sync.Mutex
+	slots int // programs at once, as ordered; 0 for as many as the process began with
+	set   func(n int) (before, now int, why string, err error)
+}
+
+var (
+	errNotDrained = errors.New("it is part of 'lcbq run', which needs it\n'lcbq pause' holds the run, 'lcbq stop' ends it")
+	errNoPrograms = errors.New("it judges no programs: it is no evaluator, or is still starting")
+)
+
+// steers hands the helm what changes the number of programs, and at once the number that was ordered
+// before. The returned function takes it back.
+func (h *helm) steers(set func(n int) (before, now int, why string, err error), log *slog.Logger) (leave func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.set = set
+	if h.slots > 0 {
+		if _, _, _, err := set(h.slots); err != nil {
+			log.Warn("programs at once not set as ordered", "slots", h.slots, "err", err)
+		}
+	}
+	return func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.set = nil
+	}
+}
+
+// listen obeys the orders to a worker of the process. Without them the worker works all the same.
+func (h *helm) listen(conn *nats.Conn, stage stream.Stage, name string, log *slog.Logger) (leave func()) {
+	leave, err := steer.Listen(conn, stage, name, func(o steer.Order) (steer.Answer, error) { return h.obey(o, log) })
+	if err != nil {
+		log.Warn("worker cannot be steered from elsewhere", "err", err)
+		return func() {}
+	}
+	return leave
+}
+
+func (h *helm) obey(o steer.Order, log *slog.Logger) (steer.Answer, error) {
+	if o.Drain {
+		if h.drain == nil {
+			return steer.Answer{}, errNotDrained
+		}
+		h.drain()
+		return steer.Answer{}, nil
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.set == nil {
+		return steer.Answer{}, errNoPrograms
+	}
+	var a steer.Answer
+	var err error
+	if a.Before, a.Now, a.Why, err = h.set(o.Slots); err != nil { // 0 is what Auto means
+		return steer.Answer{}, err
+	}
+	h.slots = o.Slots
+	log.Info("programs judged at once, as ordered", "slots", a.Now, "before", a.Before)
+	return a, nil
+}

@@ -1,0 +1,74 @@
+package steer_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/steer"
+	"github.com/lcbq/lcbq/stream/streamtest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, streamtest.Leaks()) }
+
+// TestOrders gives orders to a worker that obeys, to one that refuses, and to those that are not there.
+func TestOrders(t *testing.T) {
+	t.Parallel()
+	env := streamtest.New(t)
+	now := 2
+	leave, err := steer.Listen(env.Conn, stream.Evaluate, "eval0_h-1", func(o steer.Order) (steer.Answer, error) {
+		if o.Drain {
+			return steer.Answer{}, errors.New("not this one\nremedy")
+		}
+		a := steer.Answer{Before: now, Now: o.Slots, Why: "room"}
+		now = o.Slots
+		return a, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := steer.Ask(t.Context(), env.Conn, stream.Evaluate, "eval0_h-1", steer.Order{Slots: 24}); err != nil || got != (steer.Answer{Before: 2, Now: 24, Why: "room"}) {
+		t.Errorf("Ask = %+v, %v", got, err)
+	}
+	if _, err := steer.Ask(t.Context(), env.Conn, stream.Evaluate, "eval0_h-1", steer.Order{Drain: true}); err == nil || err.Error() != "eval0_h-1 refuses: not this one\nremedy" {
+		t.Errorf("Ask for a drain = %v", err)
+	}
+	for name, stage := range map[string]stream.Stage{"eval0_h-2": stream.Evaluate, "eval0_h-1": stream.Combine, "": stream.Evaluate, "a b": stream.Evaluate} {
+		if _, err := steer.Ask(t.Context(), env.Conn, stage, name, steer.Order{Slots: 1}); !errors.Is(err, steer.ErrGone) {
+			t.Errorf("Ask %q of %s = %v, want ErrGone", name, stage, err)
+		}
+	}
+	leave()
+	if _, err := steer.Ask(t.Context(), env.Conn, stream.Evaluate, "eval0_h-1", steer.Order{Slots: 1}); !errors.Is(err, steer.ErrGone) || now != 24 {
+		t.Errorf("Ask after the end = %v, %d at once, want ErrGone and 24", err, now)
+	}
+}
+
+// TestNonsense wants orders that say nothing, or too much, refused by who gives them and by who hears them.
+func TestNonsense(t *testing.T) {
+	t.Parallel()
+	env := streamtest.New(t)
+	leave, err := steer.Listen(env.Conn, stream.Evaluate, "e", func(o steer.Order) (steer.Answer, error) {
+		t.Errorf("obeyed %+v", o)
+		return steer.Answer{}, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer leave()
+	for _, o := range []steer.Order{{}, {Slots: -1}, {Slots: steer.Most + 1}, {Slots: 1, Auto: true}, {Auto: true, Drain: true}} {
+		if _, err := steer.Ask(t.Context(), env.Conn, stream.Evaluate, "e", o); err == nil {
+			t.Errorf("%+v was not refused", o)
+		}
+	}
+	for _, body := range []string{"", "{", `{"slots":-3}`, `{"slots":1,"drain":true}`, `{}`} {
+		msg, err := env.Conn.Request("lcbq_steer.evaluate.e", []byte(body), time.Minute)
+		if err != nil || !strings.Contains(string(msg.Data), `"refused"`) {
+			t.Errorf("%q was answered %v, %v", body, msg, err)
+		}
+	}
+}
