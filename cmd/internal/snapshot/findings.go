@@ -139,7 +139,11 @@ func (f *finder) unserved() {
 				"no evaluator judges in the environment of the run, %.12s: %s, and %s with another or none idle", f.in.run.Judge.Fingerprint, wait(units), count(unfit+idle, "evaluator"))
 		case starting:
 		case row.Workers == 0:
-			f.add(x.code, true, string(x.stage), "start one, on any machine that reaches the server", "nobody %s: %s in %s and no worker lives", x.does, wait(units), row.Stream)
+			remedy := "start one, on any machine that reaches the server"
+			if judged := f.in.run.Judge.Fingerprint; x.stage == stream.Evaluate && judged != "" {
+				remedy += fmt.Sprintf("; one with another environment than the run's, %.12s, ends at once and says so: interpreter, packages, limits, sandbox level and --no-normal-form must be the same", judged)
+			}
+			f.add(x.code, true, string(x.stage), remedy, "nobody %s: %s in %s and no worker lives", x.does, wait(units), row.Stream)
 		}
 	}
 }
