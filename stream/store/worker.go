@@ -45,7 +45,7 @@ type RunRate struct {
 
 // A Trouble is something that a worker waits for and that may need a person.
 type Trouble struct {
-	Code   string `json:"code"` // disk_full or waiting
+	Code   string `json:"code"` // one of those below
 	Text   string `json:"text"`
 	Remedy string `json:"remedy,omitempty"`
 	Since  int64  `json:"since_ms"` // by the worker's clock
@@ -53,8 +53,9 @@ type Trouble struct {
 
 // The codes of troubles.
 const (
-	TroubleDisk  = "disk_full" // no room on a disk
-	TroubleWaits = "waiting"   // any other
+	TroubleDisk   = "disk_full"   // no room on a disk
+	TroubleEngine = "engine_down" // no server answers that a generator asks
+	TroubleWaits  = "waiting"     // any other
 )
 
 // An EngineState is how an engine is doing, and the cards under it.

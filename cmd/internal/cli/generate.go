@@ -113,6 +113,7 @@ func (w *workers) generate(ctx context.Context, src *source, asked config.Genera
 		if i == 0 {
 			// The number in flight follows the server's metrics during the drain too.
 			defer background.Start(context.WithoutCancel(ctx), func(ctx context.Context) { src.attend(ctx, log) })()
+			defer background.Start(context.WithoutCancel(ctx), func(ctx context.Context) { src.tell(ctx, pulses) })()
 		}
 		group.Go(func() error { return w.withPulse(running, pulse, log, g.Run) })
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/lcbq/lcbq/config"
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/store"
+	"github.com/lcbq/lcbq/worker"
 	"github.com/lcbq/lcbq/worker/engine"
 	"github.com/lcbq/lcbq/worker/engine/openai"
 	"github.com/lcbq/lcbq/worker/engine/replay"
@@ -170,6 +171,47 @@ func (s *source) inFlight(asked, unitSize int) int {
 	}
 	return 2
 }
+
+// downEvery is how often it is looked whether an attached server answers.
+const downEvery = 2 * time.Second
+
+// tell has the heartbeat of each generator say when no attached server answers, until ctx is done.
+func (s *source) tell(ctx context.Context, pulses []*worker.Pulse) {
+	if s.attached == nil {
+		return
+	}
+	tick := time.NewTicker(downEvery)
+	defer tick.Stop()
+	over := func() {}
+	for told := false; ; {
+		switch down := s.attached.Down(); {
+		case down != nil && !told:
+			var all []func()
+			for _, p := range pulses {
+				all = append(all, p.Waits(store.TroubleEngine, down.Error(), engineRemedy))
+			}
+			over = func() {
+				for _, f := range all {
+					f()
+				}
+			}
+			told = true
+		case down == nil && told:
+			over()
+			told = false
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			if told {
+				over()
+			}
+			return
+		}
+	}
+}
+
+const engineRemedy = "start that server again, or see into its log: the units in hand wait and go on by themselves; or start a generator for another server"
 
 // attend keeps attached servers full by their own metrics until ctx is done. If one has no
 // metrics, as hosted endpoints, the number in flight stays as it was and no metrics are read.

@@ -308,6 +308,20 @@ func (f *finder) workers() {
 	}
 }
 
+// held reports whether a stage has workers, and each of them waits for something that a person may have to mend.
+func (s *Snapshot) held(stage stream.Stage) bool {
+	n := 0
+	for i := range s.Workers {
+		if w := &s.Workers[i]; w.Stage == stage && w.State == Working {
+			if w.Trouble == nil {
+				return false
+			}
+			n++
+		}
+	}
+	return n > 0
+}
+
 // silent is about a server that stores no heartbeat any more, of whichever stage. It reports whether that is so.
 func (f *finder) silent() bool {
 	stages := map[stream.Stage]bool{}
@@ -330,14 +344,17 @@ func (f *finder) silent() bool {
 // trouble is about what a worker waits for.
 func (f *finder) trouble(w *Worker, names string) {
 	t := w.Trouble
-	code, command := Blocked, f.command("status")+" --long"
-	if t.Code == store.TroubleDisk {
-		code, command = DiskFull, "df -h"
+	code, command, grave := Blocked, f.command("status")+" --long", false
+	switch t.Code {
+	case store.TroubleDisk:
+		code, command, grave = DiskFull, "df -h", true
 		if w.Stage == stream.Combine {
 			command += " " + Quote(f.in.run.OutputDir)
 		}
+	case store.TroubleEngine:
+		code, command, grave = EngineDown, f.command("generate")+" --endpoint http://HOST:8000/v1", f.s.held(stream.Generate)
 	}
-	f.add(code, code == DiskFull, "", t.Remedy, "%s waits since %s: %s", names, clock(t.Since), t.Text)
+	f.add(code, grave, "", t.Remedy, "%s waits since %s: %s", names, clock(t.Since), t.Text)
 	f.found[len(f.found)-1].Command = command
 }
 

@@ -208,6 +208,12 @@ func TestFindings(t *testing.T) {
 			},
 		},
 		{
+			snapshot.EngineDown, func(t *testing.T, r *rig) {
+				t.Helper()
+				r.beat(t, store.Worker{Stage: stream.Generate, Name: "gen0_h1-1", Trouble: &store.Trouble{Code: store.TroubleEngine, Text: "no answer from http://gpu:8000/v1: connection refused", Remedy: "start that server again", Since: time.Now().UnixMilli()}})
+			}, "gen0_h1-1 on h1 waits since", "lcbq generate --nats nats://h:4222 --endpoint http://HOST:8000/v1", true, wellAgain,
+		},
+		{
 			snapshot.NoCombiner, func(t *testing.T, r *rig) {
 				t.Helper()
 				r.generate(t, 1)

@@ -10,12 +10,15 @@ import (
 )
 
 // timeLeft returns the time to the end of the run, nil where nothing tells it: while it is paused, nobody works at it,
-// or it waits for units that were given up.
+// or it waits for units that were given up or for a person.
 func timeLeft(in *raw, s *Snapshot) *Left {
 	m := in.run
 	generate, evaluate := s.Stage(stream.Generate), s.Stage(stream.Evaluate)
 	x := forecast.Input{Ungenerated: max(0, s.Units.All-s.Units.Generated-s.Units.Dead), Unjudged: max(0, s.Units.All-s.Units.Judged-s.Units.Dead)}
 	if !m.Open() || m.Paused != 0 || s.waitsForDead() || evaluate.Workers == 0 || generate.Workers == 0 && x.Ungenerated > 0 {
+		return nil
+	}
+	if s.held(stream.Evaluate) || s.held(stream.Generate) && x.Ungenerated > 0 {
 		return nil
 	}
 	x.Rate = cmp.Or(evaluate.Rate15, evaluate.Rate)
