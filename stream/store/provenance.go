@@ -71,10 +71,11 @@ type CardEngines struct {
 // An EngineStep is what was measured of a card with a number of engines.
 type EngineStep struct {
 	Engines     int     `json:"engines"`
-	TokensPer   float64 `json:"tokens_per_s"`     // of the card
-	Utilization float64 `json:"utilization_mean"` // percent; -1 unknown
-	Loop        float64 `json:"engine_loop"`      // processors that the busiest process of an engine used; -1 unknown
-	Waiting     float64 `json:"waiting_mean"`     // sequences without a place in a batch
+	TokensPer   float64 `json:"tokens_per_s"`                  // of the card
+	Before      float64 `json:"tokens_per_s_before,omitempty"` // with one engine fewer, just before the last one served
+	Utilization float64 `json:"utilization_mean"`              // percent; -1 unknown
+	Loop        float64 `json:"engine_loop"`                   // processors that the busiest process of an engine used; -1 unknown
+	Waiting     float64 `json:"waiting_mean"`                  // sequences without a place in a batch
 }
 
 // EngineMade is what one engine of a card made for a run.

@@ -41,7 +41,11 @@ func showEngine(w io.Writer, e *store.EngineState) {
 	if d := e.PerCard; d != nil {
 		fmt.Fprintf(w, "%9s GPU %d has %d engines, %.0f%% of its memory each: %s\n", "", d.GPU, d.Engines, 100*d.Share, screen.Plain(cmp.Or(d.Why, "still being found")))
 		for _, s := range d.Steps {
-			fmt.Fprintf(w, "%9s   with %d: %.0f tokens/s, GPU %s busy\n", "", s.Engines, s.TokensPer, gpu.Text(s.Utilization, "%.0f%%"))
+			fmt.Fprintf(w, "%9s   with %d: %.0f tokens/s, GPU %s busy", "", s.Engines, s.TokensPer, gpu.Text(s.Utilization, "%.0f%%"))
+			if s.Before > 0 {
+				fmt.Fprintf(w, "; just before it with %d: %.0f", s.Engines-1, s.Before)
+			}
+			fmt.Fprintln(w)
 		}
 	}
 	for _, c := range e.Cards {

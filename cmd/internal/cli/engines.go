@@ -43,7 +43,7 @@ func stateOf(ctx context.Context, m *fleet.Member) *store.EngineState {
 func cardEngines(d fleet.Density) store.CardEngines {
 	c := store.CardEngines{GPU: d.GPU, UUID: d.UUID, Engines: d.Engines, Share: d.Share, Settled: d.Settled, Why: d.Why}
 	for _, s := range d.Steps {
-		c.Steps = append(c.Steps, store.EngineStep{Engines: s.Engines, TokensPer: s.TokensPer, Utilization: s.Load, Loop: s.Loop, Waiting: s.Waiting})
+		c.Steps = append(c.Steps, store.EngineStep{Engines: s.Engines, TokensPer: s.TokensPer, Before: s.Before, Utilization: s.Load, Loop: s.Loop, Waiting: s.Waiting})
 	}
 	return c
 }

@@ -90,6 +90,9 @@ func (p *place) tell(f *Fleet, engines int, steps []percard.Step, why string, ad
 	attrs := []any{"gpu", p.index, "engines", engines, "because", why}
 	if n := len(steps); n > 0 {
 		s := steps[n-1]
+		if s.Before > 0 {
+			attrs = append(attrs, "tokens_per_s_before", int(s.Before))
+		}
 		attrs = append(attrs, "measured_with", s.Engines, "tokens_per_s", int(s.TokensPer), "gpu_load", int(s.Load), "engine_loop", round(s.Loop), "waiting", int(s.Waiting))
 	}
 	if adds {
@@ -113,13 +116,15 @@ func (w *watcher) read(ctx context.Context, now time.Time) percard.Reading {
 	p := w.place
 	r := percard.Reading{At: now, Full: true, Load: percard.Unknown, Loop: percard.Unknown}
 	used := map[int]time.Duration{}
-	for _, m := range p.members {
+	away, latest := 0, false // engines that do not serve, and whether the one that was added last is one
+	for i, m := range p.members {
 		if !isClosed(m.wanted) || isClosed(m.dropped) || m.Phase() == supervise.Ended {
 			continue
 		}
 		load, err := w.load(ctx, m)
-		if m.Phase() != supervise.Serving || err != nil {
-			r.Full = false
+		if latest = m.Phase() != supervise.Serving || err != nil; latest {
+			latest = i > 0
+			away++
 			continue
 		}
 		r.Full = r.Full && (load.Waiting > 0 || load.Running >= 0.9*w.batch)
@@ -127,6 +132,8 @@ func (w *watcher) read(ctx context.Context, now time.Time) percard.Reading {
 		r.Waiting += load.Waiting
 		maps.Copy(used, w.used(m))
 	}
+	r.Loading = r.Full && latest && away == 1
+	r.Full = r.Full && away == 0
 	r.Loop = w.loop(used, now)
 	if card := w.card(ctx); card != nil {
 		r.Free = free(*card)

@@ -52,6 +52,38 @@ func TestAutoAdds(t *testing.T) {
 	}
 }
 
+// TestAutoMeasuresBefore holds the second engine of a card back while it loads, and wants recorded what
+// the first made meanwhile.
+func TestAutoMeasuresBefore(t *testing.T) {
+	t.Parallel()
+	d := roomy()
+	held := 0
+	var release func()
+	d.look = func() {
+		p := d.fleet.places[0]
+		switch {
+		case release == nil && p.members[0].Phase() == supervise.Serving:
+			release, _ = p.await(t.Context())
+		case release != nil && isClosed(p.members[1].wanted):
+			if held++; held == 30 {
+				release()
+			}
+		}
+	}
+	r := newRig(t, PerCardAuto, d, supervisetest.Lingers, nil)
+	r.until(t, "it settles", r.settled)
+	got, _ := r.members[0].Density()
+	if len(got.Steps) != 3 || math.Abs(got.Steps[1].Before-100) > 1 {
+		t.Errorf("settled with %+v, want 100 tokens/s before the second", got)
+	}
+	if err := r.stop(); err != nil {
+		t.Errorf("Run = %v", err)
+	}
+	if !strings.Contains(r.log.String(), "tokens_per_s_before=100") {
+		t.Errorf("the log lacks what was measured before the second:\n%s", r.log)
+	}
+}
+
 // TestAutoDrops wants a second engine that gains too little ended once its units in hand are done, the
 // first left alone, and nothing of the second left.
 func TestAutoDrops(t *testing.T) {

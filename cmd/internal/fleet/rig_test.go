@@ -26,6 +26,7 @@ type deck struct {
 	fleet    *Fleet
 	load     []int         // percent with no engine, with one, and so on; the last for more
 	rate     []float64     // tokens a second, likewise
+	look     func()        // is called with each look at it; nil for nothing
 	stranger func() uint64 // bytes of a process that is none of the fleet's; nil for none
 
 	mu        sync.Mutex
@@ -68,6 +69,9 @@ func (d *deck) gauges() gauges {
 	return gauges{
 		every: time.Millisecond,
 		now: func() time.Time {
+			if d.look != nil {
+				d.look()
+			}
 			d.mu.Lock()
 			defer d.mu.Unlock()
 			d.clock = d.clock.Add(time.Second)

@@ -14,6 +14,9 @@ const (
 	warm = 3 * time.Second
 	// window is how long it is measured: with 512 sequences at a time its rate then varies by about 5 %.
 	window = 12 * time.Second
+	// drift is how much of a rate may be lost from one window to the next, because others share the
+	// machine's processors, without telling anything of the engine that came between them.
+	drift = 0.15
 	// busy is the load, in percent, of a card without room for an engine that gains Gain.
 	busy = 75
 	// bound is the share of a processor from which an engine's loop holds the card back.
@@ -31,7 +34,10 @@ type Reading struct {
 	At time.Time
 	// Full says that every engine serves with a full batch: what is measured is then what the
 	// engines can do.
-	Full    bool
+	Full bool
+	// Loading says that the engine that was added last does not serve yet, and that the others serve
+	// with a full batch.
+	Loading bool
 	Tokens  float64 // generated since the engines started; it falls when one starts anew
 	Load    float64 // of the card in percent, or Unknown
 	Waiting float64 // sequences that wait for a place in a batch
@@ -43,6 +49,7 @@ type Reading struct {
 type Step struct {
 	Engines   int     `json:"engines"`
 	TokensPer float64 `json:"tokens_per_s"`           // of the card
+	Before    float64 `json:"tokens_per_s_before"`    // with one engine fewer, just before the last one served; 0 unknown
 	Load      float64 `json:"utilization_mean"`       // percent; -1 unknown
 	Loop      float64 `json:"engine_loop_processors"` // of the busiest engine process; -1 unknown
 	Waiting   float64 `json:"waiting_mean"`           // sequences
@@ -69,9 +76,10 @@ type Decider struct {
 	steps   []Step
 	settled string // the reason, once it has settled
 
-	full  time.Time // since when the engines are full
-	first Reading   // of the window
-	last  Reading
+	before []Reading // of the last window, while an engine loads
+	full   time.Time // since when the engines are full
+	first  Reading   // of the window
+	last   Reading
 	load, loop, waiting,
 	loadFor, loopFor float64 // sums over time, and the seconds in which they were known
 	lacking time.Duration // of the window, without a full batch
@@ -95,6 +103,7 @@ func (d *Decider) Look(r Reading) (Action, string) {
 	if d.engines >= d.Most && len(d.steps) == 0 && d.engines == 1 {
 		return d.settle("%s", d.Why) // there is nothing to measure for
 	}
+	d.note(r)
 	if d.broken(r) {
 		d.full, d.first, d.last = time.Time{}, Reading{}, Reading{}
 		return Keep, "waits until every engine of the card has a full batch"
@@ -118,6 +127,47 @@ func (d *Decider) Look(r Reading) (Action, string) {
 	d.steps = append(d.steps, d.step(r))
 	d.full, d.first, d.last = time.Time{}, Reading{}, Reading{}
 	return d.judge(r)
+}
+
+// note keeps the readings of the last window before an added engine serves. The processors that a machine
+// shares with others change their pace within a minute, which is what an engine takes to load: what was
+// measured before that tells less of what the new one gains.
+func (d *Decider) note(r Reading) {
+	if !r.Loading {
+		return
+	}
+	if n := len(d.before); n > 0 {
+		if last := d.before[n-1]; r.Tokens < last.Tokens || r.At.Before(last.At) || r.At.Sub(last.At) > window/2 {
+			d.before = nil // an engine started anew, or had no full batch meanwhile
+		}
+	}
+	d.before = append(d.before, r)
+	for len(d.before) > 1 && r.At.Sub(d.before[1].At) >= window {
+		d.before = d.before[1:]
+	}
+}
+
+// rateBefore returns the rate that note measured; 0 where that was too short.
+func (d *Decider) rateBefore() float64 {
+	if len(d.before) == 0 {
+		return 0
+	}
+	first, last := d.before[0], d.before[len(d.before)-1]
+	if took := last.At.Sub(first.At); took >= window/2 {
+		return (last.Tokens - first.Tokens) / took.Seconds()
+	}
+	return 0
+}
+
+// gain returns what the engine that was added last gains, as a share of the rate without it.
+func (d *Decider) gain() float64 {
+	n := len(d.steps)
+	now, without := d.steps[n-1], d.steps[n-2].TokensPer
+	// Loading may slow the others down too: a rate that is lower by more than drift tells of harm.
+	if now.Before > 0 && now.TokensPer >= (1-drift)*without {
+		without = now.Before
+	}
+	return now.TokensPer/max(without, 1) - 1
 }
 
 // broken reports whether a reading ends the window: an engine that started anew, a clock that was set
@@ -153,7 +203,8 @@ func (d *Decider) take(r Reading) {
 // step sums the window up.
 func (d *Decider) step(r Reading) Step {
 	took := r.At.Sub(d.first.At).Seconds()
-	s := Step{Engines: d.engines, TokensPer: (r.Tokens - d.first.Tokens) / took, Load: Unknown, Loop: Unknown, Waiting: d.waiting / took}
+	s := Step{Engines: d.engines, TokensPer: (r.Tokens - d.first.Tokens) / took, Load: Unknown, Loop: Unknown, Waiting: d.waiting / took, Before: d.rateBefore()}
+	d.before = nil
 	if d.loadFor > 0 {
 		s.Load = d.load / d.loadFor
 	}
@@ -166,8 +217,8 @@ func (d *Decider) step(r Reading) Step {
 // judge decides by the last step.
 func (d *Decider) judge(r Reading) (Action, string) {
 	s := d.steps[len(d.steps)-1]
-	if n := len(d.steps); n > 1 {
-		if gain := s.TokensPer/max(d.steps[n-2].TokensPer, 1) - 1; gain < Gain {
+	if len(d.steps) > 1 {
+		if gain := d.gain(); gain < Gain {
 			d.engines--
 			d.settled = fmt.Sprintf("engine %d of the card gained %.0f %%, want %.0f: it is ended", s.Engines, 100*gain, 100*Gain)
 			return Drop, d.settled

@@ -132,6 +132,80 @@ func TestDecideNoise(t *testing.T) {
 	}
 }
 
+// TestDecideDrift plays cards on a machine whose pace changes while an engine loads, as it did between two
+// and three engines on an H200: 48,752 tokens a second with two, 33,500 with the same two just before the
+// third served, 43,885 with three.
+func TestDecideDrift(t *testing.T) {
+	t.Parallel()
+	const load = 33 // seconds
+	slows := func(i int) float64 { return min(1.2, max(0.87, 1.2-0.01*float64(i-62))) }
+	gathers := func(i int) float64 { return min(1.2, max(0.87, 0.87+0.01*float64(i-62))) }
+	steady := func(int) float64 { return 1 }
+	for _, tt := range []struct {
+		name    string
+		rate    []float64
+		pace    func(second int) float64
+		loads   float64 // pace of the others while one loads
+		engines int
+		why     string
+	}{
+		{"the machine slows down", []float64{18000, 40000, 50000}, slows, 1, 3, "most"},
+		{"it slows down beside one that gains nothing", []float64{18000, 40000, 41000}, slows, 1, 2, "engine 3"},
+		{"it gathers pace beside one that gains nothing", []float64{18000, 40000, 41000}, gathers, 1, 2, "engine 3"},
+		{"loading slows the others down, and one costs", []float64{18000, 14400}, steady, 0.6, 1, "engine 2 of the card gained -20 %"},
+		{"loading slows the others down a little", []float64{18000, 36000, 38000}, steady, 0.95, 2, "engine 3 of the card gained 11 %"},
+	} {
+		d := &Decider{Most: 3, Why: "most"}
+		at, tokens, serving, since := time.Unix(1000, 0), 0.0, 1, 0
+		for i := 0; i < 600 && d.Settled() == ""; i++ {
+			at = at.Add(time.Second)
+			loading := serving < d.Engines()
+			pace := tt.pace(i)
+			if loading {
+				pace *= tt.loads
+			}
+			tokens += tt.rate[serving-1] * pace
+			a, _ := d.Look(Reading{At: at, Full: !loading, Loading: loading, Tokens: tokens, Load: 50, Loop: 1, Free: 1 << 40})
+			if a == Add {
+				since = i
+			}
+			if loading && i-since == load {
+				serving++
+			}
+		}
+		if d.Engines() != tt.engines || !strings.Contains(d.Settled(), tt.why) {
+			t.Errorf("%s: %d engines, because %q; want %d, %q; measured %+v", tt.name, d.Engines(), d.Settled(), tt.engines, tt.why, d.Steps())
+		}
+	}
+}
+
+// TestDecideBefore wants a rate before an engine that is too short to tell, or broken by a restart, left
+// out of what is decided by.
+func TestDecideBefore(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		change func(second int, r *Reading)
+		want   float64
+	}{
+		{"long enough", func(int, *Reading) {}, 500},
+		{"too short", func(i int, r *Reading) { r.Loading = i > 15 }, 0},
+		{"a restart", func(i int, r *Reading) { r.Tokens -= 1e6 * float64(i/16) }, 0},
+		{"a restart long before", func(i int, r *Reading) { r.Tokens -= 1e6 * float64(min(i/3, 1)) }, 500},
+		{"a gap", func(i int, r *Reading) { r.Loading = i < 3 || i > 12; r.Tokens += 1e5 * float64(min(i/12, 1)) }, 500},
+	} {
+		var d Decider
+		for i := range 20 {
+			r := Reading{At: time.Unix(int64(i), 0), Loading: true, Tokens: 2e6 + 500*float64(i)}
+			tt.change(i, &r)
+			d.note(r)
+		}
+		if got := d.rateBefore(); math.Abs(got-tt.want) > 1 {
+			t.Errorf("%s: rateBefore = %.0f, want %.0f", tt.name, got, tt.want)
+		}
+	}
+}
+
 // TestLost wants the number of engines settled by the end of one, whenever that comes.
 func TestLost(t *testing.T) {
 	t.Parallel()
