@@ -59,7 +59,7 @@ type Grader struct {
 // and how to get it.
 func NewGrader(ctx context.Context, cfg Config) (*Grader, error) {
 	cfg.Sandbox.Slots = cfg.Slots
-	host, err := sandbox.Probe(ctx, cfg.Sandbox)
+	host, first, err := sandbox.Open(ctx, cfg.Sandbox)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +67,7 @@ func NewGrader(ctx context.Context, cfg Config) (*Grader, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	p, err := newPool(host, cfg.Slots, log)
+	p, err := newPool(host, first, cfg.Slots, log)
 	if err != nil {
 		return nil, err
 	}
@@ -80,16 +80,17 @@ func newGraderOn(host *sandbox.Host, p *pool, log *slog.Logger) (*Grader, error)
 	if err != nil {
 		return nil, errors.Join(err, p.close())
 	}
-	q := newQuiet(host, machine, len(p.all)+1)
+	first := p.next
+	q := newQuiet(host, machine, first+1)
 	q.base = host.CPUs()
 	// Slots that come later are numbered after those of the forms and of every quiet core.
-	p.next = len(p.all) + 1 + len(machine.CPUs)
+	p.next = first + 1 + len(machine.CPUs)
 	g := &Grader{
 		host: host, pool: p, quiet: q, cache: newCache(cacheGeneration), turn: make(chan time.Time, 1),
 		fingerprint: host.Environment().Digest(),
 	}
 	if host.Environment().NormalForm {
-		g.forms = newForms(host, len(p.all), log)
+		g.forms = newForms(host, first, log)
 	}
 	g.turn <- time.Time{}
 	return g, nil

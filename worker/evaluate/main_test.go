@@ -34,17 +34,17 @@ func newGrader(tb testing.TB, slots int) *Grader {
 	path := pythontest.Find(tb)
 	probeMu.Lock()
 	defer probeMu.Unlock()
+	var first *sandbox.Slot
+	var err error
 	if host == nil { // a probe costs as much as a hundred programs
-		g, err := NewGrader(tb.Context(), Config{Sandbox: sandbox.Config{Python: path, Limits: limits}, Slots: 1})
-		if err != nil {
-			tb.Fatal(err)
-		}
-		host = g.Host()
-		if err := g.Close(); err != nil {
-			tb.Fatal(err)
-		}
+		host, first, err = sandbox.Open(tb.Context(), sandbox.Config{Python: path, Limits: limits})
+	} else {
+		first, err = host.NewSlot(0)
 	}
-	p, err := newPool(host, slots, slog.New(slog.DiscardHandler))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	p, err := newPool(host, first, slots, slog.New(slog.DiscardHandler))
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"slices"
 	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/lcbq/lcbq/worker"
 	"github.com/lcbq/lcbq/worker/sandbox"
@@ -33,8 +36,9 @@ type pooled struct {
 	question string // whose inputs are loaded
 }
 
-// newPool opens n slots, or as many as the host has room for. It logs if these are fewer.
-func newPool(host *sandbox.Host, n int, log *slog.Logger) (*pool, error) {
+// newPool opens n slots, or as many as the host has room for; the first is there already.
+// It logs if these are fewer.
+func newPool(host *sandbox.Host, first *sandbox.Slot, n int, log *slog.Logger) (*pool, error) {
 	asked := n
 	fewer := func(n int, why any) {
 		log.Warn("fewer programs at once than asked for", "asked", asked, "slots", n, "why", why)
@@ -43,20 +47,34 @@ func newPool(host *sandbox.Host, n int, log *slog.Logger) (*pool, error) {
 		n = room
 		fewer(n, why)
 	}
-	p := &pool{host: host, log: log}
-	for i := range n {
-		slot, err := host.NewSlot(i)
-		if errors.Is(err, sandbox.ErrNoRoom) && i > 0 {
-			fewer(i, err)
-			break
-		}
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("start slot %d: %w", i, err), p.close())
-		}
-		s := &pooled{Slot: slot}
-		p.all, p.idle = append(p.all, s), append(p.idle, s)
+	slots := make([]*sandbox.Slot, n)
+	slots[0] = first
+	starting, ctx := errgroup.WithContext(context.Background())
+	starting.SetLimit(runtime.GOMAXPROCS(0)) // a start is processor time, nearly all of it
+	for i := 1; i < n; i++ {
+		starting.Go(func() (err error) {
+			if ctx.Err() != nil { // another one failed
+				return nil
+			}
+			if slots[i], err = host.NewSlot(i); err != nil {
+				return fmt.Errorf("start slot %d: %w", i, err)
+			}
+			return nil
+		})
 	}
-	p.next = len(p.all)
+	err := starting.Wait()
+	p := &pool{host: host, log: log, next: n}
+	for _, slot := range slots {
+		if slot != nil {
+			s := &pooled{Slot: slot}
+			p.all, p.idle = append(p.all, s), append(p.idle, s)
+		}
+	}
+	if errors.Is(err, sandbox.ErrNoRoom) {
+		fewer(len(p.all), err)
+	} else if err != nil {
+		return nil, errors.Join(err, p.close())
+	}
 	p.gate = worker.NewGate(max(mostAtOnce, len(p.all)))
 	p.limit(len(p.all))
 	return p, nil

@@ -28,6 +28,8 @@ type Host struct {
 	memory      memoryWatch
 	running     *register
 	tasks       int // that a slot may have, programs' threads included
+	room        int // slots that the session has room for
+	roomWhy     string
 	supply      supply
 	cpus        *atomic.Pointer[[]int] // Config.CPUs, or what Pin said since
 }
@@ -52,22 +54,44 @@ func (h *Host) Environment() Environment { return h.environment }
 // it by running a program there that tries to get out. The error says what to
 // do about it.
 func Probe(ctx context.Context, config Config) (*Host, error) {
+	h, slot, err := Open(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	if err := slot.Close(); err != nil {
+		return nil, fmt.Errorf("probe sandbox: %w", err)
+	}
+	return h, nil
+}
+
+// Open is Probe for who judges next: it also returns slot 0, on which the level was proved, so
+// that no fork server is started twice.
+func Open(ctx context.Context, config Config) (*Host, *Slot, error) {
+	h, slot, err := open(ctx, config)
+	if err != nil {
+		return nil, nil, fmt.Errorf("probe sandbox: %w", err)
+	}
+	return h, slot, nil
+}
+
+func open(ctx context.Context, config Config) (*Host, *Slot, error) {
 	if len(os.Args) > 0 && os.Args[0] == stage1Name {
-		return nil, errors.New("probe sandbox: sandbox.Main was not called first in main")
+		return nil, nil, errors.New("sandbox.Main was not called first in main")
 	}
 	config = config.withDefaults()
 	if err := errors.Join(checkProc("/proc"), checkInherited(config.Limits)); err != nil {
-		return nil, fmt.Errorf("probe sandbox: %w", err)
+		return nil, nil, err
 	}
 	in, err := interrogate(ctx, config.Python)
 	if err != nil {
-		return nil, fmt.Errorf("probe sandbox: %w", err)
+		return nil, nil, err
 	}
 	h := &Host{config: config, interpreter: in, running: new(register), cpus: new(atomic.Pointer[[]int])}
 	h.Pin(config.CPUs)
 	_, h.numpy = in.Packages["numpy"]
 	h.memory = newMemoryWatch(memoryDirs())
 	limits := taskLimits()
+	h.room, h.roomWhy = roomNow(limits)
 	if h.tasks = tasksPerSlot(config.Slots, limits); len(limits) > 0 {
 		reserveThreads(reserve*config.Slots + runtime.GOMAXPROCS(0))
 	}
@@ -79,11 +103,12 @@ func Probe(ctx context.Context, config Config) (*Host, error) {
 	if k.memfdErr != nil {
 		h.supply = feedPipe
 	}
-	if err := h.settleLevel(ctx, k); err != nil {
-		return nil, fmt.Errorf("probe sandbox: %w", err)
+	slot, err := h.settleLevel(ctx, k)
+	if err != nil {
+		return nil, nil, err
 	}
 	h.environment = h.describeEnvironment()
-	return h, nil
+	return h, slot, nil
 }
 
 // kernelCPU returns the processor seconds after which the kernel ends a

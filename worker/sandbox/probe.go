@@ -62,14 +62,14 @@ func askKernel() kernel {
 }
 
 // settleLevel finds the strongest stance that holds, and says why each
-// stronger one does not.
-func (h *Host) settleLevel(ctx context.Context, k kernel) error {
+// stronger one does not. It returns the slot that holds there.
+func (h *Host) settleLevel(ctx context.Context, k kernel) (*Slot, error) {
 	base, err := h.basePlan(k)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if h.config.Mode == Script && k.memfdErr != nil {
-		return fmt.Errorf("judge as a script: a real standard input needs memfd_create (Linux 3.17): %w", k.memfdErr)
+		return nil, fmt.Errorf("judge as a script: a real standard input needs memfd_create (Linux 3.17): %w", k.memfdErr)
 	}
 	groups, groupsErr := findCgroups()
 	if groupsErr == nil {
@@ -77,6 +77,7 @@ func (h *Host) settleLevel(ctx context.Context, k kernel) error {
 		groups.sweep()
 	}
 	var refused []error
+	var slot *Slot
 	for _, st := range stances {
 		err := h.unfit(st, k)
 		if err == nil {
@@ -84,10 +85,10 @@ func (h *Host) settleLevel(ctx context.Context, k kernel) error {
 			if st.level == A {
 				h.groups = groups
 			}
-			err = h.try(ctx, st, base, k)
+			slot, err = h.try(ctx, st, base, k)
 		}
 		if ctx.Err() != nil {
-			return fmt.Errorf("try level %v: %w", st.level, context.Cause(ctx))
+			return nil, errors.Join(fmt.Errorf("try level %v: %w", st.level, context.Cause(ctx)), slot.Close())
 		}
 		if err != nil {
 			refused = append(refused, fmt.Errorf("level %v (%s): %w\n  remedy: %s", st.level, st.name, err, st.remedy))
@@ -99,11 +100,12 @@ func (h *Host) settleLevel(ctx context.Context, k kernel) error {
 	}
 	switch {
 	case h.level == 0:
-		return errors.Join(append([]error{errors.New("this host has no way to contain a program")}, refused...)...)
+		return nil, errors.Join(append([]error{errors.New("this host has no way to contain a program")}, refused...)...)
 	case h.level < h.config.MinLevel:
-		return errors.Join(append([]error{fmt.Errorf("this host gives level %v, want %v or better", h.level, h.config.MinLevel)}, refused...)...)
+		err := fmt.Errorf("this host gives level %v, want %v or better", h.level, h.config.MinLevel)
+		return nil, errors.Join(append([]error{err}, append(refused, slot.Close())...)...)
 	}
-	return nil
+	return slot, nil
 }
 
 // unfit returns why a stance is not worth a try.
@@ -141,8 +143,8 @@ func (h *Host) basePlan(k kernel) (plan, error) {
 }
 
 // try takes a stance and proves it: a program that tries to get out must fail
-// to, and one that imports must not.
-func (h *Host) try(ctx context.Context, st stance, base plan, k kernel) error {
+// to, and one that imports must not. It returns the slot that it did so on.
+func (h *Host) try(ctx context.Context, st stance, base plan, k kernel) (*Slot, error) {
 	h.plan, h.userns = base, st.userns
 	h.plan.Namespaces = st.level == A
 	h.plan.PIDNS = h.plan.Namespaces
@@ -163,26 +165,37 @@ func (h *Host) try(ctx context.Context, st stance, base plan, k kernel) error {
 		h.plan.BaseFilter = assemble(serverRules(has)).encode()
 		h.plan.Filter = assembleDelta(deltaRules(has)).encode()
 	}
-	slot, err := h.NewSlot(maxSlots - 1)
+	slot, err := h.NewSlot(0)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	q := &Question{ID: "selftest", Inputs: []string{strings.Join(h.outOfReach(st, k), " ") + "\n"}}
+	if err := h.prove(ctx, slot, h.outOfReach(st, k)); err != nil {
+		return nil, errors.Join(err, slot.Close())
+	}
+	return slot, nil
+}
+
+// prove runs the self-test in the slot, and starts the fork server with numpy: both must work.
+func (h *Host) prove(ctx context.Context, slot *Slot, outOfReach []string) error {
+	q := &Question{ID: "selftest", Inputs: []string{strings.Join(outOfReach, " ") + "\n"}}
 	said := ""
 	r, err := slot.Run(ctx, q, selftestSource, func(_ int, o Output) bool {
 		said = string(o.Text)
 		return said == "done\n"
 	})
-	if err == nil && h.numpy {
-		_, err = slot.server(withNumpy)
-	}
-	if err := errors.Join(err, slot.Close()); err != nil {
+	if err != nil {
 		return err
 	}
 	if r.Outcome != Accepted {
 		return fmt.Errorf("self-test: %v %s %s", r.Outcome, strconv.Quote(said), r.Detail)
 	}
-	return nil
+	if h.numpy {
+		if _, err := slot.server(withNumpy); err != nil {
+			return err
+		}
+	}
+	// The name of the question is not ours alone.
+	return slot.servers[plain].forgetAll()
 }
 
 // outOfReach names what the self-test must not reach.

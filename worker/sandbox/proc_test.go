@@ -85,15 +85,28 @@ func descendants(t *testing.T, pid int) []string {
 	return left
 }
 
-// processesOf returns the processes of a user.
+// processesOf returns the processes of a user that are ours, or nobody's. The user of another
+// process's slot may be the same by chance: its programs have a fork server of their own.
 func processesOf(t *testing.T, uid int) []string {
 	t.Helper()
-	var left []string
-	eachProcess(t, func(p int, _ []string, name string, owner int) {
+	parent, owned := map[int]int{}, map[int]string{}
+	eachProcess(t, func(p int, fields []string, name string, owner int) {
+		parent[p], _ = strconv.Atoi(fields[1])
 		if owner == uid {
-			left = append(left, fmt.Sprintf("%d (%s)", p, name))
+			owned[p] = fmt.Sprintf("%d (%s)", p, name)
 		}
 	})
+	var left []string
+	for p, text := range owned {
+		up := parent[p]
+		orphan := up <= 1
+		for up > 1 && up != os.Getpid() {
+			up = parent[up]
+		}
+		if orphan || up == os.Getpid() {
+			left = append(left, text)
+		}
+	}
 	return left
 }
 

@@ -32,9 +32,12 @@ const (
 	spareTasks = 32
 )
 
-// Room returns how many slots this session's limits hold, at least 1, and which limit it is.
-// It says nothing of processors.
-func (h *Host) Room() (slots int, why string) {
+// Room returns how many slots this session's limits held, at least 1, before the first was
+// open, and which limit it is. It says nothing of processors.
+func (h *Host) Room() (slots int, why string) { return h.room, h.roomWhy }
+
+// roomNow returns how many slots the session's limits hold, those on tasks being given.
+func roomNow(tasks []taskLimit) (slots int, why string) {
 	slots, why = maxSlots, "slots are numbered to "+strconv.Itoa(maxSlots-1)
 	bound := func(n int, format string, args ...any) {
 		if n = max(n, 1); n < slots {
@@ -46,7 +49,7 @@ func (h *Host) Room() (slots int, why string) {
 		open, _ := os.ReadDir("/proc/self/fd")
 		bound((int(files.Cur)-spareFiles-len(open))/slotFiles, "this session may open %d files (ulimit -n)", files.Cur)
 	}
-	for _, l := range taskLimits() {
+	for _, l := range tasks {
 		bound((l.limit-spareTasks-l.used)/slotTasks, l.format, l.limit, l.used)
 	}
 	return slots, why
@@ -56,11 +59,11 @@ func (h *Host) Room() (slots int, why string) {
 // which limit it is if these are fewer. The runtime makes the threads now that so many slots need.
 func (h *Host) More(open, n int) (more int, why string) {
 	limits := taskLimits()
-	more, why = h.Room()
+	more, why = roomNow(limits)
 	if k, short := moreFor(limits, h.tasks, open); k < more {
 		more, why = k, short
 	}
-	if k := max(0, maxSlots-1-open); k < more { // the last number is the probe's
+	if k := max(0, maxSlots-open); k < more {
 		more, why = k, "slots are numbered to "+strconv.Itoa(maxSlots-1)
 	}
 	if more >= n {

@@ -80,9 +80,10 @@ func (h *Host) NewSlot(id int) (*Slot, error) {
 const maxSlots = 1000
 
 // Close ends the slot's fork servers and everything they started. When it has
-// returned, no process, descriptor or control group of the slot is left.
+// returned, no process, descriptor or control group of the slot is left. To close no slot
+// does nothing.
 func (s *Slot) Close() error {
-	if s.closed {
+	if s == nil || s.closed {
 		return nil
 	}
 	s.closed = true
