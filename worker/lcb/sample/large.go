@@ -3,7 +3,6 @@ package sample
 import (
 	"math/rand/v2"
 	"strconv"
-	"strings"
 )
 
 // largeID names the problem with tests of more than a megabyte. They are made
@@ -27,13 +26,9 @@ func largeHeights() [][]int {
 	return [][]int{anyhow, rising, falling}
 }
 
-func heightsInput(heights []int) string {
-	return strconv.Itoa(len(heights)) + "\n" + join(heights) + "\n"
-}
-
 // lookBack solves the problem: for every height, how far back the nearest
 // greater one is, and 0 where there is none.
-func lookBack(heights []int) string {
+func lookBack(heights []int) []int {
 	back := make([]int, len(heights))
 	var taller []int // places of ever smaller heights
 	for i, h := range heights {
@@ -45,16 +40,16 @@ func lookBack(heights []int) string {
 		}
 		taller = append(taller, i)
 	}
-	return join(back) + "\n"
+	return back
 }
 
-func join(numbers []int) string {
-	var b strings.Builder
+// appendNumbers appends the numbers with spaces between them.
+func appendNumbers(out []byte, numbers []int) []byte {
 	for i, n := range numbers {
 		if i > 0 {
-			b.WriteByte(' ')
+			out = append(out, ' ')
 		}
-		b.WriteString(strconv.Itoa(n))
+		out = strconv.AppendInt(out, int64(n), 10)
 	}
-	return b.String()
+	return out
 }

@@ -286,7 +286,9 @@ K is one of 1, 2, 4, 5, 10, 20, 25, 50 and 100.
 
 func ridge() definition {
 	r := draw(5)
-	input := heightsInput
+	input := func(heights []int) string {
+		return fmt.Sprintf("%d\n%s\n", len(heights), appendNumbers(nil, heights))
+	}
 	return definition{
 		id: "lcbq_a05", title: "Ridge Walk", difficulty: "hard", plain: true,
 		statement: `
@@ -314,7 +316,7 @@ Constraints
 			input([]int{7}), input([]int{2, 1}), input([]int{4, 4, 4, 4}), input([]int{9, 1, 8, 2, 7, 3, 6, 4, 5}), input([]int{3, 2, 1, 2, 3, 4}),
 			input(numbers(r, 20, 5)), input(numbers(r, 50, 1000)), input(numbers(r, 400, 30)),
 		},
-		solve: func(in string) string { return lookBack(ints(lines(in)[1])) },
+		solve: func(in string) string { return string(appendNumbers(nil, lookBack(ints(lines(in)[1])))) + "\n" },
 	}
 }
 
