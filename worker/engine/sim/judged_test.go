@@ -13,6 +13,7 @@ import (
 
 	"github.com/lcbq/lcbq/worker/lcb"
 	"github.com/lcbq/lcbq/worker/lcb/sample"
+	"github.com/lcbq/lcbq/worker/pythontest"
 )
 
 // judging is a plain judge of one answer, in Python: it reads the problem and
@@ -66,10 +67,7 @@ print(verdict)
 // written apart from the solutions that made the expected outputs.
 func TestPools(t *testing.T) {
 	t.Parallel()
-	python, err := exec.LookPath("python3")
-	if err != nil {
-		t.Skip("no python3 to run the pools' programs with")
-	}
+	python := pythontest.Find(t)
 	problems := sample.Problems()
 	if len(load().pools) != len(problems) {
 		t.Errorf("%d pools, want %d", len(load().pools), len(problems))
