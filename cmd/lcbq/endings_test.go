@@ -115,14 +115,10 @@ var endings = []ending{
 // undisturbed one.
 func TestEndings(t *testing.T) {
 	t.Parallel()
-	whole := filepath.Join(t.TempDir(), "whole")
-	args := sweepArgs
-	tps := "50000" // mid-run lasts a second at least
+	whole, _ := undisturbed(t)
+	pace := sweepIn(12 * time.Second) // mid-run lasts a second at least
 	if *endingsFor > 0 {
-		tps = fmt.Sprintf("%.0f", 600_000/endingsFor.Seconds())
-	}
-	if out, err := command(t, append(args, "-o", whole)...).CombinedOutput(); err != nil {
-		t.Fatalf("undisturbed run: %v\n%s", err, out)
+		pace = sweepIn(*endingsFor)
 	}
 	for _, e := range endings {
 		t.Run(e.name, func(t *testing.T) {
@@ -131,7 +127,7 @@ func TestEndings(t *testing.T) {
 				takesMinutes(t)
 			}
 			dir := filepath.Join(t.TempDir(), "results")
-			cmd := command(t, slices.Concat(args, []string{"-o", dir, "--sim-tps", tps})...)
+			cmd := command(t, sweep("-o", dir, pace)...)
 			happens := e.start(t, cmd)
 			waitForFile(t, filepath.Join(dir, "q0", "t0_2_combined.json"))
 			happens()
@@ -146,7 +142,7 @@ func TestEndings(t *testing.T) {
 				t.Errorf("logs/benchmark.log, %v, does not hold %s:\n%s", err, e.logs, log)
 			}
 			if e.want != 0 {
-				if out, err := command(t, append(args, "-o", dir)...).CombinedOutput(); err != nil {
+				if out, err := command(t, sweep("-o", dir)...).CombinedOutput(); err != nil {
 					t.Fatalf("resumed: %v\n%s", err, out)
 				}
 			}

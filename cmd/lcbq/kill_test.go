@@ -12,7 +12,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -20,12 +22,53 @@ import (
 	"github.com/lcbq/lcbq/worker/score/curve"
 )
 
-// sweepArgs is a run of 384 units that takes a second or two: long enough to be
-// killed in, at every stage. No program of its two questions comes near the time
-// limit, so no verdict depends on the load.
-var sweepArgs = []string{
-	"run", "--end", "2", "--n", "240", "--unit-size", "10", "--temperatures", "0.2:1.6:0.2", "--sim-unique", "0.05",
-	"--time-limit", "1", "--evaluators", "2", "--listen", "127.0.0.1:0",
+// sweep returns the arguments of a run of 128 units, in full 384, that takes a second or two, and
+// more arguments: long enough to be killed in, at every stage. No program of its two questions
+// comes near the time limit, so no verdict depends on the load.
+func sweep(more ...string) []string {
+	return append([]string{
+		"run", "--end", "2", "--n", strconv.Itoa(sweepSamples()), "--unit-size", "10", "--temperatures", "0.2:1.6:0.2", "--sim-unique", "0.05",
+		"--time-limit", "1", "--evaluators", "2", "--listen", "127.0.0.1:0",
+	}, more...)
+}
+
+// sweepSamples is how many samples each of the sweep's 16 cells has.
+func sweepSamples() int {
+	if *slow {
+		return 240
+	}
+	return 80
+}
+
+// sweepIn is the pace, in tokens a second, at which the sweep's model makes its tokens in the given
+// time, however fast the machine is.
+func sweepIn(d time.Duration) string {
+	return fmt.Sprintf("--sim-tps=%.0f", float64(2500*sweepSamples())/d.Seconds())
+}
+
+// undisturbed is the folder that an undisturbed sweep left, made once for all tests that compare
+// theirs with it, and how long it took.
+func undisturbed(t *testing.T) (dir string, took time.Duration) {
+	t.Helper()
+	whole.Do(func() {
+		began := time.Now()
+		dir := filepath.Join(fixtures, "whole")
+		if out, err := command(t, sweep("-o", dir)...).CombinedOutput(); err != nil {
+			t.Errorf("undisturbed run: %v\n%s", err, out)
+			return
+		}
+		whole.dir, whole.took = dir, time.Since(began)
+	})
+	if whole.dir == "" {
+		t.Fatal("there is no undisturbed run")
+	}
+	return whole.dir, whole.took
+}
+
+var whole struct {
+	sync.Once
+	dir  string
+	took time.Duration
 }
 
 // TestKilledAnywhere kills `lcbq run` at random moments, ten times in full, and starts it
@@ -34,23 +77,19 @@ var sweepArgs = []string{
 func TestKilledAnywhere(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	whole, broken := filepath.Join(dir, "whole"), filepath.Join(dir, "broken")
-	began := time.Now()
-	if out, err := command(t, append(sweepArgs, "-o", whole)...).CombinedOutput(); err != nil {
-		t.Fatalf("undisturbed run: %v\n%s", err, out)
-	}
-	took := time.Since(began)
+	broken := filepath.Join(dir, "broken")
+	whole, took := undisturbed(t)
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d; undisturbed %v", seed, took)
 	rng := rand.New(rand.NewPCG(seed, 0))
-	// Six lives of ten of up to 0.6 of that time each are too short for the run's 600,000 tokens at
-	// this pace, however fast the machine has become meanwhile; the other four meet its end.
-	paced := fmt.Sprintf("--sim-tps=%.0f", 600_000/(4*took.Seconds()))
+	// Six lives of ten of up to 0.6 of that time each are too short for the run's tokens at this
+	// pace, however fast the machine has become meanwhile; the other four meet its end.
+	paced := sweepIn(4 * took)
 	killed, lives := 0, often(10)
 	for life := range lives {
 		// From before the store is made to the end: a run that finished first is
 		// killed never, which the count below notices.
-		args := slices.Concat(sweepArgs, []string{"-o", broken})
+		args := sweep("-o", broken)
 		if life*10 < lives*6 {
 			args = append(args, paced)
 		}
@@ -66,7 +105,7 @@ func TestKilledAnywhere(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(broken, "q0", ".t0_2_combined.json.x1.tmp"), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := command(t, append(sweepArgs, "-o", broken)...).CombinedOutput(); err != nil {
+	if out, err := command(t, sweep("-o", broken)...).CombinedOutput(); err != nil {
 		t.Fatalf("run after %d kills: %v\n%s", killed, err, out)
 	}
 	if killed*2 < lives {
@@ -83,12 +122,10 @@ func TestKilledAnywhere(t *testing.T) {
 func TestInterruptDrains(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	whole, cut := filepath.Join(dir, "whole"), filepath.Join(dir, "cut")
-	if out, err := command(t, append(sweepArgs, "-o", whole)...).CombinedOutput(); err != nil {
-		t.Fatalf("undisturbed run: %v\n%s", err, out)
-	}
+	whole, _ := undisturbed(t)
+	cut := filepath.Join(dir, "cut")
 	var stderr bytes.Buffer
-	cmd := command(t, append(sweepArgs, "-o", cut, "--sim-tps", "50000")...) // paced: it cannot be over too soon
+	cmd := command(t, sweep("-o", cut, sweepIn(12*time.Second))...) // paced: it cannot be over too soon
 	cmd.Stderr = &stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -105,7 +142,7 @@ func TestInterruptDrains(t *testing.T) {
 	if !strings.Contains(stderr.String(), "the same command resumes") {
 		t.Errorf("interrupted run does not say how to resume:\n%s", stderr.String())
 	}
-	if out, err := command(t, append(sweepArgs, "-o", cut)...).CombinedOutput(); err != nil {
+	if out, err := command(t, sweep("-o", cut)...).CombinedOutput(); err != nil {
 		t.Fatalf("resumed run: %v\n%s", err, out)
 	}
 	compareFolders(t, whole, cut)

@@ -17,12 +17,10 @@ import (
 func TestProcessesShareARun(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	whole, shared := filepath.Join(dir, "whole"), filepath.Join(dir, "shared")
-	if out, err := command(t, append(sweepArgs, "-o", whole)...).CombinedOutput(); err != nil {
-		t.Fatalf("undisturbed run: %v\n%s", err, out)
-	}
+	whole, _ := undisturbed(t)
+	shared := filepath.Join(dir, "shared")
 	server, url := startServer(t, filepath.Join(dir, "store"))
-	submit := append([]string{"--json", "submit", "--nats", url, "-o", shared}, sweepArgs[1:len(sweepArgs)-4]...)
+	submit := append([]string{"--json", "submit", "--nats", url, "-o", shared}, submission(sweep()[1:])...)
 	for range 2 { // the second submission is a no-op
 		if out, err := command(t, submit...).CombinedOutput(); err != nil {
 			t.Fatalf("submit: %v\n%s", err, out)
@@ -67,8 +65,8 @@ func checkStatus(t *testing.T, url string) {
 			evaluators++
 		}
 	}
-	if p.Run.Samples.Done != 2*8*240 || p.Run.Cells.Done != 2*8 || evaluators != 2 {
-		t.Errorf("status says %d samples, %d cells, %d evaluators; want 3840, 16, 2", p.Run.Samples.Done, p.Run.Cells.Done, evaluators)
+	if want := 16 * sweepSamples(); p.Run.Samples.Done != want || p.Run.Cells.Done != 16 || evaluators != 2 {
+		t.Errorf("status says %d samples, %d cells, %d evaluators; want %d, 16, 2", p.Run.Samples.Done, p.Run.Cells.Done, evaluators, want)
 	}
 }
 

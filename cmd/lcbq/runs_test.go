@@ -6,9 +6,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -123,7 +123,7 @@ func TestRunsAreObjects(t *testing.T) {
 func TestCancelEndsARun(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "results")
-	args := append(slices.Clone(sweepArgs), "-o", dir, "--sim-tps", "20000")
+	args := sweep("-o", dir, sweepIn(30*time.Second))
 	cmd, lines := logged(t, args...)
 	var url string
 	for lines.Scan() && url == "" {
@@ -143,7 +143,7 @@ func TestCancelEndsARun(t *testing.T) {
 	if rows := runsOn(t, at...); rows[0].State != "cancelled" || rows[0].Cells == 0 {
 		t.Errorf("runs = %+v, want it cancelled with its finished cells", rows)
 	}
-	ok(t, append(slices.Clone(sweepArgs), "-o", dir)...)
+	ok(t, sweep("-o", dir)...)
 	ok(t, "verify", dir)
 }
 

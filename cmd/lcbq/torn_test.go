@@ -165,17 +165,15 @@ func TestKilledWhileWriting(t *testing.T) {
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
 	dir := t.TempDir()
-	whole, broken := filepath.Join(dir, "whole"), filepath.Join(dir, "broken")
-	if out, err := command(t, append(sweepArgs, "-o", whole)...).CombinedOutput(); err != nil {
-		t.Fatalf("undisturbed run: %v\n%s", err, out)
-	}
+	whole, _ := undisturbed(t)
+	broken := filepath.Join(dir, "broken")
 	w := watchFolders(t, broken, filepath.Join(broken, "q0"), filepath.Join(broken, "q1"))
 	left := 0
 	for life := range 10 {
 		for len(w.drafts) > 0 {
 			<-w.drafts
 		}
-		cmd := command(t, append(sweepArgs, "-o", broken)...)
+		cmd := command(t, sweep("-o", broken)...)
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -202,7 +200,7 @@ func TestKilledWhileWriting(t *testing.T) {
 		w.check(t)
 		checkDoneCells(t, broken)
 	}
-	if out, err := command(t, append(sweepArgs, "-o", broken)...).CombinedOutput(); err != nil {
+	if out, err := command(t, sweep("-o", broken)...).CombinedOutput(); err != nil {
 		t.Fatalf("run after the kills: %v\n%s", err, out)
 	}
 	t.Logf("%d kills, %d of them left half a file under a temporary name; %d files appeared", 10, left, w.check(t))
