@@ -59,8 +59,17 @@ func (s suite) Run() int {
 			signal.Notify(make(chan os.Signal, 1), sig) // as good as ignored here, and the default in a process started by this one
 		}
 	}
+	var err error
+	if fixtures, err = os.MkdirTemp("", "lcbq-fixtures"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(fixtures) }()
 	return s.M.Run()
 }
+
+// fixtures is a folder for what several tests look at and none changes.
+var fixtures string
 
 func TestScripts(t *testing.T) {
 	t.Parallel()
