@@ -18,6 +18,24 @@ func (s Sweep) Check() error {
 	return errors.Join(c.errs...)
 }
 
+// Check reports every setting of u that is out of range. n is the most samples of a cell.
+func (u Until) Check(n int) error {
+	var c checker
+	half, set, err := u.Half()
+	c.check(!set || err == nil && half > 0 && half <= 0.5, "until-width", u.UntilWidth, "more than 0 and at most 50 points")
+	c.check(u.K >= 1 && (!set || 2*u.K <= n), "k", u.K, "1 to half of --n, with --until-width")
+	return errors.Join(c.errs...)
+}
+
+// Half returns the wanted half of an interval as a share, and whether one is wanted.
+func (u Until) Half() (half float64, set bool, err error) {
+	if u.UntilWidth == "" {
+		return 0, false, nil
+	}
+	points, err := strconv.ParseFloat(u.UntilWidth, 64)
+	return points / 100, true, err
+}
+
 // Check reports every setting of m that is out of range.
 func (m Model) Check() error {
 	var c checker
@@ -134,7 +152,7 @@ func (d Definition) Check() error {
 
 // Check reports every setting of c that is out of range.
 func (c Config) Check() error {
-	return errors.Join(c.Definition.Check(), c.Pace.Check(), c.VLLM.Check(), c.Llama.Check(), c.Generators.Check(), c.Programs.Check(), c.Host.Check())
+	return errors.Join(c.Definition.Check(), c.Until.Check(c.N), c.Pace.Check(), c.VLLM.Check(), c.Llama.Check(), c.Generators.Check(), c.Programs.Check(), c.Host.Check())
 }
 
 // Slots returns the number of programs judged at once, free where the setting is auto.

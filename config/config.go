@@ -22,6 +22,12 @@ type Sweep struct {
 	Run          string `toml:"run" placeholder:"ID" help:"run id; by default derived from what defines the run, so that the same command resumes it"`
 }
 
+// An Until says when a run has enough samples.
+type Until struct {
+	UntilWidth string `toml:"until-width" placeholder:"POINTS" help:"draw samples until pass@k on these questions is known this well at every temperature: half of an interval that may be looked at at any time (95 %), in points; --n is then the most; the results say so"`
+	K          int    `toml:"k" default:"1" help:"the k of --until-width"`
+}
+
 // A Window says which questions of the set are spoken of: those that all of it holds for.
 type Window struct {
 	From          string   `toml:"from" placeholder:"DATE" help:"only questions of contests on or after this day (2025-01-31) or month (2025-01)"`
@@ -190,6 +196,7 @@ type Definition struct {
 // A Config is all settings that a file may hold, as run.toml does.
 type Config struct {
 	Definition  `embed:""`
+	Until       `embed:"" group:"what"`
 	Files       `embed:"" group:"what"`
 	Pace        `embed:"" group:"engine"`
 	VLLM        `embed:"" group:"engine"`

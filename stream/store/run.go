@@ -26,11 +26,19 @@ type Manifest struct {
 	UnitSize     int                  `json:"unit_size"`
 	Model        Model                `json:"model"`
 	Judge        Judge                `json:"judge"`
-	Published    bool                 `json:"published"` // every unit has been put into GENERATE once
+	Until        *Until               `json:"until,omitempty"` // what the number of samples was chosen by; nil: it was given
+	Published    bool                 `json:"published"`       // every unit has been put into GENERATE once
 	Finished     int64                `json:"finished_ms,omitempty"`
 	Paused       int64                `json:"paused_ms,omitempty"`    // since when its units are not handed out
 	Cancelled    int64                `json:"cancelled_ms,omitempty"` // since when its units are dropped
 	Provenance   Provenance           `json:"provenance"`
+}
+
+// An Until is the rule by which samples were added to a run while its results were looked at.
+type Until struct {
+	Half float64 `json:"half_width"` // of the interval of pass@k on these questions at every temperature, a share
+	K    int     `json:"k"`
+	Most int     `json:"most"` // samples of a cell at most
 }
 
 // A ProblemSet says which problems a run is about.

@@ -146,6 +146,11 @@ func (o *Outlook) SamplesFor(half, level float64) (int, bool) {
 	return fewest(max(2, 2*o.K), func(n int) bool { return o.Sampling(n, level) <= half })
 }
 
+// SamplesUntil is SamplesFor for who looks at the anytime interval while samples are drawn.
+func (o *Outlook) SamplesUntil(half, level float64) (int, bool) {
+	return fewest(max(2, 2*o.K), func(n int) bool { return o.Sampling(n, AnytimeLevel(n/o.K, level)) <= half })
+}
+
 // QuestionsFor returns the fewest questions, with n samples of each, with which Like is at
 // most half. It reports false if none are enough.
 func (o *Outlook) QuestionsFor(n int, half, level float64) (int, bool) {

@@ -26,6 +26,7 @@ type forecast struct {
 	Questions    int                  `json:"questions"`
 	Temperatures []stream.Temperature `json:"temperatures"`
 	Samples      int                  `json:"samples"`
+	Until        bool                 `json:"until,omitempty"` // these are the most: --until-width may end it before
 	Units        int                  `json:"units"`
 	Engine       string               `json:"engine"`
 	Simulated    bool                 `json:"simulated"`
@@ -48,6 +49,7 @@ func (p *pipeline) foretell() error {
 		Engine: string(m.Model.Engine), Simulated: m.Model.Engine.Simulated(), Model: m.Model.Name, Cards: p.cards(p.app.ctx), Programs: p.share.Slots,
 		Level: p.grader.Host().Level().String(), OutputDir: p.cfg.OutputDir, Resumes: exists(filepath.Join(p.cfg.OutputDir, result.ConfigName)),
 	}
+	f.Until = p.until != nil
 	f.DiskBytes = int64(f.Samples) * bytesPerSample
 	if p.cfg.Compress == "zstd" {
 		f.DiskBytes = int64(float64(f.DiskBytes) * zstdShare)
@@ -74,7 +76,11 @@ func (f forecast) String() string {
 		fmt.Fprintf(&b, "%-10s "+format+"\n", append([]any{name}, args...)...)
 	}
 	line("run", "%s", f.Run)
-	line("samples", "%d in %s: %s of %s x %s", f.Samples, figure.Several(f.Units, "unit"), figure.Several(f.Questions, "question"), f.Problems, figure.Several(len(f.Temperatures), "temperature"))
+	most := ""
+	if f.Until {
+		most = "at most "
+	}
+	line("samples", "%s%d in %s: %s of %s x %s", most, f.Samples, figure.Several(f.Units, "unit"), figure.Several(f.Questions, "question"), f.Problems, figure.Several(len(f.Temperatures), "temperature"))
 	engine := f.Engine
 	switch {
 	case f.Simulated:

@@ -220,16 +220,19 @@ func (c *planCmd) price(out *planned, x cost) error {
 
 func (p *planned) write(w io.Writer) {
 	fmt.Fprintf(w, "%s\nwanted: +-%.2f points on %d questions (95 %%)\n", p.From, 100*p.Half, p.Rows[0].Questions)
-	fmt.Fprintf(w, "%7s %8s %9s %9s %11s %10s %16s\n", "k", "pass@k", "n", "+-samples", "+-questions", "with any n", "questions needed")
+	fmt.Fprintf(w, "%7s %8s %9s %12s %9s %11s %10s %16s\n", "k", "pass@k", "n", "n, looked at", "+-samples", "+-questions", "with any n", "questions needed")
 	for _, r := range p.Rows {
-		n, these, like, questions := "-", "-", "-", "-"
+		n, until, these, like, questions := "-", "-", "-", "-", "-"
 		if r.N != nil {
 			n, these, like = strconv.Itoa(*r.N), fmt.Sprintf("%.2f", 100*r.These), fmt.Sprintf("%.2f", 100*r.Like)
+		}
+		if r.Until != nil {
+			until = strconv.Itoa(*r.Until)
 		}
 		if r.Needed != nil {
 			questions = strconv.Itoa(*r.Needed)
 		}
-		fmt.Fprintf(w, "%7d %7.2f%% %9s %9s %11s %10.2f %16s\n", r.K, 100*r.Value, n, these, like, 100*r.Floor, questions)
+		fmt.Fprintf(w, "%7d %7.2f%% %9s %12s %9s %11s %10.2f %16s\n", r.K, 100*r.Value, n, until, these, like, 100*r.Floor, questions)
 	}
 	for _, r := range p.Rows {
 		if r.N == nil {
@@ -242,6 +245,7 @@ func (p *planned) write(w io.Writer) {
 		}
 		fmt.Fprintf(w, "pass@%d%s: with n = %d, %.2g %% of the variance over questions is chance of the\nsamples. More samples can remove that and no more; the rest needs more questions.\n", r.K, at, *r.N, 100*r.Share)
 	}
+	fmt.Fprintln(w, "n, looked at: with 'lcbq run --until-width', which looks while samples are drawn")
 	if p.Judging == nil {
 		return
 	}

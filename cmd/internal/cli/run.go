@@ -12,6 +12,7 @@ import (
 	"github.com/lcbq/lcbq/cmd/internal/fleet"
 	"github.com/lcbq/lcbq/config"
 	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/worker"
 	"github.com/lcbq/lcbq/worker/cores"
 	"github.com/lcbq/lcbq/worker/evaluate"
@@ -22,6 +23,7 @@ import (
 // runCmd is the whole pipeline in one process.
 type runCmd struct {
 	config.Definition  `embed:""`
+	config.Until       `embed:"" group:"what"`
 	config.Files       `embed:"" group:"what"`
 	config.Pace        `embed:"" group:"engine"`
 	config.VLLM        `embed:"" group:"engine"`
@@ -39,7 +41,7 @@ type runCmd struct {
 
 func (c *runCmd) config() config.Config {
 	return config.Config{
-		Definition: c.Definition, Files: c.Files, Pace: c.Pace, VLLM: c.VLLM, Llama: c.Llama, Interpreter: c.Interpreter, Generators: c.Generators,
+		Definition: c.Definition, Until: c.Until, Files: c.Files, Pace: c.Pace, VLLM: c.VLLM, Llama: c.Llama, Interpreter: c.Interpreter, Generators: c.Generators,
 		Programs: c.Programs, Verdicts: c.Verdicts, Store: c.Store, Host: c.Host, Web: c.Web,
 	}
 }
@@ -55,7 +57,8 @@ type pipeline struct {
 	host   *host
 	shown  *showing // to browsers
 	work   *workers
-	began  bool // the workers have
+	until  *store.Until // what the number of samples is chosen by; nil: it is given
+	began  bool         // the workers have
 	logs   *logFolder
 	log    *slog.Logger // benchmark.log and the user
 	bar    *bar
@@ -105,6 +108,9 @@ func (p *pipeline) inspect(ctx context.Context) error {
 		return err
 	}
 	if err := checkFolder(p.cfg.OutputDir, p.def.manifest.ID, &p.cfg.Definition); err != nil {
+		return err
+	}
+	if err := p.stepwise(); err != nil {
 		return err
 	}
 	if err := errors.Join(checkListen(p.cfg.Host), checkWeb(p.cfg.Web)); err != nil {
@@ -170,14 +176,18 @@ func (p *pipeline) cards(ctx context.Context) int {
 // operate submits the run and works on it. The parts stop in the order of the
 // stages, so that what one has finished the next still takes.
 func (p *pipeline) operate(ctx context.Context) error {
+	p.begin()
 	sub, err := p.host.sweeper().Define(ctx, p.def.manifest, p.def.row)
 	if err != nil {
+		return err
+	}
+	if err := p.noteRule(ctx); err != nil {
 		return err
 	}
 	m := sub.Manifest
 	p.log.Info("run submitted", "run", m.ID, "new", sub.New, "units", m.Units(), "samples", m.Samples(), "url", p.host.url,
 		"sandbox_level", p.grader.Host().Level().String(), "judge", m.Judge.Mode, "slots", p.share.Slots, "cpus_left_to_engines", p.share.Reserved())
-	if asked := p.def.manifest.Samples(); asked < m.Samples() {
+	if asked := p.def.manifest.Samples(); asked < m.Samples() && p.until == nil {
 		p.log.Warn("the folder's run has more than this command asks for; nothing is taken away, and all of it is shown", "samples_asked", asked, "samples_of_run", m.Samples())
 	}
 	if m.Paused != 0 {
@@ -264,7 +274,13 @@ func (p *pipeline) watch(ctx context.Context, run string, failed <-chan error) e
 			p.log.Warn("progress not read, trying again", "err", err)
 		case err != nil:
 		case prog.Finished():
-			return nil
+			more, err := p.goOn(ctx, run)
+			if ctx.Err() != nil {
+				return errInterrupted
+			}
+			if err != nil || !more {
+				return err
+			}
 		case prog.Manifest.Cancelled != 0:
 			return fmt.Errorf("run %s was cancelled\nthe same command brings it back; finished cells are kept", run)
 		default:

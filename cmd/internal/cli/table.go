@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/lcbq/lcbq/cmd/internal/report/fact"
 	"github.com/lcbq/lcbq/worker/combine/summary"
 	"github.com/lcbq/lcbq/worker/score"
 	"github.com/lcbq/lcbq/worker/score/curve"
@@ -60,6 +61,9 @@ func writeTable(w io.Writer, s *summary.Run) {
 	}
 	if grey {
 		fmt.Fprintln(w, "? little known: by more than 2 points either way on these questions,\n  or from fewer than 2k samples")
+	}
+	if s.Until != nil {
+		fmt.Fprintln(w, folded("samples", strings.Fields(fact.Until(s.Until)))+"\n+-samples is for a given number of samples")
 	}
 	if s.Passed == 0 {
 		fmt.Fprintln(w, "no sample passed: there is no best temperature")

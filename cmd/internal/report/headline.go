@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/lcbq/lcbq/cmd/internal/report/fact"
 	"github.com/lcbq/lcbq/cmd/internal/report/figure"
 	"github.com/lcbq/lcbq/worker/score/curve"
 )
@@ -44,6 +45,9 @@ func (r *Report) Scope() string {
 // lacks and what the analysis says of the data.
 func (r *Report) Remarks() []string {
 	out := append([]string{}, r.Notes...)
+	if r.Run != nil && r.Run.Until != nil {
+		out = append(out, "The number of samples was "+fact.Until(r.Run.Until)+". On these questions read the interval that may be looked at at any time, in the table of every point: the others take the number of samples for given.")
+	}
 	for _, n := range r.Analysis.Notes {
 		switch n.Code {
 		case curve.NoteMissing, curve.NoteUnscored: // the folder's notes say it, with the reason

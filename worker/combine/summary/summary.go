@@ -26,6 +26,7 @@ type Run struct {
 	Sampling   store.Model         `json:"sampling"`
 	Judging    store.Judge         `json:"judging"`
 	UnitSize   int                 `json:"unit_size"`
+	Until      *Until              `json:"until,omitempty"` // what the number of samples was chosen by; none: it was given
 	Throughput Throughput          `json:"throughput"`
 	Incomplete map[string][]string `json:"incomplete,omitempty"` // temperatures without a cell, by question id
 	Provenance Provenance          `json:"provenance"`
@@ -99,6 +100,10 @@ func Of(m *store.Manifest, cells map[stream.Cell]store.CellState) (*Run, error) 
 	}
 	s.Provenance = Provenance{Provenance: m.Provenance, Stages: stages(m, cells), Timeline: timeline(m, cells)}
 	if err := s.Count(summaries, sweepOf(m, summaries)); err != nil {
+		return nil, fmt.Errorf("summarise run %s: %w", m.ID, err)
+	}
+	var err error
+	if s.Until, err = UntilOf(m, cells); err != nil {
 		return nil, fmt.Errorf("summarise run %s: %w", m.ID, err)
 	}
 	s.Health = health.Of(healthOf(m, cells), health.Settings{MaxTokens: m.Model.MaxTokens, Engine: m.Model.Engine})

@@ -52,12 +52,15 @@ type Temperature struct {
 
 // A Point is one point of a pass@k curve.
 type Point struct {
-	K          int            `json:"k"`
-	Value      float64        `json:"value"`                // mean pass@k over these questions
-	PassHatK   float64        `json:"pass_hat_k"`           // pass^k: the mean chance that k samples all pass
-	Questions  int            `json:"questions"`            // that have k samples, at every temperature if cells are missing
-	Partial    bool           `json:"partial,omitempty"`    // some question with samples is left out: it has fewer than k, or none elsewhere
-	Sampling   score.Interval `json:"sampling"`             // these questions, sampled anew
+	K         int            `json:"k"`
+	Value     float64        `json:"value"`             // mean pass@k over these questions
+	PassHatK  float64        `json:"pass_hat_k"`        // pass^k: the mean chance that k samples all pass
+	Questions int            `json:"questions"`         // that have k samples, at every temperature if cells are missing
+	Partial   bool           `json:"partial,omitempty"` // some question with samples is left out: it has fewer than k, or none elsewhere
+	Sampling  score.Interval `json:"sampling"`          // these questions, sampled anew
+	// Anytime is Sampling for who looks while the run goes on, and stops it by what is seen: it holds
+	// at every number of samples at once.
+	Anytime    score.Interval `json:"anytime"`
 	Population *Population    `json:"population,omitempty"` // other questions like these; nil for fewer than two
 	// SamplingShare is how much of the variance over questions is chance of the samples, 0 to 1:
 	// what no number of samples can take from Population is the rest. Nil where a question's own

@@ -283,8 +283,8 @@ func TestWords(t *testing.T) {
 		{"nothing there", &Sweep{Temperatures: []float64{0.1}}, map[string]string{NoteNoSamples: "no sample was scored"}},
 		{"no temperatures", &Sweep{}, map[string]string{NoteNoSamples: "no sample"}},
 		{"no samples", sweepOf(0, []int{0, 0}), map[string]string{NoteNoSamples: "no sample"}},
-		{"none solved", sweepOf(10_000, []int{0}), map[string]string{NoteNothing: "below 0.0003 (95 %, one-sided)", NoteOneQuestion: "one question only", NoteUnreliable: "from k = 200 on"}},
-		{"all passed", sweepOf(10, []int{10}, []int{10}), map[string]string{NoteEverything: "above 0.86089", NoteFew: "2 questions", NoteUnreliable: "from k = 1 on"}},
+		{"none solved", sweepOf(10_000, []int{0}), map[string]string{NoteNothing: "below 0.03 % (95 %, one-sided)", NoteOneQuestion: "one question only", NoteUnreliable: "from k = 200 on"}},
+		{"all passed", sweepOf(10, []int{10}, []int{10}), map[string]string{NoteEverything: "above 86.0 %", NoteFew: "2 questions", NoteUnreliable: "from k = 1 on"}},
 		{"n of 5", sweepOf(5, []int{1}, []int{2}), map[string]string{NoteFew: "", NoteUnreliable: "from k = 1 on"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

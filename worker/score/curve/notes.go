@@ -2,6 +2,7 @@ package curve
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -50,13 +51,13 @@ func (a *analyser) notes(out *Analysis) error {
 		if err != nil {
 			return err
 		}
-		add(NoteNothing, "none of %d samples passed: the mean pass rate is below %.2g (%s, one-sided), not known to be 0", samples, bound, percent(a.level))
+		add(NoteNothing, "none of %s samples passed: the mean pass rate is below %.2g %% (%s, one-sided), not known to be 0", thousands(samples), 100*bound, percent(a.level))
 	case samples:
 		bound, err := score.LowerBound(samples, samples, a.level)
 		if err != nil {
 			return err
 		}
-		add(NoteEverything, "all of %d samples passed: the mean pass rate is above %.8g (%s, one-sided), not known to be 1", samples, bound, percent(a.level))
+		add(NoteEverything, "all of %s samples passed: the mean pass rate is above %s %% (%s, one-sided), not known to be 1", thousands(samples), floor(bound), percent(a.level))
 	}
 	switch {
 	case len(a.Questions) == 1:
@@ -130,6 +131,22 @@ func temperatures(list []string) string {
 		return fmt.Sprintf("%d temperatures from %s to %s", len(list), list[0], list[len(list)-1])
 	}
 	return "temperatures " + strings.Join(list[:len(list)-1], ", ") + " and " + list[len(list)-1]
+}
+
+// floor writes a share as a percentage, rounded down, with the decimals that tell it from 100.
+func floor(share float64) string {
+	digits := max(1, int(math.Ceil(-math.Log10(100*(1-share))))+1)
+	unit := math.Pow10(digits)
+	return strconv.FormatFloat(math.Floor(100*share*unit)/unit, 'f', digits, 64)
+}
+
+// thousands writes a count with its thousands apart.
+func thousands(n int) string {
+	s := strconv.Itoa(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
 }
 
 func percent(level float64) string { return strconv.FormatFloat(100*level, 'g', 6, 64) + " %" }

@@ -127,6 +127,9 @@ func (a *analyser) point(t, k int, among []int) (Point, bool, error) {
 	if p.Sampling, err = score.SamplingInterval(counts, scores, k, a.level); err != nil {
 		return Point{}, false, err
 	}
+	if p.Anytime, err = score.AnytimeInterval(counts, scores, k, a.level); err != nil {
+		return Point{}, false, err
+	}
 	p.Reliable = score.Reliable(counts, k, p.Sampling)
 	p.SamplingShare = score.SamplingShare(scores)
 	p.Population, err = a.population(scores)

@@ -22,6 +22,7 @@ type Need struct {
 	Value       float64  `json:"value"`                 // pass@k there
 	Questions   int      `json:"questions"`
 	N           *int     `json:"n,omitempty"`           // fewest samples of a question for the wanted width on these questions; nil if no number is enough
+	Until       *int     `json:"n_until,omitempty"`     // the same with --until-width, which looks while samples are drawn
 	These       float64  `json:"these_questions"`       // half-width with N, on these questions
 	Like        float64  `json:"questions_like"`        // and on questions like these
 	Floor       float64  `json:"questions_like_at_any"` // what Like comes to with any number of samples
@@ -91,6 +92,9 @@ func need(o *score.Outlook, half, level float64) *Need {
 	n, ok := o.SamplesFor(half, level)
 	if !ok {
 		return x
+	}
+	if u, ok := o.SamplesUntil(half, level); ok {
+		x.Until = &u
 	}
 	x.N, x.These, x.Like, x.Share = &n, o.Sampling(n, level), o.Like(n, o.Questions, level), o.Share(n)
 	if q, ok := o.QuestionsFor(n, half, level); ok {

@@ -65,6 +65,9 @@ func Of(r *folder.Results) []Fact {
 			add("Left out", x.ID+": "+x.Reason)
 		}
 	}
+	if r.Run != nil && r.Run.Until != nil {
+		add("Number of samples", Until(r.Run.Until))
+	}
 	add("Judge", g.Judge)
 	add("Judging environment", g.Fingerprint)
 	if s := r.Run; s != nil {
@@ -230,4 +233,13 @@ func size(bytes int64) string {
 		}
 	}
 	return cmp.Or(strconv.FormatInt(bytes, 10), "0") + " bytes"
+}
+
+// Until says by which rule the number of samples was chosen, and what came of it.
+func Until(u *summary.Until) string {
+	text := fmt.Sprintf("chosen by the results, until pass@%d is known to +-%.2f points on these questions at every temperature: ", u.K, 100*u.Half)
+	if !u.Reached {
+		text += "not reached; "
+	}
+	return text + fmt.Sprintf("with %s samples of a question it is known to +-%.2f or better (widest at %s; 95 %%, however often one looked)", figure.Count(u.N), 100*u.Widest, figure.Temperature(u.At))
 }

@@ -98,12 +98,13 @@ func yes(b bool) Field {
 // Curves is every point with both uncertainties.
 func (s *Source) Curves() *Table {
 	t := &Table{Name: "curves", Title: "Every point of the pass@k curves"}
-	t.Columns = append(num("temperature", "k", "pass@k %", "these questions, low %", "these questions, high %", "questions like these, low %", "questions like these, high %", "by contest, low %", "by contest, high %", "pass^k %", "questions"), text("reliable"))
+	t.Columns = append(num("temperature", "k", "pass@k %", "these questions, low %", "these questions, high %", "looked at any time, low %", "looked at any time, high %", "questions like these, low %", "questions like these, high %", "by contest, low %", "by contest, high %", "pass^k %", "questions"), text("reliable"))
 	for _, x := range s.Analysis.Temperatures {
 		for i := range x.Points {
 			p := &x.Points[i]
 			row := []Field{number(Temperature(x.Temperature), x.Temperature), whole(p.K), share(p.Value)}
 			row = append(row, interval(&p.Sampling)...)
+			row = append(row, interval(&p.Anytime)...)
 			row = append(row, population(p.Population)...)
 			row = append(row, share(p.PassHatK), whole(p.Questions), yes(p.Reliable))
 			for j := range row {
