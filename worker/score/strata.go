@@ -31,7 +31,6 @@ func SameRates(a, b []Count) (float64, error) {
 	seen, first, terms, size := 0, 0, 0, 1
 	var mean, variance sum
 	var parts [][]float64
-	var lows []int
 	some := false
 	for i := range a {
 		if err := a[i].Validate(); err != nil {
@@ -52,7 +51,6 @@ func SameRates(a, b []Count) (float64, error) {
 		seen, first = seen+a[i].C, first+low
 		terms += size * (high - low + 1)
 		size += high - low
-		lows = append(lows, low)
 		parts = append(parts, nil)
 		if terms <= mostTerms {
 			parts[len(parts)-1] = hypergeometric(a[i], b[i], low, high)

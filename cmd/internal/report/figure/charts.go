@@ -68,8 +68,8 @@ func shareAxis(label string, highest float64) chart.Axis {
 
 func ends(low, high float64) *[2]float64 { return &[2]float64{low, high} }
 
-func (s *Source) value(x float64, p *curve.Point, faint bool) chart.Value {
-	v := chart.Value{X: x, Y: p.Value, Narrow: ends(p.Sampling.Low, p.Sampling.High), Faint: faint && !p.Reliable, Tip: sampled(p, s.level())}
+func (s *Source) value(x float64, p *curve.Point) chart.Value {
+	v := chart.Value{X: x, Y: p.Value, Narrow: ends(p.Sampling.Low, p.Sampling.High), Faint: !p.Reliable, Tip: sampled(p, s.level())}
 	if p.Population != nil {
 		v.Wide = ends(p.Population.Low, p.Population.High)
 	}
@@ -88,7 +88,7 @@ func (s *Source) tracks() (out []chart.Track, highest float64) {
 			if p == nil {
 				continue
 			}
-			v := s.value(x.Temperature, p, true)
+			v := s.value(x.Temperature, p)
 			v.Tip = "T = " + Temperature(x.Temperature) + ": " + v.Tip
 			t.Values = append(t.Values, v)
 			t.Faint = t.Faint && !p.Reliable

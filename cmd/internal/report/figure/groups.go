@@ -37,7 +37,7 @@ func (s *Source) split(by string, groups []curve.Split) Figure {
 				if p == nil {
 					continue
 				}
-				v := s.value(x.Temperature, p, true)
+				v := s.value(x.Temperature, p)
 				v.Narrow = nil
 				if g.Questions < steady || k > 1 { // bands of several k would hide each other
 					v.Wide = nil
@@ -79,7 +79,7 @@ func (s *Source) splitOverK(by string, groups []curve.Split) Figure {
 		for _, x := range g.Temperatures {
 			for j := range x.Points {
 				p := &x.Points[j]
-				v := s.value(float64(p.K), p, true)
+				v := s.value(float64(p.K), p)
 				v.Narrow = nil
 				if g.Questions < steady {
 					v.Wide = nil

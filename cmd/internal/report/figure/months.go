@@ -55,7 +55,7 @@ func (s *Source) overMonths() Figure {
 				if x.Temperature != at || p == nil {
 					continue
 				}
-				v := s.value(monthOf(g.Name)+0.5, p, true)
+				v := s.value(monthOf(g.Name)+0.5, p)
 				v.Narrow = nil
 				if g.Questions < steady || k > 1 {
 					v.Wide = nil

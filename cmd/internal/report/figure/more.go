@@ -159,7 +159,7 @@ func (s *Source) beyond() Figure {
 		}
 		for j := range x.Points {
 			p := &x.Points[j]
-			measured.Values = append(measured.Values, s.value(float64(p.K), p, true))
+			measured.Values = append(measured.Values, s.value(float64(p.K), p))
 			highest = max(highest, p.Value, p.Sampling.High)
 		}
 	}

@@ -50,7 +50,7 @@ func (s *Source) eachOverK() Figure {
 		name := "T = " + Temperature(t.Temperature)
 		track := chart.Track{Ink: chart.Ramp(float64(i) / float64(len(all)-1)), Thick: true, Tip: name}
 		for j := range t.Points {
-			v := s.value(float64(t.Points[j].K), &t.Points[j], true)
+			v := s.value(float64(t.Points[j].K), &t.Points[j])
 			v.Wide = nil
 			track.Values = append(track.Values, v)
 		}
@@ -84,7 +84,7 @@ func (s *Source) allOverK() Figure {
 		}
 		for j := range t.Points {
 			p := &t.Points[j]
-			v := s.value(float64(p.K), p, true)
+			v := s.value(float64(p.K), p)
 			if len(all) > 1 { // sixteen bands would hide each other
 				v.Wide, v.Narrow = nil, nil
 			} else {
