@@ -156,7 +156,7 @@ func (p *pipeline) prepare(ctx context.Context) error {
 		return err
 	}
 	store := storeDir(p.cfg.Store, p.cfg.OutputDir)
-	at := shownPlace{store: store, run: p.def.manifest.ID, reach: "-o " + p.cfg.OutputDir, terminal: p.bar.writer()}
+	at := shownPlace{store: store, run: p.def.manifest.ID, reach: "-o " + p.cfg.OutputDir, terminal: p.bar.writer(), grows: p.until != nil}
 	p.shown, err = openShowing(p.app, p.cfg.Web, p.host, at) //nolint:contextcheck // close ends it: the drain is shown too
 	return err
 }
