@@ -30,7 +30,7 @@ func (c *compareCmd) text(w io.Writer, x *comparison) {
 			fmt.Fprintf(w, "%c: %s\n", 'A'+rune(i), n)
 		}
 	}
-	fmt.Fprintln(w, "asked: questions in both; +- is half the 95 % interval of the difference,\nif the same questions were sampled again or others were asked;\nP is corrected for all temperatures at the same k (Holm)")
+	fmt.Fprintln(w, "asked: questions in both; +- is how far the 95 % interval of the difference reaches,\nif the same questions were sampled again or others were asked;\nP is corrected for all temperatures at the same k (Holm)")
 }
 
 func (c *compareCmd) block(w io.Writer, x *comparison, k int) {
@@ -38,14 +38,14 @@ func (c *compareCmd) block(w io.Writer, x *comparison, k int) {
 	row := func(name string, p *curve.Contrast) {
 		if !head {
 			head = true
-			fmt.Fprintf(w, "\npass@%d\n%4s %5s %7s %7s %7s %9s %9s %11s %11s\n", k, "T", "asked", "A", "B", "B - A", "+-samples", "P-samples", "+-questions", "P-questions")
+			fmt.Fprintf(w, "\npass@%d\n%4s %5s %7s %7s %7s %10s %9s %11s %11s\n", k, "T", "asked", "A", "B", "B - A", "+-samples", "P-samples", "+-questions", "P-questions")
 		}
 		mark := " "
 		if !p.Reliable {
 			mark = "?"
 		}
-		fmt.Fprintf(w, "%4s %5d %6.2f%% %6.2f%% %+6.2f%s %9s %9s %11s %11s\n", name, p.Questions, 100*p.A, 100*p.B, 100*p.Difference, mark,
-			halfWidth(p.These), chance(p.These), halfWidth(p.Like), chance(p.Like))
+		fmt.Fprintf(w, "%4s %5d %6.2f%% %6.2f%% %+6.2f%s %10s %9s %11s %11s\n", name, p.Questions, 100*p.A, 100*p.B, 100*p.Difference, mark,
+			reach(p, p.These), chance(p.These), reach(p, p.Like), chance(p.Like))
 	}
 	for i := range x.Temperatures {
 		for _, p := range c.shown(x.Temperatures[i].Points) {
@@ -88,11 +88,12 @@ func byContest(x *comparison, k int) (low, high float64) {
 	return low, high
 }
 
-func halfWidth(d *curve.Deviation) string {
+// reach is how far a difference can be off.
+func reach(p *curve.Contrast, d *curve.Deviation) string {
 	if d == nil {
 		return "-"
 	}
-	return fmt.Sprintf("%.2f", 100*d.Interval.Width()/2)
+	return arms(p.Difference, d.Interval)
 }
 
 func chance(d *curve.Deviation) string {

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,7 +34,7 @@ func writeTable(w io.Writer, s *summary.Run) {
 	for _, k := range ks {
 		fmt.Fprintf(w, " %*s", wide(k), passAt(k))
 		if k == 1 {
-			fmt.Fprintf(w, " %9s %11s", "+-samples", "+-questions")
+			fmt.Fprintf(w, " %10s %11s", "+-samples", "+-questions")
 		}
 	}
 	fmt.Fprintf(w, " %7s\n", "unique")
@@ -54,7 +55,7 @@ func writeTable(w io.Writer, s *summary.Run) {
 				fmt.Fprintf(w, " %*.2f%% ", wide(k)-2, 100*v)
 			}
 			if k == 1 {
-				fmt.Fprintf(w, " %9s %11s", arm(p, false), arm(p, true))
+				fmt.Fprintf(w, " %10s %11s", arm(p, false), arm(p, true))
 			}
 		}
 		fmt.Fprintf(w, " %7d\n", r.UniquePrograms)
@@ -72,7 +73,7 @@ func writeTable(w io.Writer, s *summary.Run) {
 	writeWords(w, s.Analysis)
 }
 
-// arm is half the width of a point's interval, in points of percent.
+// arm is how far a point's interval reaches, in points of percent.
 func arm(p *curve.Point, population bool) string {
 	var i score.Interval
 	switch {
@@ -83,7 +84,17 @@ func arm(p *curve.Point, population bool) string {
 	default:
 		i = p.Sampling
 	}
-	return fmt.Sprintf("%.2f", 100*i.Width()/2)
+	return arms(p.Value, i)
+}
+
+// arms writes how far an interval reaches from a value, in points: one number where it is about
+// as far on both sides, else both.
+func arms(value float64, i score.Interval) string {
+	down, up := 100*(value-i.Low), 100*(i.High-value)
+	if half := (down + up) / 2; math.Abs(up-down) <= half/4 {
+		return fmt.Sprintf("%.2f", half)
+	}
+	return fmt.Sprintf("-%.1f/+%.1f", down, up)
 }
 
 // writeWords prints T*(1) and the notes of an analysis.

@@ -130,9 +130,9 @@ func (r *Report) more() []string {
 			if p == nil || p.Population == nil || p.SamplingShare == nil || at >= 0 && x.Temperature != at {
 				continue
 			}
-			half := p.Population.Width() / 2
-			out = append(out, fmt.Sprintf("pass@%d at T = %s: %s %% of its variance over questions is chance of the samples. With any number of samples +-%s points on questions like these would become about +-%s; only more questions narrow it further. On these very questions it is known to +-%s.",
-				k, figure.Temperature(x.Temperature), figure.Percent(*p.SamplingShare), figure.Percent(half), figure.Percent(half*math.Sqrt(1-*p.SamplingShare)), figure.Percent(p.Sampling.Width()/2)))
+			wide := p.Population.Width()
+			out = append(out, fmt.Sprintf("pass@%d at T = %s: %s %% of its variance over questions is chance of the samples. The interval on questions like these is %s points wide, and would be about %s with any number of samples; only more questions narrow it further. On these very questions it is %s wide.",
+				k, figure.Temperature(x.Temperature), figure.Percent(*p.SamplingShare), figure.Percent(wide), figure.Percent(wide*math.Sqrt(1-*p.SamplingShare)), figure.Percent(p.Sampling.Width())))
 			break
 		}
 	}

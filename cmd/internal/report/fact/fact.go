@@ -237,9 +237,10 @@ func size(bytes int64) string {
 
 // Until says by which rule the number of samples was chosen, and what came of it.
 func Until(u *summary.Until) string {
-	text := fmt.Sprintf("chosen by the results, until pass@%d is known to +-%.2f points on these questions at every temperature: ", u.K, 100*u.Half)
+	reached := "reached"
 	if !u.Reached {
-		text += "not reached; "
+		reached = "not reached"
 	}
-	return text + fmt.Sprintf("with %s samples of a question it is known to +-%.2f or better (widest at %s; 95 %%, however often one looked)", figure.Count(u.N), 100*u.Widest, figure.Temperature(u.At))
+	return fmt.Sprintf("chosen by the results, until half the interval of pass@%d on these questions is at most %.2f points at every temperature (%s): with %s samples of a question it is %.2f or less (most at %s; 95 %%, however often one looked)",
+		u.K, 100*u.Half, reached, figure.Count(u.N), 100*u.Widest, figure.Temperature(u.At))
 }

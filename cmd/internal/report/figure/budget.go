@@ -46,9 +46,9 @@ func (s *Source) halves() string {
 		if x.Temperature != at || p == nil || p.Population == nil {
 			continue
 		}
-		text := fmt.Sprintf(" pass@1 at T = %s is known to +-%s points by sampling and to +-%s by questions", Temperature(at), Percent(p.Sampling.Width()/2), Percent(p.Population.Width()/2))
+		text := fmt.Sprintf(" The interval of pass@1 at T = %s is %s points wide by sampling and %s by questions", Temperature(at), Percent(p.Sampling.Width()), Percent(p.Population.Width()))
 		if p.Population.Contest != nil {
-			text += fmt.Sprintf(", or +-%s where questions of one contest are taken for alike", Percent(p.Population.Contest.Width()/2))
+			text += fmt.Sprintf(", or %s where questions of one contest are taken for alike", Percent(p.Population.Contest.Width()))
 		}
 		return text + "."
 	}
