@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/worker/score"
 )
 
@@ -114,6 +115,11 @@ func TestRankShares(t *testing.T) {
 	if l, err = Rank([]*Sweep{a, b, c}, Options{}); err != nil || len(l.Tables) != 0 || l.Notes[0].Code != NoteNothingShared {
 		t.Errorf("no question in common: %+v, %v", l, err)
 	}
+	c = sweepOf(10, []int{2, 4}, []int{3, 9})
+	c.Questions[0].Cells[1] = stream.Counts{N: 5, Passed: 1}
+	if l, err = Rank([]*Sweep{a, b, c}, Options{Rounds: 100}); err != nil || len(l.Tables) != 3 || l.Tables[1].Questions != 2 || l.Tables[2].Questions != 1 {
+		t.Errorf("a cell with 5 samples: %+v, %v", l, err)
+	}
 	if _, err = Rank([]*Sweep{a}, Options{}); err == nil {
 		t.Error("a league of one")
 	}
@@ -123,8 +129,8 @@ func TestRankShares(t *testing.T) {
 // chance moved are not confirmed.
 func TestChanges(t *testing.T) {
 	t.Parallel()
-	a := sweepOf(50, []int{0, 0}, []int{25, 25}, []int{50, 49}, []int{10, 30})
-	b := sweepOf(50, []int{30, 20}, []int{26, 24}, []int{20, 49}, []int{10, 30})
+	a := sweepOf(50, []int{0, 0}, []int{25, 25}, []int{50, 49}, []int{10, 30}, []int{40, 4})
+	b := sweepOf(50, []int{30, 20}, []int{26, 24}, []int{20, 49}, []int{10, 30}, []int{40, 25})
 	c, err := Compare(a, b, Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -133,7 +139,7 @@ func TestChanges(t *testing.T) {
 	for _, q := range c.Questions {
 		order = append(order, q.ID)
 	}
-	if !slices.Equal(order[:2], []string{"q0", "q2"}) || c.Confirmed != 2 {
+	if !slices.Equal(order[:3], []string{"q0", "q2", "q4"}) || c.Confirmed != 3 { // q4 at one temperature only
 		t.Fatalf("order %v, %d confirmed: %+v", order, c.Confirmed, c.Questions)
 	}
 	q := c.Questions[0]
