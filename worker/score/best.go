@@ -30,8 +30,9 @@ type BestSet struct {
 // questions is open about others: the set of QuestionsLike holds that of
 // TheseQuestions.
 //
-// Behind holds the constrained intervals of the same method (Hsu 1984): its high end
-// is the most that is lost by choosing the column.
+// Behind holds the intervals of the same method with an end on both sides (Edwards and Hsu
+// 1983), which look at the largest difference whichever way it goes: one end only would need
+// less. Its high end is the most that is lost by choosing the column.
 //
 // The error is ErrUndefined without columns or for fewer than two questions, and
 // a mistake if columns differ in length, the level is outside (0, 1), or b has
@@ -203,10 +204,12 @@ func (l *lags) look(i int) (p float64, arms []float64) {
 		}
 	}
 	most := make([]float64, len(l.noise[i])) // the largest lag of each repetition
+	apart := make([]float64, len(most))      // and the largest difference, whichever way
 	for r := range most {
 		for j := range l.columns {
 			if noise[j] > 0 {
-				most[r] = max(most[r], (l.noise[j][r]-l.noise[i][r])/noise[j])
+				d := (l.noise[j][r] - l.noise[i][r]) / noise[j]
+				most[r], apart[r] = max(most[r], d), max(apart[r], math.Abs(d))
 			}
 		}
 	}
@@ -218,7 +221,7 @@ func (l *lags) look(i int) (p float64, arms []float64) {
 	}
 	p = as / float64(len(most)+1)
 	arms = make([]float64, n)
-	c := sortedQuantile(most, l.level)
+	c := sortedQuantile(apart, l.level)
 	for j := range arms {
 		arms[j] = c * spread[j]
 	}
@@ -227,13 +230,12 @@ func (l *lags) look(i int) (p float64, arms []float64) {
 	}
 	if l.claim == QuestionsLike {
 		questions := len(l.columns[i])
-		share := unseenShare(questions, 1-l.level)
 		for j := range l.columns {
 			if j == i {
 				continue
 			}
 			reach := farthest(l.columns[i], l.columns[j], l.means[j]-l.means[i])
-			arms[j] = max(arms[j], share*reach)
+			arms[j] = max(arms[j], unseenShare(questions, (1-l.level)/2)*reach)
 			if j == ahead {
 				p = max(p, flipFloor(count(differences(l.columns[i], l.columns[j]))), otherKinds(l.means[j]-l.means[i], reach, questions))
 			}

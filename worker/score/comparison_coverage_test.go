@@ -120,3 +120,55 @@ func BenchmarkSweep(b *testing.B) {
 		}
 	}
 }
+
+// TestBehindHoldsOnBothSides: how often the distance of every column from the best one is
+// within its interval, where some are far enough behind for both ends to say something.
+func TestBehindHoldsOnBothSides(t *testing.T) {
+	t.Parallel()
+	const questions, n, runs = 40, 100, 1000
+	r := rand.New(rand.NewPCG(127, 1))
+	base := make([]float64, questions)
+	for q := range base {
+		base[q] = 4 * (float64(q)/(questions-1) - 0.5)
+	}
+	truth := make([]float64, 8)
+	for c := range truth {
+		for _, b := range base {
+			truth[c] += logistic(b-0.5*float64(c)) / questions
+		}
+	}
+	held, above := 0, 0
+	for range runs {
+		columns := make([][]Score, len(truth))
+		for c := range columns {
+			counts := make([]Count, questions)
+			for q, b := range base {
+				counts[q] = Count{n, binomial(r, n, logistic(b-0.5*float64(c)))}
+			}
+			var err error
+			if columns[c], err = Scores(counts, 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		these, _, err := Best(columns, 0.95, Bootstrap{Rounds: 300, Rand: r})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := true
+		for c := range truth {
+			all = all && these.Behind[c].Contains(truth[0]-truth[c])
+			if these.Behind[c].Low > 0 {
+				above++
+			}
+		}
+		if all {
+			held++
+		}
+	}
+	if share := float64(held) / runs; share < 0.95-3.5*math.Sqrt(0.05*0.95/runs) {
+		t.Errorf("every distance is within its interval in %.1f %% of %d runs, want 95", 100*share, runs)
+	}
+	if above < 3*runs {
+		t.Errorf("%d intervals of %d are above 0: the test is blind", above, 8*runs)
+	}
+}
