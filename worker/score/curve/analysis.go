@@ -66,7 +66,7 @@ type Point struct {
 	// what no number of samples can take from Population is the rest. Nil where a question's own
 	// variance, or that over questions, is not known.
 	SamplingShare *float64 `json:"sampling_share,omitempty"`
-	Reliable      bool     `json:"reliable"` // at least 2k samples of every question, and within 2 points either way on these questions; else shown grey
+	Reliable      bool     `json:"reliable"` // at least 2k samples of every question, and within 2 points either way on these questions; else marked ?
 }
 
 // A Population is what other questions like these would average. The interval of

@@ -79,7 +79,7 @@ func (a *analyser) notes(out *Analysis) error {
 		add(NoteUnscored, "%d samples could not be judged, at %s: they are in no count", unscored, temperatures(unscoredAt))
 	}
 	if little := a.little(out); little != "" {
-		add(NoteUnreliable, "%s is little known: by more than 2 points either way on these questions, or from fewer than 2k samples (shown grey)", little)
+		add(NoteUnreliable, "%s is little known: by more than 2 points either way on these questions, or from fewer than 2k samples (marked ?)", little)
 	}
 	for _, g := range greedy {
 		add(NoteGreedy, "temperature 0 is greedy: %s, so they are not independent draws, and sampling intervals there are too narrow", g)
