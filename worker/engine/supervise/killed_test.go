@@ -15,6 +15,7 @@ import (
 
 	"github.com/lcbq/lcbq/worker/engine/supervise/supervisetest"
 	hostproc "github.com/lcbq/lcbq/worker/process"
+	"github.com/lcbq/lcbq/worker/pythontest"
 )
 
 // lcbq starts a process that supervises an engine, and waits until that serves.
@@ -173,10 +174,7 @@ func TestMembers(t *testing.T) {
 // mark. It is ended all the same when it does.
 func TestSweepWaitsForAProcessThatForms(t *testing.T) {
 	t.Parallel()
-	python, err := exec.LookPath("python3")
-	if err != nil {
-		t.Skip("no python3 here to play the process: ", err)
-	}
+	python := pythontest.Find(t)
 	n := newNest(t)
 	// It hides both, as the kernel does while it executes a program, and executes one when its input ends.
 	cmd := exec.CommandContext(t.Context(), python, "-c", `
