@@ -138,9 +138,10 @@ type Verdicts struct {
 
 // A Client says how to reach a server that another process runs.
 type Client struct {
-	NATS  string `toml:"nats" env:"LCBQ_NATS,NATS_URL" placeholder:"URL" help:"NATS server of the run; by default that of the folder"`
-	Creds string `toml:"creds" type:"path" placeholder:"FILE" help:"NATS credentials file"`
-	Wait  bool   `toml:"wait" help:"wait for a server that cannot be reached yet, instead of giving up"`
+	NATS   string `toml:"nats" env:"LCBQ_NATS,NATS_URL" placeholder:"URL" help:"NATS server of the run; by default that of the folder"`
+	Creds  string `toml:"creds" type:"path" placeholder:"FILE" help:"file of credentials: a token that 'lcbq token' made, or those of a user of your own NATS server"`
+	NATSCA string `toml:"nats-ca" name:"nats-ca" type:"path" placeholder:"FILE" help:"certificate authority of the server, in PEM; a token of 'lcbq token' brings that of its server"`
+	Wait   bool   `toml:"wait" help:"wait for a server that cannot be reached yet, instead of giving up"`
 }
 
 // A Store is where an embedded server keeps its streams.
@@ -151,6 +152,7 @@ type Store struct {
 // A Host says how the embedded server serves.
 type Host struct {
 	Listen   string  `toml:"listen" default:"auto" placeholder:"HOST:PORT" help:"address of the embedded server; auto is 127.0.0.1:4222, or a free port if that is taken"`
+	Insecure bool    `toml:"insecure" help:"listen beyond this machine without keys and TLS: whoever reaches the port can read and change everything"`
 	StoreMax Bytes   `toml:"store-max" default:"64GiB" help:"disk that the embedded server may use"`
 	AckWait  float64 `toml:"ack-wait" default:"60" help:"seconds without a sign from a worker after which its unit goes to another"`
 }

@@ -21,6 +21,11 @@ type Access struct {
 	Description string `json:"description"`
 	URL         string `json:"url"`             // as programs of this machine reach it
 	Token       string `json:"token,omitempty"` // made anew at each start; "" where the server asks for none
+
+	// Of a server that knows its clients by credentials.
+	JWT  string `json:"user_jwt,omitempty"` // made anew at each start
+	Seed string `json:"user_seed,omitempty"`
+	CA   string `json:"ca,omitempty"` // file with the authority of its certificate; "" where it speaks no TLS
 }
 
 // ErrForeign says that another user could have written the file: what it says is not believed.
@@ -28,8 +33,15 @@ var ErrForeign = errors.New("belongs to another user")
 
 // writeAccess leaves the access to a server in its directory. It is complete at each moment, and nobody
 // else can read it, whatever the umask and the directory's mode.
-func writeAccess(dir, address, key string) error {
-	text, err := json.MarshalIndent(Access{"lcbq's server on " + dir, near(address), key}, "", "  ")
+func writeAccess(dir, address, key string, trust *Trust) error {
+	a := Access{Description: "lcbq's server on " + dir, URL: near(address), Token: key}
+	var err error
+	if trust != nil {
+		if a, err = trust.accessOf(a, dir); err != nil {
+			return fmt.Errorf("write access to server: %w", err)
+		}
+	}
+	text, err := json.MarshalIndent(a, "", "  ")
 	if err != nil {
 		return fmt.Errorf("write access to server: %w", err)
 	}

@@ -55,6 +55,7 @@ type Config struct {
 	MaxStore int64  // bytes of disk; DefaultMaxStore if 0
 	Owner    string // who runs the server, for OwnerOf
 	Open     bool   // nobody is asked for a key: on a network that the user trusts
+	Trust    *Trust // clients are known by credentials; nil: by the key in the server's file
 	Log      *slog.Logger
 	// Hung, if not nil, is called when the server hangs although the disk has room. Only a
 	// new process can then go on.
@@ -70,6 +71,9 @@ type Server struct {
 	lock *os.File
 	quit context.CancelFunc
 	gone chan struct{} // closed when nothing watches the server any more
+
+	accounts  map[string]string // that the server goes by; of watch alone
+	complaint string            // about accounts that cannot be read
 
 	mu sync.Mutex
 	ns *server.Server // replaced by heal; never nil
@@ -104,10 +108,13 @@ func Start(cfg Config) (*Server, error) {
 		return nil, errors.Join(fmt.Errorf("write in store directory: %w", err), lock.Close())
 	}
 	key := ""
-	if !cfg.Open {
+	if !cfg.Open && cfg.Trust == nil {
 		key = rand.Text()
 	}
-	ns, err := start(cfg, key)
+	if err := cfg.Trust.settle(cfg.Dir); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	ns, accounts, err := start(cfg, key)
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
@@ -115,9 +122,9 @@ func Start(cfg Config) (*Server, error) {
 		cfg.Port = addr.Port
 	}
 	ctx, quit := context.WithCancel(context.Background())
-	s := &Server{cfg: cfg, key: key, lock: lock, quit: quit, gone: make(chan struct{}), ns: ns}
+	s := &Server{cfg: cfg, key: key, lock: lock, quit: quit, gone: make(chan struct{}), ns: ns, accounts: accounts}
 	go s.watch(ctx)
-	err = writeAccess(cfg.Dir, s.URL(), key)
+	err = writeAccess(cfg.Dir, s.URL(), key, cfg.Trust)
 	if err == nil {
 		err = writeOwner(lock, Owner{cfg.Owner, s.URL()})
 	}
@@ -127,12 +134,13 @@ func Start(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-func start(cfg Config, key string) (*server.Server, error) {
+// start runs nats-server. It returns the accounts that the server goes by, too.
+func start(cfg Config, key string) (*server.Server, map[string]string, error) {
 	port := cfg.Port
 	if port == 0 {
 		port = server.RANDOM_PORT
 	}
-	ns, err := server.NewServer(&server.Options{
+	opts := &server.Options{
 		ServerName: "lcbq", Host: cfg.Host, Port: port,
 		JetStream: true, StoreDir: cfg.Dir, JetStreamMaxStore: cfg.MaxStore,
 		SyncAlways: !cfg.unsynced, // an acknowledged unit survives a power loss
@@ -142,9 +150,20 @@ func start(cfg Config, key string) (*server.Server, error) {
 		Authorization: key,
 
 		DisableJetStreamBanner: true,
-	})
+	}
+	var accounts map[string]string
+	if cfg.Trust != nil {
+		var err error
+		if accounts, err = cfg.Trust.Accounts(); err == nil {
+			err = cfg.Trust.apply(opts, accounts)
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("start server in %s: %w", cfg.Dir, err)
+		}
+	}
+	ns, err := server.NewServer(opts)
 	if err != nil {
-		return nil, fmt.Errorf("start server in %s: %w", cfg.Dir, err)
+		return nil, nil, fmt.Errorf("start server in %s: %w", cfg.Dir, err)
 	}
 	fatal := make(chan string, 1)
 	ns.SetLoggerV2(natsLog{cfg.Log, fatal, new(atomic.Int64)}, false, false, false)
@@ -152,9 +171,9 @@ func start(cfg Config, key string) (*server.Server, error) {
 	if err := awaitReady(ns, fatal); err != nil {
 		ns.Shutdown()
 		ns.WaitForShutdown()
-		return nil, fmt.Errorf("start server in %s: %w", cfg.Dir, err)
+		return nil, nil, fmt.Errorf("start server in %s: %w", cfg.Dir, err)
 	}
-	return ns, nil
+	return ns, accounts, nil
 }
 
 // readyLook is the interval at which Start looks whether the server has given up. The server
@@ -232,7 +251,13 @@ func lockDir(dir string) (*os.File, error) {
 
 // Connect dials the server without going through the network stack.
 func (s *Server) Connect(opts ...nats.Option) (*nats.Conn, error) {
-	nc, err := nats.Connect("", append(opts, nats.InProcessServer(s), nats.Token(s.key))...)
+	opts = append(opts, nats.InProcessServer(s))
+	if t := s.cfg.Trust; t != nil {
+		opts = append(opts, nats.UserCredentialBytes(t.Creds))
+	} else {
+		opts = append(opts, nats.Token(s.key))
+	}
+	nc, err := nats.Connect("", opts...)
 	if err != nil {
 		return nil, fmt.Errorf("connect in process: %w", err)
 	}
@@ -256,5 +281,5 @@ func (s *Server) present() *server.Server {
 func (s *Server) Close() error {
 	s.quit()
 	<-s.gone
-	return errors.Join(s.shutdown(), os.RemoveAll(filepath.Join(s.cfg.Dir, AccessName)), s.lock.Close())
+	return errors.Join(s.shutdown(), os.RemoveAll(filepath.Join(s.cfg.Dir, AccessName)), os.RemoveAll(filepath.Join(s.cfg.Dir, CAName)), s.lock.Close())
 }

@@ -13,7 +13,7 @@ func StartUnsynced(cfg Config) (*Server, error) {
 // between.
 func StartUnlooked(cfg Config) error {
 	cfg.Host, cfg.MaxStore, cfg.Log = "127.0.0.1", DefaultMaxStore, slog.New(slog.DiscardHandler)
-	ns, err := start(cfg, "")
+	ns, _, err := start(cfg, "")
 	if err != nil {
 		return err
 	}

@@ -53,6 +53,7 @@ func (s *Server) watch(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+		s.refresh()
 		fault := s.health()
 		if fault == nil || ctx.Err() != nil {
 			faults = 0
@@ -150,10 +151,11 @@ func (s *Server) restart() error {
 	if err := s.shutdown(); err != nil {
 		return err
 	}
-	ns, err := start(s.cfg, s.key)
+	ns, accounts, err := start(s.cfg, s.key)
 	if err != nil {
 		return err
 	}
+	s.accounts = accounts
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ns = ns

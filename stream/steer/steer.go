@@ -56,7 +56,7 @@ type reply struct {
 }
 
 // ErrGone says that no worker with the name hears orders.
-var ErrGone = errors.New("no worker of this name hears orders: it has ended, or is of an older lcbq")
+var ErrGone = errors.New("no worker of this name hears orders: it has ended, works with a token of a role, or is of an older lcbq")
 
 // subject is where a worker of a stage hears its orders. No stream has it.
 func subject(stage stream.Stage, worker string) string {

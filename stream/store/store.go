@@ -58,6 +58,7 @@ type Store struct {
 	problems             jetstream.ObjectStore
 	js                   jetstream.JetStream
 	conn                 *nats.Conn
+	verdictsKept         bool   // as they are: see ReadVerdictsOnly
 	verdictMost          uint64 // bytes that verdicts may take
 
 	mu            sync.Mutex

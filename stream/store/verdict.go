@@ -49,6 +49,10 @@ type sharedVerdict struct {
 // version has none.
 func (s *Store) SharesVerdicts() bool { return s.verdicts != nil }
 
+// ReadVerdictsOnly has PutVerdict store nothing: the caller may read what others found out, and is not trusted
+// to tell them.
+func (s *Store) ReadVerdictsOnly() { s.verdictsKept = true }
+
 // Verdict returns what some evaluator found out about a program, or ErrNotFound. It
 // returns ErrUnreadable for an entry that is not a verdict on this program, question and
 // environment.
@@ -73,7 +77,7 @@ func (s *Store) Verdict(ctx context.Context, k VerdictKey) (stream.Judgement, er
 // PutVerdict keeps a judgement for other evaluators, unless there is one already. It
 // returns ErrFull, with nothing stored, if the bucket holds as much as it may.
 func (s *Store) PutVerdict(ctx context.Context, k VerdictKey, j stream.Judgement) error {
-	if s.verdicts == nil {
+	if s.verdicts == nil || s.verdictsKept {
 		return nil
 	}
 	if err := s.verdictRoom(ctx); err != nil {

@@ -47,6 +47,7 @@ type verbs struct {
 
 	Run      runCmd      `cmd:"" help:"everything on this machine: server, generators, evaluators, combiner; resumes by itself"`
 	Server   serverCmd   `cmd:"" help:"the embedded server alone; workers join with --nats"`
+	Token    tokenCmd    `cmd:"" help:"credentials of a role for workers and viewers of other users and hosts, made without a restart; or revoke some"`
 	Submit   submitCmd   `cmd:"" help:"publish a run's units"`
 	Generate generateCmd `cmd:"" help:"a generator: units to completions"`
 	Evaluate evaluateCmd `cmd:"" help:"an evaluator: completions to verdicts; joins at any time, from any host"`

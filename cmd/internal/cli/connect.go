@@ -20,6 +20,7 @@ import (
 	"github.com/lcbq/lcbq/cmd/internal/locate"
 	"github.com/lcbq/lcbq/config"
 	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/access"
 	"github.com/lcbq/lcbq/stream/embed"
 	"github.com/lcbq/lcbq/stream/queue"
 	"github.com/lcbq/lcbq/stream/store"
@@ -33,9 +34,10 @@ type session struct {
 	queue *queue.Queue
 	store *store.Store
 	url   string
-	dir   string // where the server keeps its streams, if that is on this machine and known
-	run   string // that of the results folder by which the server was found, "" otherwise
-	idle  bool   // no server runs: the store is served for this command alone
+	dir   string       // where the server keeps its streams, if that is on this machine and known
+	run   string       // that of the results folder by which the server was found, "" otherwise
+	token access.Token // by which we are known; its role is "" where it is not one of lcbq's
+	idle  bool         // no server runs: the store is served for this command alone
 }
 
 func (s *session) sweeper() sweep.Sweeper { return sweep.Sweeper{Queue: s.queue, Store: s.store} }
@@ -48,7 +50,7 @@ const apiWait = 30 * time.Second
 
 // join connects to a server that somebody else runs.
 func join(ctx context.Context, p locate.Place, cfg config.Client, name string, log *slog.Logger, more ...nats.Option) (*session, error) {
-	conn, err := dial(ctx, p, cfg, name, log, more...)
+	conn, token, err := dial(ctx, p, cfg, name, log, more...)
 	if err != nil {
 		return nil, err
 	}
@@ -58,9 +60,9 @@ func join(ctx context.Context, p locate.Place, cfg config.Client, name string, l
 		conn.Close()
 		return nil, fmt.Errorf("open JetStream on %s: %w", shown, err)
 	}
-	s := &session{conn: conn, queue: queue.New(js), url: shown, dir: p.Store, run: p.Run}
+	s := &session{conn: conn, queue: queue.New(js), url: shown, dir: p.Store, run: p.Run, token: token}
 	for {
-		s.store, err = open(ctx, s.queue, js, log)
+		s.store, err = open(ctx, s.queue, js, token, log)
 		switch {
 		case err == nil:
 			return s, nil
@@ -75,9 +77,18 @@ func join(ctx context.Context, p locate.Place, cfg config.Client, name string, l
 
 // open opens the streams and buckets of a server, and makes them on a NATS server
 // of the user's own that has none yet.
-func open(ctx context.Context, q *queue.Queue, js jetstream.JetStream, log *slog.Logger) (*store.Store, error) {
+func open(ctx context.Context, q *queue.Queue, js jetstream.JetStream, token access.Token, log *slog.Logger) (*store.Store, error) {
 	missing, err := q.Missing(ctx)
 	switch {
+	case token.Contained() && err == nil: // the server's owner has made them all
+		if len(missing) > 0 {
+			return nil, fmt.Errorf("the server lacks streams: %v\nhave its operator look at it: lcbq status", missing)
+		}
+		s, err := store.Open(ctx, js)
+		if err == nil && token.Role == access.Evaluator {
+			s.ReadVerdictsOnly()
+		}
+		return s, err
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, nats.ErrNoResponders):
 		return nil, fmt.Errorf("the server has no JetStream: %w\nstart it with JetStream enabled, or use 'lcbq server'", err)
 	case err != nil:
@@ -185,17 +196,17 @@ func startServer(cfg config.Host, dir string, log *slog.Logger) (*embed.Server, 
 		owner = self.String() // for lcbq stop
 	}
 	ip := net.ParseIP(addr)
-	open := addr != "localhost" && (ip == nil || !ip.IsLoopback())
-	ec := embed.Config{Owner: owner, Dir: dir, Host: addr, Port: port, Open: open, MaxStore: int64(cfg.StoreMax), Log: log, Hung: func() { beginAnew(log) }}
+	beyond := addr != "localhost" && (ip == nil || !ip.IsLoopback())
+	trust, open, err := guard(cfg, dir, beyond, log)
+	if err != nil {
+		return nil, withServerRemedy(err)
+	}
+	ec := embed.Config{Owner: owner, Dir: dir, Host: addr, Port: port, Open: open, Trust: trust, MaxStore: int64(cfg.StoreMax), Log: log, Hung: func() { beginAnew(log) }}
 	srv, err := embed.Start(ec)
 	if auto && errors.Is(err, embed.ErrPortInUse) {
 		log.Info("port 4222 is taken, using a free one")
 		ec.Port = 0
 		srv, err = embed.Start(ec)
-	}
-	if err == nil && open {
-		log.Warn("the port asks for no password: whoever reaches it can read and change every run, and give programs to the evaluators", "listen", cfg.Listen,
-			"remedy", "listen on a network that you trust, or use a NATS server of your own with --creds")
 	}
 	return srv, withServerRemedy(err)
 }

@@ -87,7 +87,7 @@ func TestBusyServer(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	for _, refusal := range []string{"Authentication Timeout", "Maximum Connections Exceeded"} {
 		p := locate.ByAddress(busyOnce(t, server, refusal), "")
-		nc, err := dial(context.Background(), p, config.Client{Wait: true}, "test", log)
+		nc, _, err := dial(context.Background(), p, config.Client{Wait: true}, "test", log)
 		if err != nil {
 			t.Errorf("%s, waiting: %v", refusal, err)
 			continue
@@ -97,7 +97,7 @@ func TestBusyServer(t *testing.T) {
 		}
 		nc.Close()
 		p = locate.ByAddress(busyOnce(t, server, refusal), "")
-		if _, err = dial(t.Context(), p, config.Client{}, "test", log); err == nil || !strings.Contains(err.Error(), "the server is busy") {
+		if _, _, err = dial(t.Context(), p, config.Client{}, "test", log); err == nil || !strings.Contains(err.Error(), "the server is busy") {
 			t.Errorf("%s, not waiting: %v", refusal, err)
 		}
 	}

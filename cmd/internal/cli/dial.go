@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -11,7 +10,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
-	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,6 +18,7 @@ import (
 
 	"github.com/lcbq/lcbq/cmd/internal/locate"
 	"github.com/lcbq/lcbq/config"
+	"github.com/lcbq/lcbq/stream/access"
 )
 
 // connectWait bounds how long a first connection may take. Later ones are retried
@@ -71,29 +71,34 @@ const lookReconnects = 5
 const mostRefusals = 6
 
 // dial connects to a server, once or until it is there.
-func dial(ctx context.Context, p locate.Place, cfg config.Client, name string, log *slog.Logger, more ...nats.Option) (*nats.Conn, error) {
-	given := append(options(name, log), more...)
-	if cfg.Creds != "" {
-		if err := checkCreds(cfg.Creds, log); err != nil {
-			return nil, err
-		}
-		given = append(given, nats.UserCredentials(cfg.Creds))
+func dial(ctx context.Context, p locate.Place, cfg config.Client, name string, log *slog.Logger, more ...nats.Option) (*nats.Conn, access.Token, error) {
+	token, err := checkCreds(cfg, name, log)
+	if err != nil {
+		return nil, token, err
 	}
+	given := append(options(name, log), more...)
+	given = append(given, nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+		log.Warn("server reports an error", "err", explainRefusal(cfg.Creds, token, err))
+	}))
 	refusals := 0
 	for attempt := 1; ; attempt++ {
 		address, opts, err := p.Reach()
 		shown := config.Redact(address)
 		var conn *nats.Conn
+		var shows []nats.Option
 		if err == nil {
-			conn, err = nats.Connect(address, append(opts, given...)...)
+			shows, err = credentials(cfg, token, address, log)
+		}
+		if err == nil {
+			conn, err = nats.Connect(address, slices.Concat(opts, given, shows)...)
 		}
 		switch {
 		case err == nil:
-			return conn, nil
+			return conn, token, nil
 		case address == "" && !errors.Is(err, locate.ErrNone):
-			return nil, err
+			return nil, token, err
 		case address == "" && !cfg.Wait:
-			return nil, fmt.Errorf("%w\nstart one with 'lcbq run' or 'lcbq server', name another with --nats, or wait for it with --wait", err)
+			return nil, token, fmt.Errorf("%w\nstart one with 'lcbq run' or 'lcbq server', name another with --nats, or wait for it with --wait", err)
 		case address == "", cfg.Wait && unreachable(err), cfg.Wait && p.Mine() && errors.Is(err, nats.ErrAuthorization) && refusals < mostRefusals:
 			if address != "" && !unreachable(err) {
 				refusals++ // a server that just starts writes its key a moment after it listens
@@ -101,13 +106,15 @@ func dial(ctx context.Context, p locate.Place, cfg config.Client, name string, l
 			if attempt == 1 {
 				log.Warn("the server cannot be reached, waiting for it", "url", shown, "err", err)
 			}
+		case token.Role != "" && unauthorized(err):
+			return nil, token, fmt.Errorf("connect to %s: %w", shown, explainRefusal(cfg.Creds, token, err))
 		default:
-			return nil, fmt.Errorf("connect to %s: %w\n%s", shown, err, remedy(err))
+			return nil, token, fmt.Errorf("connect to %s: %w\n%s", shown, err, remedy(err))
 		}
 		select {
 		case <-time.After(reconnectDelay(attempt)):
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return nil, token, ctx.Err()
 		}
 	}
 }
@@ -120,9 +127,9 @@ func remedy(err error) string {
 	var record tls.RecordHeaderError
 	switch {
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired):
-		return "name the folder of a server of yours on this machine with -o or --store-dir: its key lies there; elsewhere your credentials with --creds, or a user in --nats nats://USER:PASSWORD@HOST:PORT"
+		return "name the folder of a server of yours on this machine with -o or --store-dir: its key lies there; elsewhere your credentials with --creds (a token that 'lcbq token' made on the server's machine, for a server of lcbq's), or a user in --nats nats://USER:PASSWORD@HOST:PORT"
 	case errors.As(err, &unknown):
-		return "have the server's certificate authority known here: SSL_CERT_FILE=ca.pem before the command"
+		return "another server answers than the one that the token is for, or its authority is not known here: a token of the server brings it (--creds), or name its file with --nats-ca"
 	case errors.As(err, &host):
 		return "name the server with --nats by a name that its certificate has"
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
@@ -140,29 +147,6 @@ func remedy(err error) string {
 	default:
 		return "name a NATS server with --nats, or start one with 'lcbq server'"
 	}
-}
-
-// checkCreds refuses what is no file of credentials: the client would say so of the connection.
-func checkCreds(path string, log *slog.Logger) error {
-	const most = 64 << 10
-	info, err := os.Stat(path)
-	switch {
-	case err != nil:
-	case !info.Mode().IsRegular() || info.Size() > most:
-		err = errors.New("it is no file of credentials")
-	default:
-		var text []byte
-		if text, err = os.ReadFile(path); err == nil && !bytes.Contains(text, []byte("-----BEGIN NATS USER JWT-----")) {
-			err = errors.New("it holds no NATS user JWT")
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("read credentials %s: %w\nname the .creds file of your NATS user with --creds", path, err)
-	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		log.Warn("other users can read the credentials", "file", path, "mode", fmt.Sprintf("%#o", mode), "remedy", "chmod 600 "+path)
-	}
-	return nil
 }
 
 // unreachable reports whether err says that nobody answers there now, rather than

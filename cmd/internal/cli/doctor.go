@@ -59,7 +59,7 @@ func (c *doctorCmd) dial(a *app) func(ctx context.Context) (jetstream.JetStream,
 		if err != nil {
 			return nil, "", nil, err
 		}
-		conn, err := dial(ctx, locate.ByAddress(cfg.NATS, ""), cfg, "doctor", a.log)
+		conn, _, err := dial(ctx, locate.ByAddress(cfg.NATS, ""), cfg, "doctor", a.log)
 		if err != nil {
 			return nil, "", nil, err
 		}

@@ -5,8 +5,6 @@ import (
 	"log/slog"
 	"sync"
 
-	"github.com/nats-io/nats.go"
-
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/steer"
 )
@@ -44,9 +42,13 @@ func (h *helm) steers(set func(n int) (before, now int, why string, err error), 
 	}
 }
 
-// listen obeys the orders to a worker of the process. Without them the worker works all the same.
-func (h *helm) listen(conn *nats.Conn, stage stream.Stage, name string, log *slog.Logger) (leave func()) {
-	leave, err := steer.Listen(conn, stage, name, func(o steer.Order) (steer.Answer, error) { return h.obey(o, log) })
+// listen obeys the orders to a worker of the process. Without them the worker works all the same: one in an
+// account of its own hears none.
+func (h *helm) listen(s *session, stage stream.Stage, name string, log *slog.Logger) (leave func()) {
+	if s.token.Contained() {
+		return func() {}
+	}
+	leave, err := steer.Listen(s.conn, stage, name, func(o steer.Order) (steer.Answer, error) { return h.obey(o, log) })
 	if err != nil {
 		log.Warn("worker cannot be steered from elsewhere", "err", err)
 		return func() {}

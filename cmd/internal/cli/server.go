@@ -12,12 +12,16 @@ type serverCmd struct {
 	config.Store `embed:"" group:"server"`
 	config.Host  `embed:"" group:"server"`
 	config.Web   `embed:"" group:"server"`
+	Action       string `arg:"" optional:"" enum:"init," default:"" placeholder:"init" help:"init makes the keys of the store, for tokens, and ends; without it the server serves"`
 	Dir          string `group:"server" default:".lcbq" type:"path" help:"where the server keeps its streams, unless --store-dir says so"`
 }
 
 // Run serves until interrupted.
 func (c *serverCmd) Run(a *app) error {
 	dir := cmp.Or(c.StoreDir, c.Dir)
+	if c.Action == "init" {
+		return makeKeys(a, dir)
+	}
 	if err := checkWeb(c.Web); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/lcbq/lcbq/cmd/internal/web"
 	"github.com/lcbq/lcbq/config/recipes"
 	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/access"
 	"github.com/lcbq/lcbq/worker/cores"
 	"github.com/lcbq/lcbq/worker/engine/openai"
 	"github.com/lcbq/lcbq/worker/engine/vllm"
@@ -42,6 +43,7 @@ func Topics() []Topic {
 		{"endpoints", "worker/engine/openai/README.md", openai.Readme},
 		{"processors", "worker/cores/README.md", cores.Readme},
 		{"streams", "stream/README.md", stream.Readme},
+		{"access", "stream/access/README.md", access.Readme},
 		{"watching", "cmd/internal/web/README.md", web.Readme},
 		{"recipes", "config/recipes/README.md", recipes.Readme},
 		{"formats", "cmd/internal/export/README.md", export.Readme},

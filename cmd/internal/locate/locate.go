@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/lcbq/lcbq/config"
+	"github.com/lcbq/lcbq/stream/access"
 	"github.com/lcbq/lcbq/stream/embed"
 	"github.com/lcbq/lcbq/worker/lcb/result"
 	"github.com/lcbq/lcbq/worker/process"
@@ -144,7 +145,7 @@ func (p Place) Reach() (address string, opts []nats.Option, err error) {
 		if !p.Mine() || err != nil || u.User != nil {
 			return p.Address, nil, nil //nolint:nilerr // who connects says what is wrong with the address
 		}
-		return p.Address, []nats.Option{nats.TokenHandler(p.key)}, nil
+		return p.Address, p.keys(), nil
 	}
 	owner, err := embed.OwnerOf(p.Store)
 	if errors.Is(err, embed.ErrNotRunning) {
@@ -163,21 +164,39 @@ func (p Place) Reach() (address string, opts []nats.Option, err error) {
 	if err != nil {
 		return "", nil, err
 	}
-	return a.URL, []nats.Option{nats.TokenHandler(p.key), nats.SetCustomDialer(p)}, nil
+	return a.URL, append(p.keys(), nats.SetCustomDialer(p)), nil
 }
 
-// key returns the key of the present server, "" where there is none. It goes to no port that the server has
-// left: another user's program may listen there now.
-func (p Place) key() string {
+// keys returns how a client shows that its user owns the server, by a key or by credentials, and knows its
+// certificate. What it shows is read anew for each connection.
+func (p Place) keys() []nats.Option {
+	return []nats.Option{
+		nats.TokenHandler(func() string { return p.access().Token }),
+		nats.UserJWT(func() (string, error) { return p.access().JWT, nil }, func(nonce []byte) ([]byte, error) { return embed.Sign(p.access().Seed, nonce) }),
+		func(o *nats.Options) error {
+			if file := p.access().CA; file != "" {
+				if text, err := os.ReadFile(file); err == nil { // who connects says that it knows no authority
+					o.TLSConfig, err = access.ClientTLS(string(text))
+					return err
+				}
+			}
+			return nil
+		},
+	}
+}
+
+// access returns how the present server is reached, nothing where there is none. It goes to no port that the
+// server has left: another user's program may listen there now.
+func (p Place) access() embed.Access {
 	store := p.Store
 	if store == "" { // it was not there when it was named
 		store = remembered(p.Address)
 	}
 	a, err := embed.ReadAccess(store)
 	if err != nil || p.Address != "" && !p.lent && portOf(p.Address) != portOf(a.URL) {
-		return ""
+		return embed.Access{}
 	}
-	return a.Token
+	return a
 }
 
 // dialWait bounds one try to reach a server.

@@ -1,0 +1,144 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/lcbq/lcbq/config"
+	"github.com/lcbq/lcbq/stream/access"
+)
+
+// roles are those that a verb does with, besides an operator's. A verb that is not here needs an operator.
+var roles = map[string][]access.Role{
+	"evaluate": {access.Evaluator},
+	"generate": {access.Generator},
+	"status":   {access.Viewer},
+	"top":      {access.Viewer},
+	"runs":     {access.Viewer},
+	"doctor":   {access.Viewer, access.Evaluator, access.Generator},
+}
+
+// checkCreds reads a file of credentials, if one is named, and refuses one that is none, or whose role is wrong
+// for the verb: the client library would say so of the connection, and the server of single requests.
+func checkCreds(cfg config.Client, verb string, log *slog.Logger) (access.Token, error) {
+	if cfg.NATSCA != "" {
+		if err := checkCA(cfg.NATSCA); err != nil {
+			return access.Token{}, err
+		}
+	}
+	path := cfg.Creds
+	if path == "" {
+		return access.Token{}, nil
+	}
+	t, err := access.ReadToken(path)
+	if err != nil {
+		return t, fmt.Errorf("read credentials %s: %w\nname the .creds file of your NATS user with --creds; 'lcbq token' makes one for a server of lcbq's", path, err)
+	}
+	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o077 != 0 {
+		log.Warn("other users can read the credentials", "file", path, "mode", fmt.Sprintf("%#o", info.Mode().Perm()), "remedy", "chmod 600 "+path)
+	}
+	if err := t.May(verb, roles[verb]...); err != nil {
+		return t, usageError{fmt.Errorf("credentials %s: %w", path, err)}
+	}
+	return t, nil
+}
+
+// checkCA refuses a file of --nats-ca that has no certificate.
+func checkCA(path string) error {
+	text, err := os.ReadFile(path)
+	if err == nil {
+		_, err = access.ClientTLS(string(text))
+	}
+	if err != nil {
+		return usageError{fmt.Errorf("--nats-ca = %s: %w\nname the PEM file of the certificate authority behind the server's certificate", path, err)}
+	}
+	return nil
+}
+
+// credentials returns how a client shows a token, and knows the server that it is for.
+func credentials(cfg config.Client, t access.Token, address string, log *slog.Logger) ([]nats.Option, error) {
+	var opts []nats.Option
+	if cfg.Creds != "" {
+		opts = append(opts, nats.UserCredentials(cfg.Creds), heard(cfg.Creds, t, log)) // read again at each connection
+	}
+	if t.Inbox != "" {
+		opts = append(opts, nats.CustomInboxPrefix(t.Inbox))
+	}
+	switch {
+	case cfg.NATSCA != "":
+		opts = append(opts, nats.RootCAs(cfg.NATSCA))
+	case t.CA != "":
+		trusted, err := access.ClientTLS(t.CA)
+		if err != nil {
+			return nil, fmt.Errorf("read the server's authority in %s: %w", cfg.Creds, err)
+		}
+		if isLoopback(address) { // a server there speaks TLS only if it listens elsewhere too
+			opts = append(opts, func(o *nats.Options) error { o.TLSConfig = trusted; return nil })
+		} else {
+			opts = append(opts, nats.Secure(trusted))
+		}
+	}
+	return opts, nil
+}
+
+// heard keeps a client from connecting with a token by which it would not hear the answers to what it asks.
+func heard(file string, t access.Token, log *slog.Logger) nats.Option {
+	return func(o *nats.Options) error {
+		read := o.UserJWT
+		o.UserJWT = func() (string, error) {
+			if now, err := access.ReadToken(file); err == nil && now.Inbox != t.Inbox {
+				err := fmt.Errorf("the token in %s is not for who it was before", file)
+				log.Error("the new token is not taken", "err", err, "remedy", "start this worker again; or have the token made with the same --role and --name as the one before")
+				return "", err
+			}
+			return read()
+		}
+		return nil
+	}
+}
+
+// isLoopback reports whether all of an address's servers are on this machine.
+func isLoopback(addresses string) bool {
+	for a := range strings.SplitSeq(addresses, ",") {
+		if !strings.Contains(a, "://") {
+			a = "nats://" + a
+		}
+		u, err := url.Parse(a)
+		if err != nil {
+			return false
+		}
+		if ip := net.ParseIP(u.Hostname()); u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback()) {
+			return false
+		}
+	}
+	return true
+}
+
+// explain says what an error of the server's means for the holder of a token.
+func explainRefusal(file string, t access.Token, err error) error {
+	if err == nil || t.Role == "" || !unauthorized(err) {
+		return t.Refused(err)
+	}
+	if over := t.Expired(time.Now()); over != nil {
+		return fmt.Errorf("%w: %w", err, over)
+	}
+	return fmt.Errorf("%w\nthe server refuses the token in %s: it was revoked, or has expired by the server's clock, or is good from other networks only (lcbq token --from), or another server's keys made it\nhave a new one made on the server's machine, and put it in the file's place: lcbq token --role %s", err, file, t.Role)
+}
+
+// unauthorized reports whether a server has refused who we are.
+func unauthorized(err error) bool {
+	for _, e := range []error{nats.ErrAuthorization, nats.ErrAuthExpired, nats.ErrAuthRevoked, nats.ErrAccountAuthExpired} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}

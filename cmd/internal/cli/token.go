@@ -1,0 +1,117 @@
+package cli
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/lcbq/lcbq/cmd/internal/locate"
+	"github.com/lcbq/lcbq/config"
+	"github.com/lcbq/lcbq/stream/access"
+)
+
+// tokenCmd makes credentials for workers and viewers of other users and hosts, or revokes some.
+type tokenCmd struct {
+	config.Store `embed:"" group:"server"`
+	OutputDir    string        `short:"o" type:"path" group:"server" placeholder:"DIR" help:"results folder whose .lcbq is the server's store; by default results, or .lcbq, here"`
+	Role         string        `group:"server" placeholder:"ROLE" help:"what its holder may do: operator (everything), generator, evaluator, or viewer (status, top, runs); 'lcbq help access' has the table"`
+	TTL          time.Duration `name:"ttl" group:"server" default:"48h" placeholder:"DURATION" help:"how long it is good; 0 is until it is revoked"`
+	From         []string      `group:"server" placeholder:"CIDR" help:"networks from where alone it is good, such as 10.0.0.0/8"`
+	Name         string        `group:"server" placeholder:"NAME" help:"whom it is for; a running worker goes on with a new token in its file's place if that has the same role and name"`
+	To           string        `group:"server" type:"path" placeholder:"FILE" help:"file to write, readable by you alone; by default stdout"`
+	Revoke       string        `group:"server" placeholder:"FILE|ID" help:"refuse this token from now on, and end its holder's connections; the ID is printed where a token is made"`
+}
+
+// Run makes a token, or revokes one. It needs no running server.
+func (c *tokenCmd) Run(a *app) error {
+	if (c.Role == "") == (c.Revoke == "") {
+		return usageError{errors.New("say what to do: make a token with --role, or refuse one with --revoke")}
+	}
+	dir, err := c.store()
+	if err != nil {
+		return err
+	}
+	keys, err := access.Load(dir)
+	if errors.Is(err, access.ErrNoKeys) {
+		return fmt.Errorf("%w\nthe server of this store answers its own user alone, who needs no token; for others stop it and make keys: lcbq server init --store-dir %s", err, dir)
+	}
+	if err != nil {
+		return err
+	}
+	if c.Revoke != "" {
+		return c.revoke(a, keys)
+	}
+	role, err := access.ParseRole(c.Role)
+	if err != nil {
+		return usageError{fmt.Errorf("--role: %w", err)}
+	}
+	creds, t, err := keys.Issue(access.Spec{Role: role, Name: c.Name, TTL: c.TTL, From: c.From})
+	if err != nil {
+		return usageError{err}
+	}
+	if c.To == "" {
+		_, err = a.out.Write(creds)
+	} else {
+		err = writeSecret(c.To, creds)
+	}
+	if err != nil {
+		return fmt.Errorf("write token: %w", err)
+	}
+	until := "it is revoked"
+	if !t.Expires.IsZero() {
+		until = t.Expires.Format(time.RFC3339)
+	}
+	a.log.Info("token made", "role", t.Role, "id", t.ID, "good_until", until)
+	return nil
+}
+
+// store returns the server's store directory.
+func (c *tokenCmd) store() (string, error) {
+	if c.StoreDir != "" {
+		return c.StoreDir, nil
+	}
+	var p locate.Place
+	var err error
+	if c.OutputDir != "" {
+		p, err = locate.ByFolder(c.OutputDir)
+	} else if p, err = locate.Here(); errors.Is(err, locate.ErrNone) {
+		err = nil // keys are read in a store that nobody serves, too
+	}
+	return cmp.Or(p.Store, locate.StoreName), err
+}
+
+func (c *tokenCmd) revoke(a *app, keys *access.Keys) error {
+	id := c.Revoke
+	t, err := access.ReadToken(c.Revoke)
+	switch {
+	case err == nil:
+		id = t.ID
+	case !errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("read token %s: %w", c.Revoke, err)
+	}
+	if err := keys.Revoke(id); err != nil {
+		return usageError{err}
+	}
+	a.log.Info("token revoked; a server that runs refuses it within seconds", "id", id)
+	return nil
+}
+
+// writeSecret writes a file that its owner alone can read, whatever was there before.
+func writeSecret(path string, text []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // its mode is 0600
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}
