@@ -72,6 +72,9 @@ type Store struct {
 type knownCells struct {
 	revision uint64
 	cells    map[stream.Cell]CellState
+
+	shared   map[stream.Cell]CellState // a copy that is never written to; nil before the first
+	sharedAt uint64                    // its revision
 }
 
 // Declare creates the buckets, or opens them if they are there.
@@ -310,6 +313,30 @@ func (s *Store) Cells(ctx context.Context, run string, q int) (map[stream.Cell]C
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	k, err := s.cellsOf(ctx, run)
+	if err != nil {
+		return nil, err
+	}
+	return maps.Clone(k.cells), nil
+}
+
+// SharedCells is Cells of all questions for who looks every second: callers share the map, and leave it as it is.
+// Nothing is copied where nothing is new.
+func (s *Store) SharedCells(ctx context.Context, run string) (map[stream.Cell]CellState, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k, err := s.cellsOf(ctx, run)
+	if err != nil {
+		return nil, err
+	}
+	if k.shared == nil || k.sharedAt != k.revision {
+		k.shared, k.sharedAt = maps.Clone(k.cells), k.revision
+	}
+	return k.shared, nil
+}
+
+// cellsOf brings what is known of a run up to date; mu is held.
+func (s *Store) cellsOf(ctx context.Context, run string) (*knownCells, error) {
 	k := s.known[run]
 	if k == nil {
 		k = &knownCells{cells: make(map[stream.Cell]CellState)}
@@ -318,10 +345,7 @@ func (s *Store) Cells(ctx context.Context, run string, q int) (map[stream.Cell]C
 		}
 		s.known[run] = k
 	}
-	if err := k.read(ctx, s, run+".>"); err != nil {
-		return nil, err
-	}
-	return maps.Clone(k.cells), nil
+	return k, k.read(ctx, s, run+".>")
 }
 
 // read brings k up to what the bucket holds.

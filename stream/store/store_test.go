@@ -199,6 +199,21 @@ func TestCellsAreTheCallers(t *testing.T) {
 	if read := env.Conn.Stats().InBytes - before; read > large/2 {
 		t.Errorf("a look with nothing new read %d bytes, want none of the states again", read)
 	}
+
+	// SharedCells has what is new, and leaves what it gave before as it was.
+	old, err := s.SharedCells(ctx, "r")
+	if err != nil || len(old) != 3 {
+		t.Fatalf("%d shared cells, %v, want 3", len(old), err)
+	}
+	if err := s.PutCell(ctx, cell(3), store.CellState{Counts: stream.Counts{N: 1}}, 0); err != nil {
+		t.Fatal(err)
+	}
+	if cells, err := s.Cells(ctx, "r", -1); err != nil || len(cells) != 4 { // reads it for both
+		t.Errorf("%d cells, %v, want 4", len(cells), err)
+	}
+	if cells, err := s.SharedCells(ctx, "r"); err != nil || len(cells) != 4 || len(old) != 3 {
+		t.Errorf("%d shared cells, %v, want 4; those of before are %d, want 3", len(cells), err, len(old))
+	}
 }
 
 // TestTask agrees with the list of a cell's units, and knows what is left of a cell.

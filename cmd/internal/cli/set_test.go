@@ -80,10 +80,10 @@ func TestHelm(t *testing.T) {
 	now := 2
 	set := func(n int) (int, int, string, error) {
 		before := now
-		switch {
-		case n == 9:
+		switch n {
+		case 9:
 			return now, now, "", errors.New("no")
-		case n == 0:
+		case 0:
 			n = 2
 		}
 		now = n

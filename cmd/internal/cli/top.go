@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/lcbq/lcbq/cmd/internal/locate"
 	"github.com/lcbq/lcbq/cmd/internal/snapshot"
@@ -18,6 +19,9 @@ type topCmd struct {
 	target `embed:""`
 	Folder string `arg:"" optional:"" type:"path" help:"results folder of the run, as -o"`
 }
+
+// topEvery is how often the numbers are read. At each look the server answers a dozen requests.
+const topEvery = 2 * time.Second
 
 // Run shows the run until the user ends it.
 func (c *topCmd) Run(a *app) error {
@@ -35,6 +39,7 @@ func (c *topCmd) Run(a *app) error {
 		if err != nil {
 			return err
 		}
+		r.Every = topEvery
 		defer background.Start(a.ctx, r.Run)()
 		snapshots, leave := r.Subscribe()
 		defer leave()

@@ -18,7 +18,7 @@ func timeLeft(in *raw, s *Snapshot) *Left {
 	if !m.Open() || m.Paused != 0 || s.waitsForDead() || evaluate.Workers == 0 || generate.Workers == 0 && x.Ungenerated > 0 {
 		return nil
 	}
-	if s.held(stream.Evaluate) || s.held(stream.Generate) && x.Ungenerated > 0 {
+	if s.held(stream.Combine) || s.held(stream.Evaluate) || s.held(stream.Generate) && x.Ungenerated > 0 {
 		return nil
 	}
 	x.Rate = cmp.Or(evaluate.Rate15, evaluate.Rate)

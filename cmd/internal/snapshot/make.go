@@ -21,6 +21,34 @@ type derived struct {
 	questions              []Question
 	temperatures           []Temperature
 	health                 []health.Finding
+	healthAt               time.Time     // when health was made, by the server's clock
+	unseen                 []health.Cell // the cells, if some came since then
+}
+
+// healthEvery is the interval at which the cells are looked at for what is wrong with the answers.
+const healthEvery = 5 * time.Second
+
+// diagnose looks at what the answers of the cells that came look like, at most every healthEvery: nobody acts on it
+// within seconds, and it is as much work as all the rest.
+func (d *derived) diagnose(in *raw) {
+	if d.unseen == nil || in.now.Sub(d.healthAt) < healthEvery && d.cells < in.run.Cells() {
+		return
+	}
+	d.health = health.Of(d.unseen, health.Settings{MaxTokens: in.run.Model.MaxTokens, Engine: in.run.Model.Engine})
+	d.healthAt, d.unseen = in.now, nil
+}
+
+// estimated takes the estimate of temperature j from d if no sample has come since. t has all else.
+func (d *derived) estimated(j int, t *Temperature) bool {
+	if j >= len(d.temperatures) {
+		return false
+	}
+	o := d.temperatures[j]
+	if o.Temperature != t.Temperature || o.Samples != t.Samples || o.Passed != t.Passed || o.Cells != t.Cells {
+		return false
+	}
+	*t = o
+	return true
 }
 
 // make computes a snapshot of what was read.
@@ -82,6 +110,7 @@ func (r *Reader) derive(in *raw) {
 	}
 	m, old := in.run, &r.derived
 	if old.questions != nil && samples == old.samples && len(in.cells) == old.seen && len(old.questions) == len(m.Questions) && old.sized(m) {
+		old.diagnose(in)
 		return
 	}
 	d := derived{samples: samples, seen: len(in.cells), questions: make([]Question, len(m.Questions)), temperatures: make([]Temperature, len(m.Temperatures))}
@@ -111,9 +140,12 @@ func (r *Reader) derive(in *raw) {
 		}
 	}
 	for j := range d.temperatures {
-		d.temperatures[j].estimate(counts[j])
+		if t := &d.temperatures[j]; !old.estimated(j, t) {
+			t.estimate(counts[j])
+		}
 	}
-	d.health = health.Of(cells, health.Settings{MaxTokens: m.Model.MaxTokens, Engine: m.Model.Engine})
+	d.health, d.healthAt, d.unseen = old.health, old.healthAt, cells
+	d.diagnose(in)
 	r.derived = d
 }
 

@@ -198,7 +198,7 @@ func (r *Reader) read(ctx context.Context) (*raw, error) {
 	if in.workers, err = r.Store.Workers(ctx); err != nil {
 		return nil, err
 	}
-	if in.cells, err = r.Store.Cells(ctx, in.run.ID, -1); err != nil {
+	if in.cells, err = r.Store.SharedCells(ctx, in.run.ID); err != nil {
 		return nil, err
 	}
 	if in.now.Sub(r.lostAt) >= lostEvery {

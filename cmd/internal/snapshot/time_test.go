@@ -191,3 +191,39 @@ func TestWaitsForDead(t *testing.T) {
 		}
 	}
 }
+
+// TestDiagnosedLater wants what is wrong with answers said within a few seconds of the cell that shows it, though no
+// other cell comes after it, and at once when the run is complete.
+func TestDiagnosedLater(t *testing.T) {
+	t.Parallel()
+	now := time.UnixMilli(1_800_000_000_000)
+	r := &Reader{}
+	in := func(after time.Duration, finished int) *raw {
+		x := at(now.Add(after))
+		x.run.Questions = []store.Question{{Index: 0, Cuts: []int{20}}, {Index: 1, Cuts: []int{20}}, {Index: 2, Cuts: []int{20}}}
+		x.cells = make(map[stream.Cell]store.CellState)
+		for q := range finished {
+			a := &stream.Answers{Finish: map[string]int{stream.FinishStop: 20}, Empty: 20 * min(1, q), Texts: 20 - 19*min(1, q)}
+			x.cells[stream.Cell{Run: x.run.ID, Question: q, Temperature: 200}] = store.CellState{Counts: stream.Counts{N: 20, Answers: a, Verdicts: map[stream.Verdict]int{stream.NoCode: 20}}}
+		}
+		return x
+	}
+	sick := func(s *Snapshot) bool { return told(s, "empty_answers") != "" }
+	if s := r.make(in(0, 1)); sick(s) {
+		t.Fatalf("of sound answers: %+v", s.Findings)
+	}
+	said := time.Duration(-1)
+	for after := time.Second; after <= 10*time.Second && said < 0; after += time.Second {
+		if sick(r.make(in(after, 2))) {
+			said = after
+		}
+	}
+	if said != healthEvery {
+		t.Errorf("empty answers are said after %v, want %v", said, healthEvery)
+	}
+	r = &Reader{}
+	r.make(in(0, 1))
+	if s := r.make(in(time.Second, 3)); !sick(s) {
+		t.Errorf("of a complete run: %+v", s.Findings)
+	}
+}

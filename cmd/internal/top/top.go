@@ -32,9 +32,13 @@ type Config struct {
 	Columns, Rows int      // of an Out that is no terminal and cannot be asked
 }
 
+// framesPerSecond is how often the screen is looked at for changes. Its numbers come once a second, and a key is
+// answered soon enough.
+const framesPerSecond = 10
+
 // Run shows the run until the user ends it or ctx is done. The terminal is then as it was before.
 func Run(ctx context.Context, cfg Config) error {
-	opts := []tea.ProgramOption{tea.WithContext(ctx), tea.WithoutSignalHandler(), tea.WithOutput(cfg.Out)}
+	opts := []tea.ProgramOption{tea.WithContext(ctx), tea.WithoutSignalHandler(), tea.WithOutput(cfg.Out), tea.WithFPS(framesPerSecond)}
 	if cfg.In != nil {
 		opts = append(opts, tea.WithInput(cfg.In))
 	}
