@@ -71,6 +71,9 @@ func TestSet(t *testing.T) {
 			t.Errorf("Set(%d) = %d, %d, %q, %v, want %d, %d", n, b, c, why, err, before, now)
 		}
 	}
+	if next := g.pool.next; next < g.quiet.first+len(g.quiet.machine.CPUs) || g.forms != nil && next <= g.forms.id {
+		t.Errorf("slots that come later are numbered from %d, as others may be", next)
+	}
 	check("at first", 1)
 	set(3, 1, 3) // while one is in use
 	check("raised", 3)

@@ -360,3 +360,15 @@ func checkQuery(t *testing.T, query string, families map[string]*dto.MetricFamil
 		}
 	}
 }
+
+// TestOneFindingOfACode wants a code once, as grave as the gravest, however many workers have the trouble.
+func TestOneFindingOfACode(t *testing.T) {
+	t.Parallel()
+	run := small()
+	run.Findings = append(run.Findings, snapshot.Finding{Code: run.Findings[0].Code, Text: "another of it"})
+	s := newRig(t, run).open(t, "127.0.0.1:0")
+	a := ask(t, "GET", s.URL+"metrics", "", bearer(s.Viewer)...)
+	if n := strings.Count(a.body, "\nlcbq_finding{"); a.status != 200 || n != 1 || !strings.Contains(a.body, `grave="true"`) {
+		t.Errorf("%d, %d findings, want 200 and one that is grave", a.status, n)
+	}
+}
