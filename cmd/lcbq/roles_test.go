@@ -40,8 +40,7 @@ func says(t *testing.T, want int, args ...string) string {
 	cmd.Env, cmd.Dir = made.Env, made.Dir
 	out, err := cmd.CombinedOutput()
 	code := 0
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		code = exit.ExitCode()
 	} else if err != nil {
 		t.Fatalf("lcbq %v: %v", args, err)

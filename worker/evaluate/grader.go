@@ -67,7 +67,7 @@ func NewGrader(ctx context.Context, cfg Config) (*Grader, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	p, err := newPool(host, first, cfg.Slots, log)
+	p, err := newPool(ctx, host, first, cfg.Slots, log)
 	if err != nil {
 		return nil, err
 	}

@@ -44,7 +44,7 @@ func newGrader(tb testing.TB, slots int) *Grader {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	p, err := newPool(host, first, slots, slog.New(slog.DiscardHandler))
+	p, err := newPool(tb.Context(), host, first, slots, slog.New(slog.DiscardHandler))
 	if err != nil {
 		tb.Fatal(err)
 	}

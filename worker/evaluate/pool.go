@@ -38,7 +38,7 @@ type pooled struct {
 
 // newPool opens n slots, or as many as the host has room for; the first is there already.
 // It logs if these are fewer.
-func newPool(host *sandbox.Host, first *sandbox.Slot, n int, log *slog.Logger) (*pool, error) {
+func newPool(ctx context.Context, host *sandbox.Host, first *sandbox.Slot, n int, log *slog.Logger) (*pool, error) {
 	asked := n
 	fewer := func(n int, why any) {
 		log.Warn("fewer programs at once than asked for", "asked", asked, "slots", n, "why", why)
@@ -49,12 +49,12 @@ func newPool(host *sandbox.Host, first *sandbox.Slot, n int, log *slog.Logger) (
 	}
 	slots := make([]*sandbox.Slot, n)
 	slots[0] = first
-	starting, ctx := errgroup.WithContext(context.Background())
+	starting, ctx := errgroup.WithContext(ctx)
 	starting.SetLimit(runtime.GOMAXPROCS(0)) // a start is processor time, nearly all of it
 	for i := 1; i < n; i++ {
 		starting.Go(func() (err error) {
-			if ctx.Err() != nil { // another one failed
-				return nil
+			if err := ctx.Err(); err != nil { // another one failed, or nobody wants them any more
+				return err
 			}
 			if slots[i], err = host.NewSlot(i); err != nil {
 				return fmt.Errorf("start slot %d: %w", i, err)
