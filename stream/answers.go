@@ -2,21 +2,23 @@ package stream
 
 import (
 	"maps"
+	"slices"
 	"strings"
 )
 
 // Answers are counts of completions apart from their verdicts. They show whether the server
 // that gave the completions works as it should.
 type Answers struct {
-	Finish       map[string]int `json:"finish_reasons"`     // completions by FinishClass, zeros left out
-	Empty        int            `json:"empty"`              // without any text or program
-	Texts        int            `json:"unique_texts"`       // distinct texts of a cell; 0 if not counted
-	Bytes        int64          `json:"text_bytes"`         // sum of the texts' lengths
-	Uncounted    int            `json:"uncounted"`          // completions whose tokens nobody counted
-	LengthTokens int64          `json:"length_tokens"`      // sum of the tokens of completions that ended for length
-	OtherRule    int            `json:"other_rule"`         // completions without a program by the run's rule in which the rule robust finds one
-	LeftOut      map[string]int `json:"left_out,omitempty"` // completions that were drawn without a field of sampling, by field
-	Redrawn      map[string]int `json:"redrawn,omitempty"`  // completions that were broken off or refused and drawn again, by cause
+	Finish       map[string]int `json:"finish_reasons"`        // completions by FinishClass, zeros left out
+	Empty        int            `json:"empty"`                 // without any text or program
+	Texts        int            `json:"unique_texts"`          // distinct texts of a cell; 0 if not counted
+	Bytes        int64          `json:"text_bytes"`            // sum of the texts' lengths
+	Uncounted    int            `json:"uncounted"`             // completions whose tokens nobody counted
+	LengthTokens int64          `json:"length_tokens"`         // sum of the tokens of completions that ended for length
+	OtherRule    int            `json:"other_rule"`            // completions without a program by the run's rule in which the rule robust finds one
+	LeftOut      map[string]int `json:"left_out,omitempty"`    // completions that were drawn without a field of sampling, by field
+	Redrawn      map[string]int `json:"redrawn,omitempty"`     // completions that were broken off or refused and drawn again, by cause
+	AnsweredAs   map[string]int `json:"answered_as,omitempty"` // completions of another model than was asked for, by the server's word, by model
 }
 
 // The classes of finish reasons.
@@ -75,6 +77,7 @@ func (a *Answers) Count(s *Sample) {
 	for _, cause := range Causes(s.Redrawn) {
 		a.Redrawn = plus(a.Redrawn, cause, 1)
 	}
+	a.named(s.AnsweredAs, 1)
 	a.Bytes += int64(len(s.Completion))
 }
 
@@ -98,6 +101,32 @@ func (a *Answers) Add(b *Answers) {
 	for cause, n := range b.Redrawn {
 		a.Redrawn = plus(a.Redrawn, cause, n)
 	}
+	for _, model := range slices.Sorted(maps.Keys(b.AnsweredAs)) { // in one order: the first names keep their places
+		a.named(model, b.AnsweredAs[model])
+	}
+}
+
+// mostModels bounds the names that are told apart: a server may make one up for every answer.
+const mostModels = 8
+
+// OtherModels stands for the models beyond mostModels.
+const OtherModels = "others"
+
+// named counts completions of another model; "" is the one that was asked for.
+func (a *Answers) named(model string, n int) {
+	if model == "" {
+		return
+	}
+	if _, known := a.AnsweredAs[model]; !known {
+		told := len(a.AnsweredAs)
+		if a.AnsweredAs[OtherModels] > 0 {
+			told--
+		}
+		if told >= mostModels {
+			model = OtherModels
+		}
+	}
+	a.AnsweredAs = plus(a.AnsweredAs, model, n)
 }
 
 // plus adds n to m[key] and returns m, made if need be.
@@ -130,6 +159,6 @@ func (a *Answers) N() int {
 func (a *Answers) Clone() *Answers {
 	out := *a
 	out.Finish = maps.Clone(a.Finish)
-	out.LeftOut, out.Redrawn = maps.Clone(a.LeftOut), maps.Clone(a.Redrawn)
+	out.LeftOut, out.Redrawn, out.AnsweredAs = maps.Clone(a.LeftOut), maps.Clone(a.Redrawn), maps.Clone(a.AnsweredAs)
 	return &out
 }

@@ -31,8 +31,9 @@ type Sample struct {
 	Code         string `json:"code"`
 	Tokens       int    `json:"tokens"` // completion tokens
 	FinishReason string `json:"finish_reason"`
-	LeftOut      string `json:"left_out,omitempty"` // fields of sampling that the server does not take, space-separated: its own defaults drew
-	Redrawn      string `json:"redrawn,omitempty"`  // why completions before this one were broken off or refused, one word or two for each, comma-separated
+	LeftOut      string `json:"left_out,omitempty"`    // fields of sampling that the server does not take, space-separated: its own defaults drew
+	Redrawn      string `json:"redrawn,omitempty"`     // why completions before this one were broken off or refused, one word or two for each, comma-separated
+	AnsweredAs   string `json:"answered_as,omitempty"` // model that the server says wrote it, where that is another than was asked for
 
 	// Completion and Code again, where they hold half of a surrogate pair, which Python
 	// judges and JSON's encoder replaces: the bytes as they are (WTF-8), in base64.

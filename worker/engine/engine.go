@@ -78,6 +78,7 @@ type Completion struct {
 	FinishReason string  // stop, length, or what the server calls it; "" in a recording that does not say
 	Redrawn      string  // why completions before this one were broken off or refused: a cause for each, separated by ", "
 	LeftOut      string  // fields of sampling that the server does not take, so that its own defaults drew; space-separated
+	AnsweredAs   string  // model that the server says wrote it, where that is another than was asked for
 }
 
 // Info says what generates.

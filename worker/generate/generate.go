@@ -265,7 +265,7 @@ func (w *Worker) generate(ctx context.Context, m *store.Manifest, q store.Questi
 		Started: started.UnixMilli(), Ended: time.Now().UnixMilli(),
 	}
 	for i, c := range completions {
-		s := stream.Sample{Index: task.First + i, Completion: c.Text, Tokens: c.Tokens, FinishReason: c.FinishReason, LeftOut: c.LeftOut, Redrawn: c.Redrawn}
+		s := stream.Sample{Index: task.First + i, Completion: c.Text, Tokens: c.Tokens, FinishReason: c.FinishReason, LeftOut: c.LeftOut, Redrawn: c.Redrawn, AnsweredAs: c.AnsweredAs}
 		if c.Code != nil && c.Text == "" { // a recording of programs, not of answers
 			s.Code = *c.Code
 		} else {

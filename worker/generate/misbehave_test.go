@@ -164,6 +164,13 @@ func TestMisbehavingServers(t *testing.T) {
 			_, _ = io.WriteString(z, rightly(k, n, nil))
 			_ = z.Close()
 		}, well, "", false},
+		{"names another model", changed(func(a map[string]any, _ []map[string]any) { a["model"] = "m-mini" }), string(health.OtherModel), "", false},
+		{"names another model now and then", sometimes(changed(func(a map[string]any, _ []map[string]any) { a["model"] = "m-mini" })), string(health.OtherModel), "", false},
+		{"names a model of a megabyte", changed(func(a map[string]any, _ []map[string]any) {
+			a["model"] = strings.Repeat("\x1b[31mé", 100_000)
+		}), string(health.OtherModel), "", false},
+		{"names the model with a tag", changed(func(a map[string]any, _ []map[string]any) { a["model"] = "M:latest" }), well, "", false},
+		{"names a number as the model", changed(func(a map[string]any, _ []map[string]any) { a["model"] = 7 }), well, "", false},
 		{"calls JSON HTML", func(w http.ResponseWriter, _ *http.Request, k, n int) {
 			w.Header().Set("Content-Type", "text/html")
 			_, _ = io.WriteString(w, rightly(k, n, nil))
@@ -248,9 +255,12 @@ func TestMisbehavingServers(t *testing.T) {
 			var c stream.Counts
 			texts := map[string]bool{}
 			for i, one := range got {
-				s := stream.Sample{Index: i, Completion: one.Text, Code: "print", Tokens: one.Tokens, FinishReason: one.FinishReason, LeftOut: one.LeftOut, Redrawn: one.Redrawn}
+				s := stream.Sample{Index: i, Completion: one.Text, Code: "print", Tokens: one.Tokens, FinishReason: one.FinishReason, LeftOut: one.LeftOut, Redrawn: one.Redrawn, AnsweredAs: one.AnsweredAs}
 				if one.Text == "" {
 					s.Code = ""
+				}
+				if len(one.AnsweredAs) > 200 || strings.Contains(one.AnsweredAs, "\x1b") {
+					t.Errorf("sample %d names the model %q", i, one.AnsweredAs)
 				}
 				if one.Tokens < 0 {
 					t.Errorf("sample %d has %d tokens", i, one.Tokens)

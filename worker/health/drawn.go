@@ -61,6 +61,29 @@ func (r *rules) redrawn() {
 		number(lost), strings.Join(parts, ", "), number(r.n+lost), r.byTemperature(func(a *stream.Answers) int { return sum(a.Redrawn) }))
 }
 
+// otherModel is about answers that name another model than was asked for. It may be the same one by
+// another name, or what a router took instead: nobody can tell from here.
+func (r *rules) otherModel() {
+	n := sum(r.a.AnsweredAs)
+	if n == 0 {
+		return
+	}
+	var models []string
+	for _, m := range slices.SortedFunc(maps.Keys(r.a.AnsweredAs), func(a, b string) int {
+		if d := r.a.AnsweredAs[b] - r.a.AnsweredAs[a]; d != 0 {
+			return d
+		}
+		return strings.Compare(a, b)
+	}) {
+		models = append(models, fmt.Sprintf("%s: %s", m, number(r.a.AnsweredAs[m])))
+	}
+	remedy := "if that is the same model, give --model the name that the server uses; if it is not, the numbers are those of another model"
+	if n < r.n || len(models) > 1 {
+		remedy = "several models answered: ask a server that has one, or switch the router's fallbacks off"
+	}
+	r.add(OtherModel, false, n, r.n, remedy, "%s answers name another model than the one that was asked for (%s); answered_as in each cell's file says which", of(n, r.n), strings.Join(models, ", "))
+}
+
 // redrawnRemedy returns the setting that avoids a cause.
 func redrawnRemedy(cause string) string {
 	switch {

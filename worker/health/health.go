@@ -45,6 +45,7 @@ const (
 	Counting   Code = "tokens_without_text" // far more or fewer tokens than the text can hold
 	LeftOut    Code = "fields_left_out"     // answers drawn without a field of sampling
 	Redrawn    Code = "redrawn"             // answers that were broken off or refused and drawn again
+	OtherModel Code = "other_model"         // answers that name another model than was asked for
 )
 
 // A Finding is one thing that a reader of the numbers must know.
@@ -99,6 +100,7 @@ func Of(cells []Cell, s Settings) []Finding {
 		r.tokens()
 		r.leftOut()
 		r.redrawn()
+		r.otherModel()
 	}
 	slices.SortStableFunc(r.found, func(a, b Finding) int {
 		switch {

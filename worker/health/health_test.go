@@ -129,6 +129,10 @@ func TestSickServers(t *testing.T) {
 		{"drawn again", server{change: every(10, func(_ int, _ float64, s *stream.Sample, _ *stream.Judgement) {
 			s.Redrawn = "status 500, cut off, status 500"
 		})}, health.Redrawn, false, 0, "30 completions were broken off or refused and drawn again (status 500: 20, cut off: 10), of 130; which ones break may depend on their text. Shares: 30 % at 0.8"},
+		{"another model", server{change: func(_ int, _ float64, s *stream.Sample, _ *stream.Judgement) { s.AnsweredAs = "mini" }}, health.OtherModel, false, 0, "all 100 answers name another model than the one that was asked for (mini: 100)"},
+		{"other models now and then", server{change: every(4, func(i int, _ float64, s *stream.Sample, _ *stream.Judgement) {
+			s.AnsweredAs = fmt.Sprintf("m%d", min(i/4, 11))
+		})}, health.OtherModel, false, 0, "25 of 100 answers name another model than the one that was asked for (others: 17, m0: 1"},
 		{"filtered by the server, all", server{change: func(_ int, _ float64, s *stream.Sample, j *stream.Judgement) {
 			*s, j.Verdict = stream.Sample{FinishReason: "refused"}, stream.Refused
 		}}, health.Empty, true, 20, "the server refused the texts"},

@@ -29,8 +29,9 @@ type Row struct {
 	Test         *int32  `parquet:"test,optional"` // index of the first failing test
 	Tokens       int32   `parquet:"tokens"`
 	FinishReason string  `parquet:"finish_reason,dict"`
-	LeftOut      string  `parquet:"left_out,dict"` // fields of sampling that the server does not take
-	Redrawn      string  `parquet:"redrawn,dict"`  // why completions before this one were lost
+	LeftOut      string  `parquet:"left_out,dict"`    // fields of sampling that the server does not take
+	Redrawn      string  `parquet:"redrawn,dict"`     // why completions before this one were lost
+	AnsweredAs   string  `parquet:"answered_as,dict"` // model that the server says wrote it, where that is another
 	CPUSeconds   float64 `parquet:"cpu_s"`
 	Cached       bool    `parquet:"cached"` // the program was run for another sample, whose time cpu_s is
 	Generator    string  `parquet:"generator,dict"`

@@ -140,6 +140,11 @@ func (c *Client) attempt(ctx context.Context, e *endpoint, r engine.Request, n i
 		return nil, unknown, err
 	}
 	got, counts, err := samples(drafts, use, n)
+	for i := range got {
+		if sameModel(got[i].AnsweredAs, c.modelName()) {
+			got[i].AnsweredAs = ""
+		}
+	}
 	if without := leftOut(r, c.cfg.Stream, t); without != "" {
 		for i := range got {
 			got[i].LeftOut = without

@@ -3,6 +3,9 @@ package openai
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/lcbq/lcbq/worker/pyjson"
 )
@@ -34,6 +37,38 @@ func (t *thought) UnmarshalJSON(b []byte) error {
 		}
 	}
 	return nil
+}
+
+// A label is a name that a server gives, made fit to be shown and stored; "" for what is no text.
+type label string
+
+// mostLabel is the longest name that is kept, in bytes: models' names are paths at their longest.
+const mostLabel = 200
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (l *label) UnmarshalJSON(b []byte) error {
+	var s string
+	if json.Unmarshal(b, &s) != nil {
+		s = ""
+	}
+	s = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) || r == utf8.RuneError {
+			return -1
+		}
+		return r
+	}, s)
+	for len(s) > mostLabel {
+		_, n := utf8.DecodeLastRuneInString(s)
+		s = s[:len(s)-n]
+	}
+	*l = label(strings.TrimSpace(s))
+	return nil
+}
+
+// sameModel reports whether an answer names the model that was asked for, or none.
+func sameModel(answered, asked string) bool {
+	const tag = ":latest" // Ollama's
+	return answered == "" || strings.EqualFold(strings.TrimSuffix(answered, tag), strings.TrimSuffix(asked, tag))
 }
 
 // standard returns an answer with null for NaN and the infinities, which Python's servers write, and no

@@ -3,6 +3,7 @@ package openai
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -38,6 +39,7 @@ func readWhole(r io.Reader) ([]*draft, *usage, error) {
 	for _, c := range a.Choices {
 		d := &draft{}
 		d.add(c)
+		d.model = a.Model
 		all = append(all, d)
 	}
 	return all, a.Usage, nil
@@ -96,6 +98,7 @@ func readStream(r io.Reader, n int, alive func()) ([]*draft, *usage, error) {
 			if !drafts[c.Index].add(c) {
 				return nil, nil, &fault{kind: broken, cause: unreadable, err: fmt.Errorf("the stream holds more of choice %d after its end", c.Index)}
 			}
+			drafts[c.Index].model = cmp.Or(a.Model, drafts[c.Index].model)
 		}
 	}
 	begun := drafts[:0]

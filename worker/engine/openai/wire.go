@@ -250,6 +250,7 @@ func (c *count) UnmarshalJSON(b []byte) error {
 
 // An answer is a response body, or one event of a stream.
 type answer struct {
+	Model   label           `json:"model"` // that wrote it, as the server says
 	Choices []choice        `json:"choices"`
 	Usage   *usage          `json:"usage"`
 	Error   json.RawMessage `json:"error"`
@@ -299,6 +300,7 @@ func (a *answer) failure(raw []byte) error {
 
 // A draft is a sample while its pieces come in.
 type draft struct {
+	model          label
 	text, thoughts strings.Builder
 	tokens         int
 	finish         string
@@ -335,7 +337,7 @@ func (d *draft) completion() engine.Completion {
 		}
 		text = thoughts
 	}
-	return engine.Completion{Text: text, Tokens: d.tokens, FinishReason: d.finish}
+	return engine.Completion{Text: text, Tokens: d.tokens, FinishReason: d.finish, AnsweredAs: string(d.model)}
 }
 
 // samples makes completions of the drafts of one answer. It returns an error,

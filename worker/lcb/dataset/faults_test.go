@@ -129,7 +129,8 @@ func TestFetchFaults(t *testing.T) {
 				writePart(t, cfg, "test6.jsonl", b)
 			}
 			set, err := Fetch(t.Context(), cfg, "v6")
-			if len(h.gets) != c.gets {
+			more := cfg.Stall > 0 // a server without a processor is silent too, and is asked again
+			if len(h.gets) != c.gets && (!more || len(h.gets) < c.gets) {
 				t.Errorf("%d requests %q, want %d", len(h.gets), h.gets, c.gets)
 			}
 			if c.says == "" {

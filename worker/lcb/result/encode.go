@@ -50,6 +50,7 @@ var fields = []field{
 	words("evaluator", func(s *Sample) *string { return &s.Evaluator }),
 	leftOut(words("left_out", func(s *Sample) *string { return &s.LeftOut }), func(s *Sample) bool { return s.LeftOut == "" }),
 	leftOut(words("redrawn", func(s *Sample) *string { return &s.Redrawn }), func(s *Sample) bool { return s.Redrawn == "" }),
+	leftOut(words("answered_as", func(s *Sample) *string { return &s.AnsweredAs }), func(s *Sample) bool { return s.AnsweredAs == "" }),
 	leftOut(words("detail", func(s *Sample) *string { return &s.Detail }), func(s *Sample) bool { return s.Detail == "" }),
 }
 

@@ -9,7 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"maps"
 	"math"
+	"slices"
 
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/worker/lcb"
@@ -80,6 +82,29 @@ func disagreements(claimed, samples *stream.Counts) []string {
 	for _, v := range stream.Verdicts() {
 		differ("verdicts."+v.String(), claimed.Verdicts[v], samples.Verdicts[v])
 	}
+	a, b := claimed.Answers, samples.Answers
+	if a == nil || b == nil { // files of an lcbq that did not count them
+		return out
+	}
+	differ("answers.empty", a.Empty, b.Empty)
+	for _, m := range []struct {
+		name     string
+		said, is map[string]int
+	}{
+		{"finish_reasons", a.Finish, b.Finish},
+		{"left_out", a.LeftOut, b.LeftOut},
+		{"redrawn", a.Redrawn, b.Redrawn},
+		{"answered_as", a.AnsweredAs, b.AnsweredAs},
+	} {
+		both := maps.Clone(m.is)
+		if both == nil {
+			both = make(map[string]int)
+		}
+		maps.Copy(both, m.said)
+		for _, key := range slices.Sorted(maps.Keys(both)) {
+			differ("answers."+m.name+"."+key, m.said[key], m.is[key])
+		}
+	}
 	return out
 }
 
@@ -138,7 +163,7 @@ type Tally struct {
 // textSeed makes the hashes of texts those of this process.
 var textSeed = maphash.MakeSeed()
 
-// Add counts s. It looks at Completion, Code, Verdict, Tokens, FinishReason, LeftOut, Redrawn and
+// Add counts s. It looks at Completion, Code, Verdict, Tokens, FinishReason, LeftOut, Redrawn, AnsweredAs and
 // CPU only.
 func (t *Tally) Add(s *Sample) {
 	t.counts.Count(&s.Sample, &s.Judgement)

@@ -100,6 +100,14 @@ func TestVerify(t *testing.T) {
 			t.Helper()
 			edit(t, CellPath(dir, 1, 0.2), `"passed":true,"verdict":"passed"`, `"passed":false,"verdict":"no_code"`)
 		}, []Finding{{"q1/t0_2_combined.json", Content, "passed says 2, the samples 1"}}},
+		{"end of an answer changed", func(t *testing.T, dir string, _ *Expectation) {
+			t.Helper()
+			edit(t, CellPath(dir, 1, 0.2), `"finish_reason":"stop"`, `"finish_reason":"length"`)
+		}, []Finding{{"q1/t0_2_combined.json", Content, "answers.finish_reasons.length says 0, the samples 1"}}},
+		{"answer of another model unsaid", func(t *testing.T, dir string, _ *Expectation) {
+			t.Helper()
+			edit(t, CellPath(dir, 1, 0.2), `"evaluator":`, `"answered_as":"mini","redrawn":"cut off","left_out":"top_k","evaluator":`)
+		}, []Finding{{"q1/t0_2_combined.json", Content, "answers.left_out.top_k says 0, the samples 1; answers.redrawn.cut off says 0, the samples 1; answers.answered_as.mini says 0, the samples 1"}}},
 		{"sample lost", func(t *testing.T, dir string, _ *Expectation) {
 			t.Helper()
 			edit(t, CellPath(dir, 1, 0.2), `{"index":3,`, `{"index":4,`)
