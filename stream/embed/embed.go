@@ -105,18 +105,18 @@ func Start(cfg Config) (*Server, error) {
 	}
 	// On a full disk nats-server's recovery ends in a panic, or in streams that take nothing.
 	if err := probe(cfg.Dir); err != nil {
-		return nil, errors.Join(fmt.Errorf("write in store directory: %w", err), lock.Close())
+		return nil, errors.Join(fmt.Errorf("write in store directory: %w", err), unlock(lock))
 	}
 	key := ""
 	if !cfg.Open && cfg.Trust == nil {
 		key = rand.Text()
 	}
 	if err := cfg.Trust.settle(cfg.Dir); err != nil {
-		return nil, errors.Join(err, lock.Close())
+		return nil, errors.Join(err, unlock(lock))
 	}
 	ns, accounts, err := start(cfg, key)
 	if err != nil {
-		return nil, errors.Join(err, lock.Close())
+		return nil, errors.Join(err, unlock(lock))
 	}
 	if addr, ok := ns.Addr().(*net.TCPAddr); ok { // a restart keeps the port that clients know
 		cfg.Port = addr.Port
@@ -281,5 +281,5 @@ func (s *Server) present() *server.Server {
 func (s *Server) Close() error {
 	s.quit()
 	<-s.gone
-	return errors.Join(s.shutdown(), os.RemoveAll(filepath.Join(s.cfg.Dir, AccessName)), os.RemoveAll(filepath.Join(s.cfg.Dir, CAName)), s.lock.Close())
+	return errors.Join(s.shutdown(), os.RemoveAll(filepath.Join(s.cfg.Dir, AccessName)), os.RemoveAll(filepath.Join(s.cfg.Dir, CAName)), unlock(s.lock))
 }

@@ -19,3 +19,9 @@ func flock(f *os.File) error {
 	}
 	return nil
 }
+
+// unlock closes f and frees its lock at once. Closing alone would leave the lock to a process that is
+// just being started, which has f until it runs its program.
+func unlock(f *os.File) error {
+	return errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_UN), f.Close())
+}

@@ -45,9 +45,9 @@ func OwnerOf(dir string) (Owner, error) {
 	if err != nil {
 		return o, fmt.Errorf("look who runs on store directory: %w", err)
 	}
-	defer func() { _ = f.Close() }() // nothing was written
+	defer func() { _ = unlock(f) }() // nothing was written
 	switch err := flock(f); {
-	case err == nil: // nobody held the lock; closing the file drops it
+	case err == nil: // nobody held the lock; unlock drops it
 		return o, fmt.Errorf("%s: %w", dir, ErrNotRunning)
 	case !errors.Is(err, ErrStoreInUse):
 		return o, err
