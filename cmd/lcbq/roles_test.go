@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -9,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 )
@@ -51,28 +49,10 @@ func says(t *testing.T, want int, args ...string) string {
 	return string(out)
 }
 
-// A safeBuffer takes a process's output while the test looks at it.
-type safeBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *safeBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *safeBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
-
 // serveElsewhere starts a server beyond loopback and returns its address and its log.
-func serveElsewhere(t *testing.T, store string, more ...string) (cmd *exec.Cmd, url string, log *safeBuffer) {
+func serveElsewhere(t *testing.T, store string, more ...string) (cmd *exec.Cmd, url string, log *said) {
 	t.Helper()
-	log = new(safeBuffer)
+	log = new(said)
 	cmd = command(t, append([]string{"server", "--listen", net.JoinHostPort(elsewhere(t), "0"), "--store-dir", store, "--http", "none"}, more...)...)
 	cmd.Stderr = log
 	if err := cmd.Start(); err != nil {
@@ -139,11 +119,11 @@ func TestRolesShareARun(t *testing.T) {
 	if err := os.Chmod(creds["evaluator"], 0o644); err != nil {
 		t.Fatal(err)
 	}
-	said := make(map[string]*safeBuffer)
+	logs := make(map[string]*said)
 	begin := func(verb, role string, more ...string) *exec.Cmd {
 		cmd := command(t, append([]string{verb, "--nats", url, "--creds", creds[role]}, more...)...)
-		said[verb] = new(safeBuffer)
-		cmd.Stderr = said[verb]
+		logs[verb] = new(said)
+		cmd.Stderr = logs[verb]
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -154,22 +134,22 @@ func TestRolesShareARun(t *testing.T) {
 	wants(says(t, 0, "runs", "--nats", url, "--creds", creds["viewer"]), "finished")
 	wants(says(t, 0, "status", "--store-dir", store), "160 of 160") // its own user needs no token
 	wants(says(t, 0, "verify", out), "4 cells, 160 samples")
-	wants(said["evaluate"].String(), "other users can read the credentials", "chmod 600")
+	wants(logs["evaluate"].String(), "other users can read the credentials", "chmod 600")
 
 	// A worker whose token is revoked is told, and a new one in its file's place lets it in again.
 	says(t, 0, "token", "--revoke", creds["evaluator"], "--store-dir", store)
-	awaits(t, said["evaluate"], "have a new one made on the server's machine")
+	awaits(t, logs["evaluate"], "have a new one made on the server's machine")
 	wants(says(t, 1, append([]string{"evaluate", "--creds", creds["evaluator"]}, work...)...), "the server refuses the token", "it was revoked")
 	says(t, 0, "token", "--role", "evaluator", "--store-dir", store, "--to", creds["evaluator"])
-	awaits(t, said["evaluate"], "the new token is not taken")
+	awaits(t, logs["evaluate"], "the new token is not taken")
 	says(t, 0, "token", "--role", "evaluator", "--name", "test", "--store-dir", store, "--to", creds["evaluator"])
-	awaits(t, said["evaluate"], "connected to the server again")
+	awaits(t, logs["evaluate"], "connected to the server again")
 
 	for _, w := range workers {
 		interrupt(t, w)
 	}
 	interrupt(t, server)
-	for verb, s := range said {
+	for verb, s := range logs {
 		if strings.Contains(strings.ToLower(s.String()), "permissions violation") {
 			t.Errorf("%s asked for what is not its role's:\n%s", verb, s)
 		}
@@ -178,7 +158,7 @@ func TestRolesShareARun(t *testing.T) {
 		t.Errorf("the server refused what a role needs:\n%s", log)
 	}
 	secrets := []string{log.String()}
-	for _, s := range said {
+	for _, s := range logs {
 		secrets = append(secrets, s.String())
 	}
 	for _, file := range creds {
@@ -197,11 +177,11 @@ func TestRolesShareARun(t *testing.T) {
 }
 
 // awaits waits until a process has said something.
-func awaits(t *testing.T, said *safeBuffer, words string) {
+func awaits(t *testing.T, log *said, words string) {
 	t.Helper()
-	for end := time.Now().Add(2 * time.Minute); !strings.Contains(said.String(), words); {
+	for end := time.Now().Add(2 * time.Minute); !strings.Contains(log.String(), words); {
 		if time.Now().After(end) {
-			t.Fatalf("nothing of %q in\n%s", words, said)
+			t.Fatalf("nothing of %q in\n%s", words, log)
 		}
 		<-time.After(20 * time.Millisecond)
 	}

@@ -108,7 +108,7 @@ func (r *Report) subject() string {
 }
 
 // ErrPart says that the results have no chart or table of the name asked for.
-var ErrPart = errors.New("no such part")
+var ErrPart = figure.ErrPart
 
 // Formats lists what Write can make.
 var Formats = []string{"html", "png", "svg", "csv", "md"}
@@ -150,17 +150,10 @@ const (
 
 func (r *Report) figure(name string) (figure.Figure, error) {
 	all := r.All()
-	var names []string
-	for i, f := range all {
-		if f.Name == name || name == "" && i == 0 {
-			return f, nil
-		}
-		names = append(names, f.Name)
-	}
 	if len(all) == 0 {
-		return figure.Figure{}, fmt.Errorf("draw chart: no sample was scored, so there is nothing to draw")
+		return figure.Figure{}, errors.New("draw chart: no sample was scored, so there is nothing to draw")
 	}
-	return figure.Figure{}, fmt.Errorf("%w: %q: these results have the charts %s", ErrPart, name, strings.Join(names, ", "))
+	return figure.Pick(all, name)
 }
 
 // tables returns every table, the most telling first.

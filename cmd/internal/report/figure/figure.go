@@ -4,6 +4,7 @@
 package figure
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -35,6 +36,21 @@ type Figure struct {
 	Caption string                             // how to read it
 	Draw    func(width float64) *chart.Drawing // at a width in pixels
 	Table   *Table                             // the same as numbers
+}
+
+// ErrPart says that there is no chart or table of the name asked for.
+var ErrPart = errors.New("no such part")
+
+// Pick returns the figure of a name, or the first of all if it is "". Its error wraps ErrPart.
+func Pick(all []Figure, name string) (Figure, error) {
+	var names []string
+	for i, f := range all {
+		if f.Name == name || name == "" && i == 0 {
+			return f, nil
+		}
+		names = append(names, f.Name)
+	}
+	return Figure{}, fmt.Errorf("%w: %q: these results have the charts %s", ErrPart, name, strings.Join(names, ", "))
 }
 
 // Headline returns the k of tables and of the chart over temperatures: those of

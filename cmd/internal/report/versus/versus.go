@@ -41,7 +41,7 @@ type View struct {
 }
 
 // ErrPart says that the view has no chart or table of the name asked for.
-var ErrPart = errors.New("no such part")
+var ErrPart = figure.ErrPart
 
 // A chart of its own is as wide as a README's column, and its image sharp on a dense screen.
 const (
@@ -71,17 +71,10 @@ func (v *View) Write(w io.Writer, format, part string) error {
 
 func (v *View) figure(name string) (figure.Figure, error) {
 	all := v.figures()
-	var names []string
-	for i, f := range all {
-		if f.Name == name || name == "" && i == 0 {
-			return f, nil
-		}
-		names = append(names, f.Name)
-	}
 	if len(all) == 0 {
-		return figure.Figure{}, fmt.Errorf("draw chart: the results share no question with samples, so there is nothing to draw")
+		return figure.Figure{}, errors.New("draw chart: the results share no question with samples, so there is nothing to draw")
 	}
-	return figure.Figure{}, fmt.Errorf("%w: %q: these results have the charts %s", ErrPart, name, strings.Join(names, ", "))
+	return figure.Pick(all, name)
 }
 
 // Letter is how a side is called in tables.
