@@ -31,6 +31,7 @@ type importCmd struct {
 	Problems       string    `placeholder:"FILE|sample|v1..v6" help:"problem set that the results are of: gives questions their places in it"`
 	Judge          string    `default:"lcb" enum:"lcb,script" help:"how the verdicts were found; those of LiveCodeBench's own runner are lcb"`
 	Environment    string    `default:"official" help:"name of the environment that judged: results of two are never averaged"`
+	SkipBad        bool      `help:"leave bad problems out and count them, instead of refusing the files"`
 	Compress       string    `default:"none" enum:"none,zstd" help:"compress the cell files"`
 	config.Dataset `embed:"" group:"hub"`
 }
@@ -47,6 +48,9 @@ func (c *importCmd) Run(a *app) error {
 	im := official.Import{Model: c.Model, Judge: c.Judge, Fingerprint: c.Environment, Compress: c.Compress == "zstd"}
 	s := &summary.Run{LCBQ: Version()}
 	if err := c.place(a, &im, s); err != nil {
+		return err
+	}
+	if err := c.check(a, &im, files); err != nil {
 		return err
 	}
 	digest := sha256.New()
@@ -67,7 +71,7 @@ func (c *importCmd) Run(a *app) error {
 		return err
 	}
 	if len(summaries) == 0 {
-		return errors.New("import: the files hold no question")
+		return errors.New("import: the files hold no question that can be read")
 	}
 	if err := c.summarise(s, summaries, hex.EncodeToString(digest.Sum(nil)[:6])); err != nil {
 		return err
@@ -136,6 +140,31 @@ func evalAll(path string) string {
 		return path
 	}
 	return other
+}
+
+// check reads all files before anything is written, so that a bad problem costs no half a folder.
+func (c *importCmd) check(a *app, im *official.Import, files []officialFile) error {
+	skipped := 0
+	if c.SkipBad {
+		im.Skip = func(e *official.ProblemError) {
+			if skipped++; skipped <= maxSkippedShown {
+				a.log.Warn("bad problem left out", "err", e.Error())
+			}
+		}
+	}
+	var faults []error
+	for _, f := range files {
+		in, err := os.Open(f.path)
+		if err != nil {
+			return fmt.Errorf("import: %w", err)
+		}
+		faults = append(faults, im.Check(in, f.path), in.Close())
+	}
+	if skipped > 0 {
+		im.Skip = func(*official.ProblemError) {}
+		a.log.Warn("bad problems left out", "problems", skipped)
+	}
+	return errors.Join(faults...)
 }
 
 // place gives questions their places in the problem set, if one is named.

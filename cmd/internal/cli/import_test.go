@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/lcbq/lcbq/worker"
@@ -54,6 +55,57 @@ func oneSample(t *testing.T, path string, passed []bool) {
 	}
 	if err := os.WriteFile(path, data, 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestImportBadProblems wants every bad problem of all files told of before a byte is written,
+// and --skip-bad to leave out these and no others.
+func TestImportBadProblems(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	good := func(id string) string {
+		return `{"question_id":"` + id + `","code_list":["print(1)"],"graded_list":[true]}`
+	}
+	write := func(temperature string, problems ...string) string {
+		path := filepath.Join(dir, "Scenario.codegeneration_1_"+temperature+"_eval_all.json")
+		if err := os.WriteFile(path, []byte("["+strings.Join(problems, ",\n")+"]"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	first := write("0.2", good("a"), `{"question_id":"b","code_list":["x",{"y":[1]}],"graded_list":[1,0]}`, `7`, good("a"), good("c"),
+		`{"question_id":["d"],"code_list":["x"],"graded_list":[1]}`, `{"question_id":"e","code_list":"x","graded_list":[1]}`)
+	second := write("0.4", good("c"), `{"question_id":"f","code_list":["x"],"graded_list":["yes"]}`)
+	out := filepath.Join(dir, "out")
+	run := func(args ...string) (status int, told string) {
+		var b bytes.Buffer
+		status = Main(t.Context(), worker.NewHurry(), append([]string{"import", first, second, "-o", out}, args...), &b, &b)
+		return status, b.String()
+	}
+	faults := []string{
+		`0.2_eval_all.json:2: problem 1 (question_id "b"): code_list: line 2, column 37: want a string, got an object`,
+		`0.2_eval_all.json:3: problem 2 (question_id ""): line 3, column 1: want a problem, an object of fields, got a number`,
+		`0.2_eval_all.json:4: problem 3 (question_id "a"): it comes twice`,
+		`0.2_eval_all.json:6: problem 5 (question_id ""): question_id: line 6, column 16: want a string, got a list`,
+		`0.2_eval_all.json:7: problem 6 (question_id "e"): code_list: line 7, column 32: want a list of strings, got a string`,
+		`0.4_eval_all.json:2: problem 1 (question_id "f"): graded_list: entry 0 is "yes", want true, false, 1 or 0`,
+	}
+	status, told := run()
+	for _, want := range faults {
+		if !strings.Contains(told, want) {
+			t.Errorf("import says %s\nwant %s in it", told, want)
+		}
+	}
+	if _, err := os.Stat(out); status != exitError || !os.IsNotExist(err) {
+		t.Errorf("status %d and folder %v, want %d and nothing written", status, err, exitError)
+	}
+	status, told = run("--skip-bad")
+	var s summary.Run
+	if data, err := os.ReadFile(filepath.Join(out, "run_summary.json")); err != nil || json.Unmarshal(data, &s) != nil {
+		t.Fatal(told, err)
+	}
+	if status != exitOK || s.Questions != 2 || s.Samples != 3 || !strings.Contains(told, `"problems":6`) {
+		t.Errorf("--skip-bad: status %d, %d questions, %d samples, said %s; want 0, 2, 3 and 6 problems left out", status, s.Questions, s.Samples, told)
 	}
 }
 

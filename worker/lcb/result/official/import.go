@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -22,6 +23,79 @@ type Import struct {
 	Fingerprint string                      // what is known of the environment that judged
 	Index       func(id string) (int, bool) // a question's place in the problem set; nil: its place in the file
 	Compress    bool
+	// Skip is called with each bad problem, which is then left out; nil refuses the file.
+	Skip func(*ProblemError)
+}
+
+// maxFaults is how many bad problems an error tells of; the others are counted.
+const maxFaults = 20
+
+// Check reads a whole file and writes nothing. Unless Skip takes them, the error tells of
+// the first twenty bad problems: those that Read finds, those that come twice and those that
+// are not in the problem set.
+func (im Import) Check(r io.Reader, name string) error {
+	var faults []error
+	bad := 0
+	for _, err := range im.problems(r, name) {
+		if err == nil {
+			continue
+		}
+		if bad++; bad <= maxFaults {
+			faults = append(faults, fmt.Errorf("import %w", err))
+		}
+	}
+	if bad > maxFaults {
+		faults = append(faults, fmt.Errorf("import %s: and %d more bad problems", name, bad-maxFaults))
+	}
+	return errors.Join(faults...)
+}
+
+// A placed problem has a place in the problem set.
+type placed struct {
+	Result
+	index int
+}
+
+// problems reads a file and gives each problem its place. Bad problems go to Skip, or
+// are yielded as errors.
+func (im Import) problems(r io.Reader, name string) iter.Seq2[placed, error] {
+	return func(yield func(placed, error) bool) {
+		seen := make(map[string]bool)
+		place := -1
+		for p, err := range Read(r, name) {
+			place++
+			to := placed{p, len(seen)}
+			if err == nil {
+				to.index, err = im.index(name, place, &p, seen)
+			}
+			if wrong, ok := errors.AsType[*ProblemError](err); ok && im.Skip != nil && !wrong.Broken {
+				im.Skip(wrong)
+				continue
+			}
+			if !yield(to, err) {
+				return
+			}
+		}
+	}
+}
+
+// index finds the place of a problem that has come for the first time.
+func (im Import) index(name string, place int, p *Result, seen map[string]bool) (int, error) {
+	wrong := &ProblemError{File: name, Line: p.Line, Place: place, ID: p.Question.ID}
+	if seen[p.Question.ID] {
+		wrong.Err = errors.New("it comes twice")
+		return 0, wrong
+	}
+	q := len(seen)
+	if im.Index != nil {
+		var ok bool
+		if q, ok = im.Index(p.Question.ID); !ok {
+			wrong.Err = errors.New("it is not in the problem set")
+			return 0, wrong
+		}
+	}
+	seen[p.Question.ID] = true
+	return q, nil
 }
 
 // A Part is one question at one temperature that was written to a results folder.
@@ -47,23 +121,11 @@ func (im Import) Write(dir string, r io.Reader, name string) ([]*result.Summary,
 // dir, without summaries: files of other temperatures may follow.
 func (im Import) Cells(dir string, r io.Reader, name string) ([]Part, error) {
 	var out []Part
-	seen := make(map[string]bool)
-	for p, err := range Read(r, name) {
+	for p, err := range im.problems(r, name) {
 		if err != nil {
 			return out, fmt.Errorf("import %w", err)
 		}
-		if seen[p.Question.ID] {
-			return out, fmt.Errorf("import %s: question_id %q comes twice", name, p.Question.ID)
-		}
-		seen[p.Question.ID] = true
-		q := len(out)
-		if im.Index != nil {
-			var ok bool
-			if q, ok = im.Index(p.Question.ID); !ok {
-				return out, fmt.Errorf("import %s: question_id %q is not in the problem set", name, p.Question.ID)
-			}
-		}
-		part, err := im.cell(dir, q, &p)
+		part, err := im.cell(dir, p.index, &p.Result)
 		if err != nil {
 			return out, fmt.Errorf("import %s: %w", name, err)
 		}

@@ -1,6 +1,7 @@
 package official
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,18 +26,22 @@ type row struct {
 	graded                          []bool
 	metadata                        []string // as JSON
 	hasOutputs, hasCodes, hasGraded bool
+
+	field string // that is being read
+	fault error  // the first thing that is wrong with the problem
 }
 
 // A Result is one problem of an official result file with its judged samples.
 type Result struct {
+	Line     int // of the file, from 1
 	Question Question
 	Samples  []result.Sample
 }
 
 // Read reads a _eval_all.json file from r, plain or compressed with gzip or zstd,
-// one problem at a time; name is the file's, for errors, which say the line, the
-// problem's place and id, and the field. The sequence ends at the first error,
-// which it yields last.
+// one problem at a time; name is the file's, for errors. A bad problem is yielded as
+// a *ProblemError and those behind it follow; the sequence ends where the text itself is
+// broken, with a last error.
 //
 // Files differ: ids may be numbers, graded_list may hold 0 and 1, output_list may be
 // missing, and metadata may be a list of texts or objects, one object, or missing.
@@ -59,17 +64,18 @@ func Read(r io.Reader, name string) iter.Seq2[Result, error] {
 		}
 		err = in.Array(func(i int) error {
 			in.Next()
-			line := in.Line()
+			wrong := &ProblemError{File: name, Line: in.Line(), Place: i}
 			w := &row{}
-			err := w.read(in)
+			broken := w.read(in)
 			var out Result
-			if err == nil {
-				out, err = w.result()
+			if wrong.Err = cmp.Or(broken, w.fault); wrong.Err == nil {
+				out, wrong.Err = w.result()
 			}
-			if err != nil {
-				return &problemError{fmt.Errorf("%s:%d: problem %d (question_id %q): %w", name, line, i, w.ID, err)}
-			}
-			if !yield(out, nil) {
+			wrong.ID, wrong.Broken, out.Line = w.ID, broken != nil, wrong.Line
+			switch {
+			case broken != nil:
+				return wrong
+			case wrong.Err == nil && !yield(out, nil), wrong.Err != nil && !yield(out, wrong):
 				return errEnough
 			}
 			return nil
@@ -77,9 +83,7 @@ func Read(r io.Reader, name string) iter.Seq2[Result, error] {
 		if err == nil {
 			err = in.End()
 		}
-		if told, ok := errors.AsType[*problemError](err); ok {
-			err = told.error
-		} else if err != nil {
+		if _, told := errors.AsType[*ProblemError](err); err != nil && !told {
 			err = fmt.Errorf("%s: after a problem: %w", name, err)
 		}
 		if err != nil && !errors.Is(err, errEnough) {
@@ -91,16 +95,37 @@ func Read(r io.Reader, name string) iter.Seq2[Result, error] {
 // errEnough ends a reading whose caller wants no more.
 var errEnough = errors.New("the caller has enough")
 
-// A problemError names file and problem already.
-type problemError struct{ error }
+// A ProblemError says what is wrong with one problem of a result file, and where.
+type ProblemError struct {
+	File  string
+	Line  int // from 1
+	Place int // in the list, from 0
+	ID    string
+	Err   error // names the field
 
-// read reads one problem.
+	Broken bool // the text ends or is no JSON there: nothing behind it can be read
+}
+
+// Error names file, line, place, id and cause.
+func (e *ProblemError) Error() string {
+	return fmt.Sprintf("%s:%d: problem %d (question_id %q): %v", e.File, e.Line, e.Place, e.ID, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *ProblemError) Unwrap() error { return e.Err }
+
+// read reads one problem. A field of another kind than it must be is remembered as the
+// problem's fault and skipped; the error is for text that is no JSON.
 func (w *row) read(in *pyjson.Reader) error {
 	texts := map[string]*string{
 		"question_title": &w.Title, "question_content": &w.Content, "platform": &w.Platform, "question_id": &w.ID,
 		"contest_id": &w.ContestID, "contest_date": &w.ContestDate, "starter_code": &w.StarterCode, "difficulty": &w.Difficulty,
 	}
+	if in.Next() != pyjson.Object {
+		return w.refuse(in, "want a problem, an object of fields")
+	}
 	return in.Object(func(key string) (err error) {
+		w.field = key
 		kind := in.Next()
 		switch to := texts[key]; {
 		case kind == pyjson.Null:
@@ -109,17 +134,19 @@ func (w *row) read(in *pyjson.Reader) error {
 			var raw []byte
 			raw, err = in.Number()
 			*to = strings.TrimSuffix(string(raw), ".0")
+		case to != nil && kind != pyjson.String:
+			return w.refuse(in, "want a string")
 		case to != nil:
 			*to, err = in.Text()
 		case key == "output_list":
 			w.hasOutputs = true
-			w.outputs, err = textList(in)
+			w.outputs, err = w.textList(in)
 		case key == "code_list":
 			w.hasCodes = true
-			w.codes, err = textList(in)
+			w.codes, err = w.textList(in)
 		case key == "graded_list":
 			w.hasGraded = true
-			w.graded, err = grades(in)
+			w.graded, err = w.grades(in)
 		case key == "metadata" && kind == pyjson.Array:
 			w.metadata = nil
 			err = in.Array(func(int) error {
@@ -137,24 +164,46 @@ func (w *row) read(in *pyjson.Reader) error {
 	})
 }
 
+// refuse remembers what is wrong with the next value, if it is the problem's first
+// fault, and skips the value.
+func (w *row) refuse(in *pyjson.Reader, want string) error {
+	if w.fault == nil {
+		w.fault = in.Refuse(fmt.Sprintf("%s, got %s", want, in.Next()))
+		if w.field != "" {
+			w.fault = fmt.Errorf("%s: %w", w.field, w.fault)
+		}
+	}
+	return in.Skip()
+}
+
 // textList reads a list of texts and nulls.
-func textList(in *pyjson.Reader) ([]*string, error) {
+func (w *row) textList(in *pyjson.Reader) ([]*string, error) {
 	list := []*string{}
+	if in.Next() != pyjson.Array {
+		return list, w.refuse(in, "want a list of strings")
+	}
 	err := in.Array(func(int) error {
-		if in.Next() == pyjson.Null {
+		switch in.Next() {
+		case pyjson.Null:
 			list = append(list, nil)
 			return in.Skip()
+		case pyjson.String:
+			text, err := in.Text()
+			list = append(list, &text)
+			return err
+		default:
+			return w.refuse(in, "want a string")
 		}
-		text, err := in.Text()
-		list = append(list, &text)
-		return err
 	})
 	return list, err
 }
 
 // grades reads whether samples passed: true or false, 1 or 0.
-func grades(in *pyjson.Reader) ([]bool, error) {
+func (w *row) grades(in *pyjson.Reader) ([]bool, error) {
 	list := []bool{}
+	if in.Next() != pyjson.Array {
+		return list, w.refuse(in, "want a list of true and false")
+	}
 	err := in.Array(func(i int) error {
 		raw, err := in.Raw()
 		if err != nil {
@@ -166,7 +215,9 @@ func grades(in *pyjson.Reader) ([]bool, error) {
 		case "false", "0", "0.0":
 			list = append(list, false)
 		default:
-			return fmt.Errorf("entry %d is %.40s, want true, false, 1 or 0", i, raw)
+			if w.fault == nil {
+				w.fault = fmt.Errorf("graded_list: entry %d is %.40s, want true, false, 1 or 0", i, raw)
+			}
 		}
 		return nil
 	})

@@ -67,7 +67,7 @@ func TestReadRefuses(t *testing.T) {
 		{"[\n{\"question_id\":\"a\"", "f.json:2: problem 0"},
 		{`[{"question_id":"a","output_list":["x"],"graded_list":[true]}]`, "code_list is missing"},
 		{`[{"question_id":"a","code_list":["x"],"graded_list":[2]}]`, "f.json:1: problem 0 (question_id \"a\"): graded_list: entry 0 is 2, want true, false, 1 or 0"},
-		{`[{"question_id":"a","code_list":["x",5],"graded_list":[1,0]}]`, "code_list: column 38: want a string, got '5'"},
+		{`[{"question_id":"a","code_list":["x",5],"graded_list":[1,0]}]`, "code_list: column 38: want a string, got a number"},
 		{`[{"question_id":"a","code_list":["x"],"graded_list":[1]} 7]`, "after a problem: column"},
 		{`[{"output_list":[]}]`, "question_id is missing"},
 		{`[{"question_id":"a","output_list":["x"],"code_list":["x"]}]`, "graded_list is missing"},
