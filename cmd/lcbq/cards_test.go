@@ -384,6 +384,7 @@ func TestDriverWithoutCards(t *testing.T) {
 // TestOneEngineFails wants a sweep finished by the other engine, and an error with the reason once there is none.
 func TestOneEngineFails(t *testing.T) {
 	t.Parallel()
+	takesMinutes(t)
 	f := newFarm(t)
 	env := f.cards(t, 2)
 	fails := []string{supervisetest.Behaviours + "_" + cardPrefix + "1=" + supervisetest.NoModel, supervisetest.Behaviours + "_1=" + supervisetest.NoModel} // by UUID or number

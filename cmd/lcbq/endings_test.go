@@ -95,7 +95,7 @@ var endings = []ending{
 			kill := time.AfterFunc(slurmKillWait(), func() { _ = cmd.Process.Kill() })
 			t.Cleanup(func() { kill.Stop() })
 		}
-	}, -1, `"signal":"terminated"`, false},
+	}, -1, `"signal":"terminated"`, true},
 	{"systemd", func(t *testing.T, cmd *exec.Cmd) func() { // KillMode=control-group, SendSIGHUP=yes
 		t.Helper()
 		begin(t, cmd)

@@ -82,6 +82,7 @@ func TestAttachedEndpoint(t *testing.T) {
 // than a generator begins with. It answers nobody before that.
 func TestAttachedEndpointIsFilled(t *testing.T) {
 	t.Parallel()
+	takesMinutes(t)
 	var asked atomic.Value
 	chat := chatServer(t, &asked)
 	var inFlight atomic.Int64

@@ -10,6 +10,7 @@ import (
 // TestTypeWhatStatusSays types the command that status names for what is wrong, as it stands there, and wants it to help.
 func TestTypeWhatStatusSays(t *testing.T) {
 	t.Parallel()
+	takesMinutes(t)
 	dir := t.TempDir()
 	server, url := startServer(t, filepath.Join(dir, "store"))
 	ok(t, "submit", "--nats", url, "--engine", "sim", "--problems", "sample", "--n", "4", "--end", "1", "--temperatures", "0.2", "--run", "r1", "-o", filepath.Join(dir, "out"))

@@ -76,6 +76,7 @@ var whole struct {
 // leaves, apart from times and names of workers.
 func TestKilledAnywhere(t *testing.T) {
 	t.Parallel()
+	takesMinutes(t)
 	dir := t.TempDir()
 	broken := filepath.Join(dir, "broken")
 	whole, took := undisturbed(t)
@@ -85,7 +86,8 @@ func TestKilledAnywhere(t *testing.T) {
 	// Six lives of ten of up to 0.6 of that time each are too short for the run's tokens at this
 	// pace, however fast the machine has become meanwhile; the other four meet its end.
 	paced := sweepIn(4 * took)
-	killed, lives := 0, often(10)
+	const lives = 10
+	killed := 0
 	for life := range lives {
 		// From before the store is made to the end: a run that finished first is
 		// killed never, which the count below notices.

@@ -16,22 +16,14 @@ import (
 )
 
 // slow is given by .ci/run. Without it the suite is one that a person waits for.
-var slow = flag.Bool("slow", false, "run the tests that take half a minute and more too, and kill as often as they can")
+var slow = flag.Bool("slow", false, "run the tests that take ten seconds and more too")
 
-// takesMinutes leaves a test out that takes half a minute or more, unless the slow ones are wanted.
+// takesMinutes leaves a test out that takes ten seconds or more on two cores, unless the slow ones are wanted.
 func takesMinutes(t *testing.T) {
 	t.Helper()
 	if !*slow {
 		t.Skip("takes long; -slow runs it")
 	}
-}
-
-// often is how often a test repeats what it does: in full if the slow tests are wanted.
-func often(full int) int {
-	if *slow {
-		return full
-	}
-	return max(1, full*3/10)
 }
 
 func TestMain(m *testing.M) {
@@ -73,8 +65,20 @@ var fixtures string
 
 func TestScripts(t *testing.T) {
 	t.Parallel()
+	runScripts(t, "testdata/script")
+}
+
+// TestSlowScripts runs the scripts with many sweeps in them.
+func TestSlowScripts(t *testing.T) {
+	t.Parallel()
+	takesMinutes(t)
+	runScripts(t, "testdata/slow")
+}
+
+func runScripts(t *testing.T, dir string) {
+	t.Helper()
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
+		Dir:                 dir,
 		RequireExplicitExec: true,
 		Condition: func(cond string) (bool, error) {
 			if cond != "real-driver" {

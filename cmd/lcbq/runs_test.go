@@ -122,6 +122,7 @@ func TestRunsAreObjects(t *testing.T) {
 // command brings it back.
 func TestCancelEndsARun(t *testing.T) {
 	t.Parallel()
+	takesMinutes(t)
 	dir := filepath.Join(t.TempDir(), "results")
 	args := sweep("-o", dir, sweepIn(30*time.Second))
 	cmd, lines := logged(t, args...)
@@ -234,6 +235,7 @@ func poison(t *testing.T, url, unit string) {
 // and says so; with the file back the same command completes it.
 func TestCellFilePutBack(t *testing.T) {
 	t.Parallel()
+	takesMinutes(t)
 	dir := filepath.Join(t.TempDir(), "results")
 	args := []string{
 		"run", "-o", dir, "--end", "1", "--n", "20", "--unit-size", "10", "--temperatures", "0.2", "--time-limit", "1", "--evaluators", "1",

@@ -16,6 +16,7 @@ import (
 // status 3 and names the unit; made anew, the unit completes the run.
 func TestSampleThatNoFileTakes(t *testing.T) {
 	t.Parallel()
+	takesMinutes(t)
 	dir := filepath.Join(t.TempDir(), "results")
 	store := filepath.Join(dir, ".lcbq")
 	server, url := startServer(t, store)

@@ -128,6 +128,7 @@ func (s *safe) run(env []string, args ...string) (int, string) {
 // runs and failures leave.
 func TestSecretsStayIn(t *testing.T) {
 	t.Parallel()
+	takesMinutes(t)
 	s := &safe{t: t, secrets: []string{"plantedNATS01", "plantedENDP02", "plantedQUERY03", "plantedAPIKEY04", "plantedHF05", "plantedHUB06", "planted%2FCODED07", "planted/CODED07", "plantedTOKEN08", "pl9"}}
 	var asked atomic.Value
 	keys := make(map[string]bool)

@@ -43,6 +43,7 @@ func evaluators(t *testing.T, url string) []atWork {
 // drains it by an order, and wants every sample counted once.
 func TestSetWhileARunGoesOn(t *testing.T) {
 	t.Parallel()
+	takesMinutes(t)
 	dir := t.TempDir()
 	server, url := startServer(t, filepath.Join(dir, "store"))
 	at := []string{"--nats", url, "--run", "one"}

@@ -13,6 +13,7 @@ import (
 // order, for the reason that was named.
 func TestWorkersThatEndByThemselves(t *testing.T) {
 	t.Parallel()
+	takesMinutes(t)
 	dir := t.TempDir()
 	server, url := startServer(t, filepath.Join(dir, "store"))
 	ok(t, submitArgs(url, "one", filepath.Join(dir, "one"))...)

@@ -45,6 +45,7 @@ func (f farm) kill(t *testing.T, word string) {
 // and at last lcbq itself, and wants the run finished by the same command with nothing left behind.
 func TestLlamaKilledAtEveryPhase(t *testing.T) {
 	t.Parallel()
+	takesMinutes(t)
 	f, _ := newLlamaFarm(t)
 	env := []string{supervisetest.Pace + "=4", supervisetest.Behaviours + "=" + supervisetest.Stubborn + "," + supervisetest.Forks}
 	dir := filepath.Join(f.dir, "results")

@@ -165,6 +165,7 @@ func inOrder(t *testing.T, text string, parts ...string) {
 // files.
 func TestSupervisedEngines(t *testing.T) {
 	t.Parallel()
+	takesMinutes(t)
 	f := newFarm(t)
 	dir := filepath.Join(f.dir, "results")
 	// With a pace, or the first engine is done before the second has started.
@@ -321,6 +322,7 @@ func TestKilledRunLeavesNoEngine(t *testing.T) {
 // last.
 func TestStopSeparateProcesses(t *testing.T) {
 	t.Parallel()
+	takesMinutes(t)
 	f := newFarm(t)
 	dir, store := filepath.Join(f.dir, "results"), filepath.Join(f.dir, "store")
 	server := f.lcbq(t, nil, "server", "--listen", "127.0.0.1:0", "--store-dir", store)

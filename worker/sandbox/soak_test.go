@@ -12,7 +12,7 @@ import (
 // soak is how many programs TestSoak runs. 200000 takes about fifteen minutes of
 // one processor; the default shows a leak of one descriptor in fifty programs, and
 // little else.
-var soak = flag.Int("soak", 400, "programs of TestSoak")
+var soak = flag.Int("soak", 200, "programs of TestSoak")
 
 // TestSoak runs many programs, hostile ones among them, and wants the last
 // tenth as fast as the first, and nothing of ours to have grown. The speed is

@@ -358,7 +358,11 @@ func TestUmask(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, umask := range []string{"077", "777", "000"} {
+	umasks := []string{"777", "077", "000"}
+	if !*full {
+		umasks = umasks[:1] // the hardest
+	}
+	for _, umask := range umasks {
 		self, err := os.Executable()
 		if err != nil {
 			t.Fatal(err)

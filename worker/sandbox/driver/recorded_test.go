@@ -12,7 +12,7 @@ import (
 )
 
 // TestCornerCases runs the probes of single behaviours that the official
-// runner was given.
+// runner was given, of those that run into the limit one in four, unless -full is given.
 func TestCornerCases(t *testing.T) {
 	t.Parallel()
 	type probe struct {
@@ -27,11 +27,16 @@ func TestCornerCases(t *testing.T) {
 	probes := rows[probe](t, shared(t, "corner_cases.jsonl"))
 	r := newRunner(t, "lcb")
 	codes, marked, exact := 0, 0, official(t)
+	seen := 0
 	for _, p := range probes {
 		want := 0
 		if p.ErrorCode != nil {
 			want = *p.ErrorCode
 		}
+		if want == -3 && !drawn(p.Name, 4) {
+			continue
+		}
+		seen++
 		job := program{Func: p.FnName, Source: p.Code, Inputs: p.Inputs, CPU: 10}
 		if want == -3 || p.Note != "" {
 			job.CPU = 1 // or it is waited for in vain for longer
@@ -52,8 +57,8 @@ func TestCornerCases(t *testing.T) {
 			codes++
 		}
 	}
-	t.Logf("%d probes, %d with a note, %d with the official code", len(probes), marked, codes)
-	if share := float64(codes) / float64(len(probes)); share < 0.97 {
+	t.Logf("%d of %d probes, %d with a note, %d with the official code", seen, len(probes), marked, codes)
+	if share := float64(codes) / float64(seen); share < 0.97 {
 		t.Errorf("official code on %.1f%%, want 97%%", 100*share)
 	}
 }
