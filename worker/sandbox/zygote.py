@@ -359,8 +359,7 @@ def load_modules(plan, driver_source):
     gc.collect()
     driver = types.ModuleType("driver")
     exec(compile(driver_source, "<driver>", "exec"), driver.__dict__)
-    if plan["null_by_descriptor"]:
-        driver.open_null_by_descriptor()
+    driver.open_by_descriptor(plan["null_by_descriptor"])
     driver.warm(plan["mode"])
     # A program draws the same numbers in every run, unless the driver seeds anew for it.
     random.seed(0)

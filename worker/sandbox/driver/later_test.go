@@ -27,8 +27,11 @@ func TestLaterTests(t *testing.T) {
 		{"stderr is gone", method("sys.stderr=None"), true, -4, 2},
 		{"stderr has no descriptor", method("sys.stderr=io.StringIO()"), true, -4, 2},
 		{"stderr is another file", method("sys.stderr=open('/dev/null','w')"), true, 0, 2},
+		{"stderr is closed", method("sys.stderr.close()"), true, -4, 2},
+		{"stderr has lost its buffer", method("sys.stderr.detach()"), true, -4, 2},
 		{"stdout is gone", method("sys.stdout=None"), true, 0, 2},
 		{"a script's stderr is gone", "import sys\nprint(3)\nsys.stderr=None", false, -4, 2},
+		{"a script's stderr is closed", "import sys\nprint(3)\nsys.stderr.close()", false, -4, 2},
 		{"a script's stderr has no descriptor", "import sys,io\nprint(3)\nsys.stderr=io.StringIO()", false, -4, 2},
 		{"a script's stderr is another file", "import sys\nprint(3)\nsys.stderr=open('/dev/null','w')", false, 0, 2},
 	} {

@@ -10,37 +10,51 @@ _StringIO = io.StringIO
 _write, _getvalue = io.StringIO.write, io.StringIO.getvalue
 _split, _partition = str.split, bytes.partition
 _iter, _next = iter, next
-_setattr, _delattr = setattr, delattr
+_setattr, _delattr, _staticmethod = setattr, delattr, staticmethod
 _SystemExit, _ValueError = SystemExit, ValueError
 _missing = object()
 _reads = frozenset("wax+").isdisjoint  # whether a mode of open is without these
 
 
-def open_null_by_descriptor():
-    """Have the null device opened where the kernel lets no path be opened to be written.
+def open_by_descriptor(null):
+    """Have the standard streams opened by their paths where there are no such paths.
 
-    Descriptor 2 is open on it. Nothing else is opened otherwise than before.
+    What is opened is a copy of their descriptor. Descriptor 2 is open on the null
+    device: if null, that is opened by it too, where the kernel lets no path be opened to
+    be written. Nothing else is opened otherwise than before.
     """
-    null, dup, fspath, writing = os.devnull, os.dup, os.fspath, os.O_WRONLY | os.O_RDWR
-    names = null, null.encode()
+    dup, fspath, writing = os.dup, os.fspath, os.O_WRONLY | os.O_RDWR
     plain_open, plain_os_open = io.open, os.open
+    streams = {}
+    for n, name in ((0, "stdin"), (1, "stdout"), (2, "stderr")):
+        for path in ("/dev/" + name, "/dev/fd/%d" % n, "/proc/self/fd/%d" % n):
+            streams[path] = streams[path.encode()] = n
+    nulls = (os.devnull, os.devnull.encode()) if null else ()
 
-    def is_null(path):
+    def stands_for(path, writes):
+        """Return the descriptor to copy, or None."""
         try:
-            return fspath(path) in names
+            path = fspath(path)
         except _TypeError:  # a descriptor
-            return False
+            return None
+        if writes and path in nulls:
+            return 2
+        return streams.get(path)
 
     def open(file, mode="r", *args, **kwargs):
-        if is_null(file) and _type(mode) is _str and not _reads(mode):
-            file = dup(2)
-        return plain_open(file, mode, *args, **kwargs)
+        n = stands_for(file, _type(mode) is _str and not _reads(mode))
+        return plain_open(file if n is None else dup(n), mode, *args, **kwargs)
 
     def os_open(path, flags, *args, **kwargs):
-        return dup(2) if is_null(path) and flags & writing else plain_os_open(path, flags, *args, **kwargs)
+        n = stands_for(path, flags & writing)
+        return plain_os_open(path, flags, *args, **kwargs) if n is None else dup(n)
 
-    builtins.open = io.open = open
-    os.open = os_open
+    def unbound(function):
+        """Return function as what is no method where a class holds it, like a builtin."""
+        return _type("open", (), {"__slots__": (), "__call__": _staticmethod(function)})()
+
+    builtins.open = io.open = unbound(open)
+    os.open = unbound(os_open)
 
 
 class MockBuffer:

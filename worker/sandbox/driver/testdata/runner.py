@@ -63,6 +63,7 @@ def main():
     driver = types.ModuleType("driver")
     with open(source, encoding="utf-8") as f:
         exec(compile(f.read(), "<driver>", "exec"), driver.__dict__)
+    driver.open_by_descriptor(False)
     driver.warm(mode)
     try:
         import numpy  # noqa: F401
