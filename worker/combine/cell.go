@@ -1,6 +1,7 @@
 package combine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -237,7 +238,8 @@ func (c *cell) purge(ctx context.Context) error {
 }
 
 // stage writes the cell's next file under a temporary name. It takes two passes because the
-// counts stand before the samples.
+// counts stand before the samples: the second reads the units again only if the cell is too
+// large to be kept in memory by the first.
 func (c *cell) stage(ctx context.Context) error {
 	var tally result.Tally
 	var pace pace
@@ -248,6 +250,7 @@ func (c *cell) stage(ctx context.Context) error {
 		Judge: c.m.Judge.Mode, Fingerprint: c.m.Judge.Fingerprint,
 	}
 	var fingerprint string
+	kept := keep{most: cmp.Or(c.mostKept, mostKept)}
 	err := c.visit(ctx, func(s *stream.Scored) error {
 		pace.add(s)
 		generated.Add(s.Started, s.Ended, s.Attempts-1)
@@ -258,6 +261,7 @@ func (c *cell) stage(ctx context.Context) error {
 		return nil
 	}, func(s *result.Sample) error {
 		tally.Add(s)
+		kept.add(s)
 		return nil
 	})
 	if err != nil {
@@ -280,7 +284,12 @@ func (c *cell) stage(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := c.visit(ctx, nil, file.Add); err != nil {
+	if kept.whole() {
+		err = kept.visit(file.Add)
+	} else {
+		err = c.visit(ctx, nil, file.Add)
+	}
+	if err != nil {
 		return errors.Join(err, file.Abort())
 	}
 	digest, err := file.Seal()

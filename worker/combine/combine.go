@@ -45,7 +45,8 @@ type Worker struct {
 
 	writing sync.Mutex // held while a cell or a summary is written
 
-	syncDir func(path string) error // instead of result.SyncDir, in tests
+	syncDir  func(path string) error // instead of result.SyncDir, in tests
+	mostKept int64                   // instead of the constant, in tests
 }
 
 // sweepEvery is how often the cells in progress are counted in the stream itself. That

@@ -3,8 +3,10 @@ package combine
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,9 +18,17 @@ import (
 // TestRaise adds samples, and a temperature, to a run that was finished.
 func TestRaise(t *testing.T) {
 	t.Parallel()
+	t.Run("read once", func(t *testing.T) { t.Parallel(); raise(t, 0) })
+	t.Run("read twice", func(t *testing.T) { t.Parallel(); raise(t, 1) }) // a cell too large to be kept
+}
+
+func raise(t *testing.T, mostKept int64) {
+	t.Helper()
 	b := newBench(t, 1, 25, 100)
 	b.publishAll(t)
-	stop := b.start(t, b.worker())
+	w := b.worker()
+	w.mostKept = mostKept
+	stop := b.start(t, w)
 	b.waitFinished(t)
 	b.submit(t, 1, 45, 100, 200)
 	tasks := b.tasks(0, 100)
@@ -152,4 +162,25 @@ func TestRaiseCompressed(t *testing.T) {
 	}
 	readCell(t, result.CellPath(b.dir, 0, 0.1), 40)
 	b.prove(t, 40)
+}
+
+func TestKeep(t *testing.T) {
+	t.Parallel()
+	k := keep{most: 1000}
+	for i := range 2 {
+		k.add(&result.Sample{Sample: stream.Sample{Index: i, Code: "1234", Completion: "12345678"}})
+	}
+	var got []int
+	if err := k.visit(func(s *result.Sample) error { got = append(got, s.Index); return nil }); err != nil || !k.whole() || !slices.Equal(got, []int{0, 1}) {
+		t.Errorf("kept %v, %v, %v, want both in order", got, k.whole(), err)
+	}
+	failed := errors.New("disk full")
+	if err := k.visit(func(*result.Sample) error { return failed }); !errors.Is(err, failed) {
+		t.Errorf("visit = %v, want %v", err, failed)
+	}
+	k.add(&result.Sample{Sample: stream.Sample{Completion: strings.Repeat("x", 1000)}})
+	k.add(new(result.Sample))
+	if k.whole() || k.samples != nil {
+		t.Errorf("kept %d samples of %d bytes, want none", len(k.samples), k.bytes)
+	}
 }

@@ -53,6 +53,41 @@ func (c *cell) visit(ctx context.Context, each func(*stream.Scored) error, f vis
 	return nil
 }
 
+// mostKept bounds the bytes of samples that are kept for a second pass over a cell: 10,000
+// answers of a small model are less than half of it.
+const mostKept = 64 << 20
+
+// A keep holds the samples that were added, if they are not too many.
+type keep struct {
+	most    int64
+	bytes   int64
+	samples []*result.Sample
+}
+
+// add keeps s, or nothing any more once there is too much.
+func (k *keep) add(s *result.Sample) {
+	const beside = 256 // bytes of what is not text
+	k.bytes += int64(len(s.Completion) + len(s.Code) + beside)
+	if !k.whole() {
+		k.samples = nil
+		return
+	}
+	k.samples = append(k.samples, s)
+}
+
+// whole reports whether every sample is kept.
+func (k *keep) whole() bool { return k.bytes <= k.most }
+
+// visit calls f with the samples in the order in which they were added.
+func (k *keep) visit(f visitor) error {
+	for _, s := range k.samples {
+		if err := f(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // visitFile calls f with the samples of the cell's present file, which must still
 // be the one that was recorded.
 func (c *cell) visitFile(f visitor) error {

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/lcbq/lcbq/cmd/internal/bench/spent"
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/worker/engine"
@@ -28,6 +29,9 @@ type Config struct {
 	TPS      float64       // tokens a second of each; 0 is unpaced
 	Length   time.Duration // that one run is to take at that pace, or at unpacedTPS; about
 	UnitSize int           // samples of a message
+	// HTTP generates by asking an endpoint of each GPU, which answers at the GPU's pace, instead of
+	// in the process.
+	HTTP bool
 	Dir      string        // where the temporary folder is made; "" is the system's place for such
 	Log      *slog.Logger
 }
@@ -61,6 +65,10 @@ type Result struct {
 	// GenerateTPS is completion tokens a second from the first unit begun to the
 	// last one generated; generators that wait for the queue bring it down.
 	GenerateTPS float64 `json:"generate_tokens_per_s"`
+	// CPU is the processor time of each stage, from the first unit handed out to the last cell on disk.
+	CPU []spent.Stage `json:"cpu"`
+	// Profile is what CPU is from, as 'go tool pprof' reads it.
+	Profile []byte `json:"-"`
 	// Idle is the share of the generators' time, 0 to 1, in which they made no token
 	// though they could have; 0 for an unpaced run.
 	Idle float64 `json:"idle"`
@@ -85,9 +93,6 @@ func measure(ctx context.Context, cfg Config, dir string) (Result, error) {
 	h, err := startHost(filepath.Join(dir, "store"), cfg.Log) //nolint:contextcheck // the server outlives every context until it is closed
 	if err != nil {
 		return Result{}, err
-	}
-	if err := h.open(ctx); err != nil {
-		return Result{}, errors.Join(err, h.close())
 	}
 	r, err := h.measure(ctx, cfg, filepath.Join(dir, "results"))
 	return r, errors.Join(err, h.close())
@@ -120,14 +125,18 @@ func manifest(ctx context.Context, cfg Config, dir string) (*store.Manifest, err
 		// No command line can ask for this mode, and the null judge serves no other.
 		Judge: store.Judge{Mode: nullMode},
 	}
-	e, err := newEngine(0)
-	if err != nil {
-		return nil, err
-	}
-	m.Model.Name = e.Info().Model
-	mean, err := meanTokens(ctx, e, m, problems)
-	if err != nil {
-		return nil, err
+	mean := float64(endpointTokens)
+	if cfg.HTTP {
+		m.Model.Engine, m.Model.Name, m.Model.SimUnique = stream.EngineOpenAI, endpointModel, 0
+	} else {
+		e, err := newEngine(0)
+		if err != nil {
+			return nil, err
+		}
+		m.Model.Name = e.Info().Model
+		if mean, err = meanTokens(ctx, e, m, problems); err != nil {
+			return nil, err
+		}
 	}
 	pace := cfg.TPS * float64(cfg.GPUs)
 	if pace == 0 {

@@ -3,12 +3,14 @@ package bench
 import (
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
+	"github.com/lcbq/lcbq/cmd/internal/bench/spent"
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/stream/streamtest"
@@ -35,6 +37,22 @@ func TestQueue(t *testing.T) {
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
 		t.Errorf("left in the folder: %v, %v", left, err)
 	}
+	if len(r.CPU) == 0 || r.CPU[0].Seconds <= 0 || len(r.Profile) == 0 {
+		t.Errorf("Queue says no processor time: %+v", r.CPU)
+	}
+	cfg.HTTP = true
+	r, err = Queue(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Tokens != int64(r.Samples)*endpointTokens || r.GenerateTPS > 1.1*cfg.TPS*float64(cfg.GPUs)+8*32*endpointTokens/r.Seconds {
+		t.Errorf("Queue through endpoints = %+v, want %d tokens of each sample, and their pace at most", r, endpointTokens)
+	}
+	for _, s := range r.CPU {
+		if !slices.Contains([]string{"generate", "evaluate", "combine", "endpoints", spent.Server, spent.Runtime, spent.Other}, s.Name) {
+			t.Errorf("processor time of an unknown stage: %+v", s)
+		}
+	}
 	if fast, err := Queue(t.Context(), Config{GPUs: 1, Length: time.Second, UnitSize: 1000, Dir: dir}); err != nil || fast.Idle != 0 || fast.Samples%1000 != 0 {
 		t.Errorf("Queue without a pace = %+v, %v, want no idle share", fast, err)
 	}
@@ -52,7 +70,7 @@ func TestNullJudgeRefusesRuns(t *testing.T) {
 	if _, err := env.Store.PutRun(t.Context(), m, 0); err != nil {
 		t.Fatal(err)
 	}
-	j := &nullJudge{queue: env.Queue, store: env.Store, runs: &worker.Runs{Store: env.Store}}
+	j := &nullJudge{client: &client{env.Queue, env.Store, &worker.Runs{Store: env.Store}}}
 	unit := m.Tasks(m.Questions[0], m.Temperatures[0])[0].Unit
 	if err := j.handle(t.Context(), worker.Message{Unit: unit}); !errors.Is(err, worker.ErrUnfit) {
 		t.Errorf("handle = %v, want ErrUnfit", err)

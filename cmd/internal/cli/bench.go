@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/lcbq/lcbq/cmd/internal/bench"
+	"github.com/lcbq/lcbq/cmd/internal/bench/spent"
 )
 
 // benchCmd measures the queue, or judging, or works out what judging a sweep costs.
@@ -20,6 +22,8 @@ type benchCmd struct {
 	GPUs     int     `name:"gpus" default:"8" group:"queue" help:"simulated GPUs"`
 	TPS      float64 `name:"tps" default:"100000" group:"queue" help:"tokens a second of each; measured at that pace, and as fast as the queue takes it"`
 	UnitSize int     `default:"100" group:"queue" help:"samples per message"`
+	HTTP     bool    `name:"http" group:"queue" help:"generate through an OpenAI-compatible endpoint for each GPU, which answers as vLLM does, instead of in the process"`
+	Profile  string  `type:"path" placeholder:"FILE" group:"queue" help:"write the processor profile of the last round, for 'go tool pprof'"`
 	Dir      string  `type:"path" placeholder:"DIR" group:"queue" help:"disk to measure; by default that of temporary files"`
 
 	benchJudge `embed:""`
@@ -32,6 +36,7 @@ type benchReport struct {
 	Asked    float64        `json:"asked_tokens_per_s"`
 	UnitSize int            `json:"unit_size"`
 	Judging  string         `json:"judging"` // null: no program was run
+	HTTP     bool           `json:"http"`    // endpoints were asked
 	Paced    []bench.Result `json:"paced"`
 	Unpaced  []bench.Result `json:"unpaced"`
 	Median   struct {
@@ -62,7 +67,7 @@ func (c *benchCmd) Run(a *app) error {
 
 // benchFlags are the flags that one measurement alone reads.
 var benchFlags = map[string][]string{
-	"a measurement of the queue": {"gpus", "tps", "unit-size", "dir"},
+	"a measurement of the queue": {"gpus", "tps", "unit-size", "http", "profile", "dir"},
 	"--judge":                    {"kinds", "save", "python", "sandbox-min-level", "no-normal-form"},
 	"--judge or --plan":          {"slots", "baseline"},
 	"--plan":                     {"questions", "temperatures", "n", "distinct", "timeouts", "fast-cpu", "limit-cpu"},
@@ -85,17 +90,18 @@ func (c *benchCmd) stray(args []string) error {
 
 // queue measures at the pace of the GPUs, and then without one.
 func (c *benchCmd) queue(a *app) error {
-	cfg := bench.Config{GPUs: c.GPUs, TPS: c.TPS, Length: cmp.Or(c.Length, 10*time.Second), UnitSize: c.UnitSize, Dir: c.Dir, Log: a.log}
+	cfg := bench.Config{GPUs: c.GPUs, TPS: c.TPS, Length: cmp.Or(c.Length, 10*time.Second), UnitSize: c.UnitSize, HTTP: c.HTTP, Dir: c.Dir, Log: a.log}
 	if err := cfg.Validate(); err != nil {
 		return usageError{err}
 	}
 	if c.TPS == 0 {
 		return usageError{fmt.Errorf("--tps = %v: want more than 0", c.TPS)}
 	}
-	r := benchReport{GPUs: c.GPUs, Asked: c.TPS * float64(c.GPUs), UnitSize: c.UnitSize, Judging: "null"}
+	r := benchReport{GPUs: c.GPUs, Asked: c.TPS * float64(c.GPUs), UnitSize: c.UnitSize, Judging: "null", HTTP: c.HTTP}
 	if !a.json {
 		fmt.Fprintf(a.out, "%d simulated GPUs; judging is null: no program is run, and nothing of this is a result\n", c.GPUs)
 	}
+	var last []byte
 	for _, series := range []struct {
 		name   string
 		tps    float64
@@ -112,18 +118,45 @@ func (c *benchCmd) queue(a *app) error {
 				return interrupted(a, fmt.Errorf("benchmark %s: %w", series.name, err))
 			}
 			*series.all = append(*series.all, one)
+			last = one.Profile
 			if !a.json {
 				writeBench(a.out, fmt.Sprintf("%s, %d of %d", series.name, i+1, c.Runs), one)
 			}
 		}
 		*series.median = bench.Median(*series.all)
 	}
+	if c.Profile != "" {
+		if err := os.WriteFile(c.Profile, last, 0o600); err != nil {
+			return fmt.Errorf("write the profile: %w", err)
+		}
+	}
 	if a.json {
 		return a.printJSON(r)
 	}
 	writeBench(a.out, "median of the paced", r.Median.Paced)
 	writeBench(a.out, "median of the fastest", r.Median.Unpaced)
+	writeSpent(a.out, r.Asked, append(r.Paced, r.Unpaced...))
 	return nil
+}
+
+// writeSpent says what each stage takes of the processors, over all rounds.
+func writeSpent(w io.Writer, pace float64, rounds []bench.Result) {
+	var all [][]spent.Stage
+	tokens := 0.0
+	for _, r := range rounds {
+		all = append(all, r.CPU)
+		tokens += float64(r.Tokens) / 1e6
+	}
+	const shown = 5 // kinds of work of a stage
+	fmt.Fprintf(w, "\nprocessor seconds a million tokens, and processors at %.0f tok/s\n", pace)
+	for _, s := range spent.Sum(all...) {
+		each := s.Seconds / tokens
+		var kinds []string
+		for _, k := range s.Kinds[:min(len(s.Kinds), shown)] {
+			kinds = append(kinds, fmt.Sprintf("%s %.0f %%", k.Name, 100*k.Seconds/s.Seconds))
+		}
+		fmt.Fprintf(w, "%-10s %7.3f %6.2f  %s\n", s.Name, each, each*pace/1e6, strings.Join(kinds, ", "))
+	}
 }
 
 func writeBench(w io.Writer, name string, r bench.Result) {
