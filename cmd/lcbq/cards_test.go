@@ -248,7 +248,7 @@ func TestCards(t *testing.T) {
 		t.Fatal(err)
 	}
 	said, err := os.ReadFile(filepath.Join(dir, "logs", "benchmark.log"))
-	if want := fmt.Sprintf(`"cpus_left_to_engines":%d`, min(8, m.Quota/2)); err != nil || !strings.Contains(string(said), want) {
+	if want := fmt.Sprintf(`"cores_left_to_engines":%d`, min(8, m.Quota/2)); err != nil || !strings.Contains(string(said), want) {
 		t.Errorf("benchmark.log = %q, %v, want %s", said, err, want)
 	}
 	log, err := os.ReadFile(filepath.Join(dir, "logs", "gpu1.log"))
@@ -284,7 +284,7 @@ func TestCardsOfEachRun(t *testing.T) {
 	}
 	if m, err := cores.Here(); err == nil && m.Quota > 1 {
 		g := cores.NewGovernor(m.All(), m.Leave(8, m.Quota/2))
-		judging.await(t, fmt.Sprintf(`"msg":"programs judged at once","slots":%d,"cpus_left_to_engines":%d`, g.Floor, g.Beside.Left))
+		judging.await(t, fmt.Sprintf(`"msg":"programs judged at once","programs":%d,"cores_left_to_engines":%d`, g.Floor, g.Beside.Left))
 		until(t, "status shows how many programs are judged at once", func() bool {
 			out, err := f.lcbq(t, nil, "status", "--long", "--nats", url, "--run", "one").Output()
 			return err == nil && strings.Contains(string(out), fmt.Sprintf(", %d programs at once\n", g.Floor))

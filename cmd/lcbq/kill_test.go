@@ -144,6 +144,9 @@ func TestInterruptDrains(t *testing.T) {
 	if !strings.Contains(stderr.String(), "the same command resumes") {
 		t.Errorf("interrupted run does not say how to resume:\n%s", stderr.String())
 	}
+	if strings.Contains(stderr.String(), `"level":"ERROR"`) {
+		t.Errorf("interrupted run calls it an error that it was interrupted:\n%s", stderr.String())
+	}
 	if out, err := command(t, sweep("-o", cut)...).CombinedOutput(); err != nil {
 		t.Fatalf("resumed run: %v\n%s", err, out)
 	}

@@ -91,7 +91,7 @@ func (g *Governor) follow(ctx context.Context, cards gpu.Source, every time.Dura
 			if now.Left != then.Left {
 				level = slog.LevelInfo
 			}
-			log.Log(ctx, level, "programs judged at once", "slots", now.Slots, "cpus_left_to_engines", now.Left)
+			log.Log(ctx, level, "programs judged at once", "programs", now.Slots, "cores_left_to_engines", now.Left)
 		}
 		select {
 		case <-ctx.Done():

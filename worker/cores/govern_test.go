@@ -97,7 +97,7 @@ func TestGovern(t *testing.T) {
 	if strings.Contains(log.String(), "slots=8") {
 		t.Errorf("log = %q: more programs beside the same engines are no event", log.String())
 	}
-	for _, want := range []string{"slots=2 cpus_left_to_engines=8", "the driver is wedged"} {
+	for _, want := range []string{"programs=2 cores_left_to_engines=8", "the driver is wedged"} {
 		if strings.Count(log.String(), want) != 1 {
 			t.Errorf("log = %q, want %q once", log.String(), want)
 		}

@@ -41,7 +41,7 @@ type pooled struct {
 func newPool(ctx context.Context, host *sandbox.Host, first *sandbox.Slot, n int, log *slog.Logger) (*pool, error) {
 	asked := n
 	fewer := func(n int, why any) {
-		log.Warn("fewer programs at once than asked for", "asked", asked, "slots", n, "why", why)
+		log.Warn("fewer programs at once than asked for", "asked", asked, "programs", n, "why", why)
 	}
 	if room, why := host.Room(); n > room {
 		n = room
@@ -125,7 +125,7 @@ func (p *pool) grow(n int) (size int, why string, err error) {
 		p.mu.Unlock()
 	}
 	if why != "" {
-		p.log.Warn("fewer programs at once than asked for", "slots", size, "why", why)
+		p.log.Warn("fewer programs at once than asked for", "programs", size, "why", why)
 	}
 	return size, why, nil
 }

@@ -104,7 +104,7 @@ func Main(ctx context.Context, hurry *worker.Hurry, args []string, stdout, stder
 		if code == exitUsage {
 			help = "run 'lcbq help' for the commands and 'lcbq COMMAND --help' for their flags"
 		}
-		told.fail(err, help)
+		told.fail(err, help, code == exitInterrupted)
 	}
 	return code
 }

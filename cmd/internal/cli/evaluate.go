@@ -43,7 +43,7 @@ func (c *evaluateCmd) Run(a *app) error {
 			if err != nil {
 				return whileStarting(a, err)
 			}
-			a.log.Info("judging", "run", m.ID, "judge", m.Judge.Mode, "slots", share.Slots, "cpus_left_to_engines", share.Reserved(), "sandbox_level", g.Host().Level().String(), "server", s.url)
+			a.log.Info("judging", "run", m.ID, "judge", m.Judge.Mode, "programs_at_once", share.Slots, "cores_left_to_engines", share.Reserved(), "sandbox_level", g.Host().Level().String(), "server", s.url)
 			pulse := newPulses(stream.Evaluate, "eval", 1, share.Slots)[0]
 			watch(pulse)
 			here.works(pulse)

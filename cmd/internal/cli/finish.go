@@ -29,7 +29,7 @@ func (p *pipeline) report(ctx context.Context, run string, how error) error {
 		return errors.Join(how, err)
 	}
 	ran, cached := p.grader.Counts()
-	p.log.Info("judged", "programs_run", ran, "samples_from_cache", cached, "rejudged_near_the_limit", p.grader.Rejudged())
+	p.log.Info("judged", "programs_run", ran, "samples_from_cache", cached, "run_again_near_the_limit", p.grader.Rejudged())
 	for _, f := range amounts.Health {
 		p.log.Warn("health of the answers", "finding", f.Text, "share", f.Share, "grave", f.Grave)
 	}

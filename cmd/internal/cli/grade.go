@@ -83,7 +83,7 @@ func (c *gradeCmd) Run(a *app) error {
 		return errors.Join(err, g.grader.Close())
 	}
 	ran, cached := g.grader.Counts()
-	a.log.Info("graded", "rows", g.written, "passed", g.verdicts[stream.Passed], "kept_from_before", g.kept, "programs_run", ran, "answered_from_cache", cached, "rejudged_near_the_limit", g.grader.Rejudged(),
+	a.log.Info("graded", "rows", g.written, "passed", g.verdicts[stream.Passed], "kept_from_before", g.kept, "programs_run", ran, "answered_from_cache", cached, "run_again_near_the_limit", g.grader.Rejudged(),
 		"sandbox_level", g.grader.Host().Level().String(), "judge", c.Judge)
 	if errors.Is(err, context.Canceled) && a.ctx.Err() != nil {
 		err = fmt.Errorf("%w: %d of %d rows are written, the same command goes on", errInterrupted, g.written, g.total)

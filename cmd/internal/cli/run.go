@@ -186,7 +186,7 @@ func (p *pipeline) operate(ctx context.Context) error {
 	}
 	m := sub.Manifest
 	p.log.Info("run submitted", "run", m.ID, "new", sub.New, "units", m.Units(), "samples", m.Samples(), "url", p.host.url,
-		"sandbox_level", p.grader.Host().Level().String(), "judge", m.Judge.Mode, "slots", p.share.Slots, "cpus_left_to_engines", p.share.Reserved())
+		"sandbox_level", p.grader.Host().Level().String(), "judge", m.Judge.Mode, "programs_at_once", p.share.Slots, "cores_left_to_engines", p.share.Reserved())
 	if asked := p.def.manifest.Samples(); asked < m.Samples() && p.until == nil {
 		p.log.Warn("the folder's run has more than this command asks for; nothing is taken away, and all of it is shown", "samples_asked", asked, "samples_of_run", m.Samples())
 	}

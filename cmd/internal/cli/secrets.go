@@ -130,8 +130,9 @@ func (w *secretWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// fail says how a command ended: as text, or as a line of the log where that is JSON.
-func (w *secretWriter) fail(err error, help string) {
+// fail says why a command ended early: as text, or as a line of the log where that is JSON. It
+// is no error there that the command was asked to end.
+func (w *secretWriter) fail(err error, help string, asked bool) {
 	text := w.without(err.Error())
 	if !w.json.Load() {
 		fmt.Fprintf(w, "lcbq: %s\n", text)
@@ -144,6 +145,10 @@ func (w *secretWriter) fail(err error, help string) {
 	log := slog.New(slog.NewJSONHandler(w.w, nil))
 	if remedy != "" {
 		log = log.With("remedy", remedy)
+	}
+	if asked {
+		log.Info("lcbq ends", "why", msg)
+		return
 	}
 	log.Error("lcbq ends", "err", msg)
 }
