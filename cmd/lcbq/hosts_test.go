@@ -6,6 +6,7 @@ package main
 // same programs there, and must judge them as it does on this machine.
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"flag"
@@ -34,6 +35,7 @@ type hostKind struct {
 	// the binary's. The last command may set RUN, which is put before the job's.
 	make  string
 	plain bool     // run as a plain user
+	uid   int      // of the plain user, nobody's if 0; what a user may have is counted over all hosts at once
 	env   []string // added to PATH, and nothing else
 	slots int      // of each start, 16 if 0
 	// level is what the sandbox must give, any if empty.
@@ -91,8 +93,8 @@ trap "ip netns del lcbq-$$" EXIT
 		{name: "umask 000", make: "umask 000\n", level: "A"},
 		{name: "ulimit -n 256", make: "ulimit -n 256\n", level: "A"},
 		{name: "ulimit -n 256, 64 slots", make: "ulimit -n 256\n", slots: 64, level: "A", warns: "fewer programs at once"},
-		{name: "plain user, ulimit -u 200", make: "RUN='prlimit --nproc=200'\n", plain: true},
-		{name: "plain user, ulimit -u 200, 64 slots", make: "RUN='prlimit --nproc=200'\n", plain: true, slots: 64, warns: "fewer programs at once"},
+		{name: "plain user, ulimit -u 200", make: "RUN='prlimit --nproc=200'\n", plain: true, uid: 65531},
+		{name: "plain user, ulimit -u 200, 64 slots", make: "RUN='prlimit --nproc=200'\n", plain: true, uid: 65532, slots: 64, warns: "fewer programs at once"},
 		{name: "plain user, ulimit -v 8 GB", make: "ulimit -v 8000000\n", plain: true},
 		{name: "plain user, ulimit -v 3 GB", make: "ulimit -v 3000000\n", plain: true, refused: "this session allows 2929 MiB (ulimit -v)"},
 		{name: "read-only root", make: "mount -o remount,ro,bind / && mount -t tmpfs none /tmp2 2>/dev/null; mount --bind $W $W; mount -o remount,rw,bind $W\n", level: "A"},
@@ -254,7 +256,7 @@ func tryHost(t *testing.T, base, binary string, k hostKind, want []string) (host
 	slots := max(k.slots, 16)
 	user := ""
 	if k.plain {
-		user = "setpriv --reuid=65534 --regid=65534 --clear-groups "
+		user = fmt.Sprintf("setpriv --reuid=%d --regid=65534 --clear-groups ", cmp.Or(k.uid, 65534))
 	}
 	env := "env -i PATH=/usr/bin:/bin:/usr/sbin:/sbin"
 	if k.root == "" && !slices.ContainsFunc(k.env, func(v string) bool { return strings.HasPrefix(v, "PYTHON=") }) {
