@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -19,6 +20,8 @@ import (
 
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/store"
+	"github.com/lcbq/lcbq/worker/combine/summary"
+	"github.com/lcbq/lcbq/worker/lcb/result"
 )
 
 // endingsFor makes the sweeps of TestEndings last about so long each, as a real one would.
@@ -118,7 +121,7 @@ func TestEndings(t *testing.T) {
 	whole, _ := undisturbed(t)
 	pace := sweepIn(12 * time.Second) // mid-run lasts a second at least
 	if *endingsFor > 0 {
-		pace = sweepIn(*endingsFor)
+		pace = lasting(t, whole, *endingsFor)
 	}
 	for _, e := range endings {
 		t.Run(e.name, func(t *testing.T) {
@@ -152,6 +155,20 @@ func TestEndings(t *testing.T) {
 			}
 		})
 	}
+}
+
+// lasting is the pace at which a sweep with the tokens of a folder's takes so long.
+func lasting(t *testing.T, dir string, d time.Duration) string {
+	t.Helper()
+	data, err := os.ReadFile(result.RunSummaryPath(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s summary.Run
+	if err := json.Unmarshal(data, &s); err != nil || s.Throughput.Tokens == 0 {
+		t.Fatalf("%s says that it has %d tokens, %v", dir, s.Throughput.Tokens, err)
+	}
+	return fmt.Sprintf("--sim-tps=%.1f", float64(s.Throughput.Tokens)/d.Seconds())
 }
 
 // slurmKillWait is too short for a drain: Slurm's own is 30 s, which is for a real sweep.
