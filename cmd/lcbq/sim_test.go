@@ -1,9 +1,13 @@
 package main
 
 import (
+	"encoding/json"
+	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 
+	"github.com/lcbq/lcbq/worker/combine/summary"
 	"github.com/lcbq/lcbq/worker/engine/sim"
 	"github.com/lcbq/lcbq/worker/lcb/result"
 	"github.com/lcbq/lcbq/worker/score"
@@ -44,5 +48,26 @@ func TestSweepMeetsTheClosedForm(t *testing.T) {
 	}
 	if cells != 12*16 {
 		t.Errorf("%d cells, want 192", cells)
+	}
+}
+
+// TestPaceOfARun wants `lcbq run` to hold the pace that it is given: tests that end a sweep in its
+// middle, and whoever tries lcbq on a simulated sweep of a day, count on it.
+func TestPaceOfARun(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "results")
+	const pace = 3000
+	ok(t, "run", "-o", dir, "--end", "1", "--n", "20", "--unit-size", "5", "--temperatures", "0.2", "--sim-tps", strconv.Itoa(pace), "--time-limit", "1", "--evaluators", "1", "--listen", "127.0.0.1:0")
+	data, err := os.ReadFile(result.RunSummaryPath(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s summary.Run
+	if err := json.Unmarshal(data, &s); err != nil {
+		t.Fatal(err)
+	}
+	// The run lasts longer than its tokens take, by its start and end.
+	if got := s.Throughput; got.Tokens < 1000 || got.TokensPerSecond > pace {
+		t.Errorf("%d tokens at %.0f a second, want 1,000 at least and no more than %d a second", got.Tokens, got.TokensPerSecond, pace)
 	}
 }

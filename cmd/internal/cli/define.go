@@ -72,9 +72,9 @@ func (d *definition) row(question int) []byte { return d.problems[question].Row(
 
 // define checks everything that can be checked about a run without a server of
 // ours: settings, problems, recorded completions, endpoints. Where cfg leaves the
-// engine open it chooses one and writes it there. cfg has been checked; program is the
-// vllm of this machine, and args the command line.
-func define(ctx context.Context, cfg *config.Definition, program string, args []string, log *slog.Logger) (*definition, error) {
+// engine open it chooses one and writes it there. cfg has been checked; pace is of the
+// generators that start here, program the vllm of this machine, and args the command line.
+func define(ctx context.Context, cfg *config.Definition, pace config.Pace, program string, args []string, log *slog.Logger) (*definition, error) {
 	ts, err := temperatures(cfg.Temperatures)
 	if err != nil {
 		return nil, usageError{err}
@@ -107,7 +107,7 @@ func define(ctx context.Context, cfg *config.Definition, program string, args []
 	if m.Model, err = model(*cfg, set); err != nil {
 		return nil, err
 	}
-	src, err := newSource(ctx, cfg.Source, config.Pace{}, m.Model, longestPrompts(m.Model, set.problems, chosen.places), recordingOf(set), log)
+	src, err := newSource(ctx, cfg.Source, pace, m.Model, longestPrompts(m.Model, set.problems, chosen.places), recordingOf(set), log)
 	if err != nil {
 		return nil, err
 	}

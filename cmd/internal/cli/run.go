@@ -104,7 +104,7 @@ func (p *pipeline) inspect(ctx context.Context) error {
 	if err != nil {
 		return usageError{err}
 	}
-	if p.def, err = define(ctx, &p.cfg.Definition, p.cfg.VLLM.VLLM, p.app.args, p.app.log); err != nil {
+	if p.def, err = define(ctx, &p.cfg.Definition, p.cfg.Pace, p.cfg.VLLM.VLLM, p.app.args, p.app.log); err != nil {
 		return err
 	}
 	if err := checkFolder(p.cfg.OutputDir, p.def.manifest.ID, &p.cfg.Definition); err != nil {

@@ -19,7 +19,7 @@ func (c *submitCmd) Run(a *app) error {
 	if err := c.Check(); err != nil {
 		return usageError{err}
 	}
-	def, err := define(a.ctx, &c.Definition, "vllm", a.args, a.log)
+	def, err := define(a.ctx, &c.Definition, config.Pace{}, "vllm", a.args, a.log)
 	if err != nil {
 		return err
 	}
