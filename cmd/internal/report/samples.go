@@ -2,13 +2,14 @@ package report
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
+	"github.com/klauspost/compress/gzip"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/lcbq/lcbq/cmd/internal/report/figure"
@@ -154,22 +155,36 @@ func cut(s string, most int) (string, int) {
 	return kept, len(s) - len(kept)
 }
 
-// fit packs cells with as many samples each as the room allows, one less at a
-// time. At least the counts are always packed.
+// fit packs cells with as many samples each as the room allows. At least the counts
+// are always packed. Packing is most of a page's work, so what was too much says where
+// to try next: the size is about in proportion to the samples.
 func fit(cells []shownCell, room int) (string, error) {
 	most := 0
 	for _, c := range cells {
 		most = max(most, len(c.Samples))
 	}
-	for ; ; most-- {
-		for i := range cells {
-			cells[i].Samples = cells[i].Samples[:min(most, len(cells[i].Samples))]
+	try := func(n int) (string, error) {
+		some := slices.Clone(cells)
+		for i := range some {
+			some[i].Samples = some[i].Samples[:min(n, len(some[i].Samples))]
 		}
-		data, err := pack(cells)
-		if err != nil || len(data) <= room || most == 0 {
-			return data, err
-		}
+		return pack(some)
 	}
+	fits, n := "", most // what fits so far
+	for low, high := 0, most; low <= high; {
+		data, err := try(n)
+		if err != nil {
+			return "", err
+		}
+		if len(data) <= room || n == 0 {
+			fits, low = data, n+1
+			n++
+			continue
+		}
+		high = n - 1
+		n = max(low, min(high, n*room/len(data)))
+	}
+	return fits, nil
 }
 
 func pack(v any) (string, error) {
