@@ -3,6 +3,7 @@ package screen
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"time"
 	"unicode"
@@ -232,6 +233,16 @@ func (p *page) findings(most int) {
 	p.add(lines...)
 }
 
+// within writes pass@1 and its interval, in percent: 25.6+-0.3 where that reaches about as far on
+// both sides, else its ends, 0-2.1.
+func within(t *snapshot.Temperature) string {
+	down, up := 100*(t.PassAt1-t.Low), 100*(t.High-t.PassAt1)
+	if half := (down + up) / 2; math.Abs(up-down) <= half/4 {
+		return fmt.Sprintf("%.1f+-%.1f", 100*t.PassAt1, half)
+	}
+	return fmt.Sprintf("%.1f-%.1f", 100*t.Low, 100*t.High)
+}
+
 // temperatures writes pass@1, several temperatures a line.
 func (p *page) temperatures() []string {
 	const width = 15
@@ -251,7 +262,7 @@ func (p *page) temperatures() []string {
 		if n == each {
 			out, line, n = append(out, line), "", 0
 		}
-		line += fmt.Sprintf(" %-*s", width, fmt.Sprintf("%.2f %.1f+-%.1f%s", t.Temperature, 100*t.PassAt1, 50*(t.High-t.Low), mark))
+		line += fmt.Sprintf(" %-*s", width, fmt.Sprintf("%.2f %s%s", t.Temperature, within(&t), mark))
 		n++
 	}
 	if line == "" {

@@ -104,3 +104,15 @@ func TestHostile(t *testing.T) {
 		}
 	}
 }
+
+// TestLopsidedInterval: no half of an interval that reaches much further on one side.
+func TestLopsidedInterval(t *testing.T) {
+	t.Parallel()
+	s := busy(0, 0)
+	s.Temperatures[0].PassAt1, s.Temperatures[0].Low, s.Temperatures[0].High = 0, 0, 0.168
+	s.Temperatures[1].PassAt1, s.Temperatures[1].Low, s.Temperatures[1].High = 0.99, 0.93, 1
+	text := strings.Join(screen.Lines(s, screen.Columns, screen.Rows), "\n")
+	if want := "pass@1 0.10 0.0-16.8   0.20 93.0-100.0 0.30 41.0+-1.0 "; !strings.Contains(text, want) {
+		t.Errorf("no %q in\n%s", want, text)
+	}
+}
