@@ -24,7 +24,7 @@ type Sweep struct {
 
 // An Until says when a run has enough samples.
 type Until struct {
-	UntilWidth string `toml:"until-width" placeholder:"POINTS" help:"draw samples until pass@k on these questions is known this well at every temperature: half of an interval that may be looked at at any time (95 %), in points; --n is then the most; the results say so"`
+	UntilWidth string `toml:"until-width" placeholder:"POINTS" help:"draw samples at each temperature until pass@k on these questions is known this well there: half of an interval that may be looked at at any time (95 %), in points; --n is then the most; the results say so"`
 	K          int    `toml:"k" default:"1" help:"the k of --until-width"`
 }
 

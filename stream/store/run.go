@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"sort"
 
 	"github.com/lcbq/lcbq/stream"
 )
@@ -27,6 +28,7 @@ type Manifest struct {
 	Model        Model                `json:"model"`
 	Judge        Judge                `json:"judge"`
 	Until        *Until               `json:"until,omitempty"` // what the number of samples was chosen by; nil: it was given
+	Fewer        []Fewer              `json:"fewer,omitempty"` // temperatures at which Until wants fewer samples than the last cut, ascending
 	Published    bool                 `json:"published"`       // every unit has been put into GENERATE once
 	Finished     int64                `json:"finished_ms,omitempty"`
 	Paused       int64                `json:"paused_ms,omitempty"`    // since when its units are not handed out
@@ -36,9 +38,15 @@ type Manifest struct {
 
 // An Until is the rule by which samples were added to a run while its results were looked at.
 type Until struct {
-	Half float64 `json:"half_width"` // of the interval of pass@k on these questions at every temperature, a share
+	Half float64 `json:"half_width"` // of the interval of pass@k on these questions at each temperature, a share
 	K    int     `json:"k"`
 	Most int     `json:"most"` // samples of a cell at most
+}
+
+// A Fewer is a temperature at which only the first cuts of the questions hold.
+type Fewer struct {
+	Temperature stream.Temperature `json:"temperature"`
+	N           int                `json:"n"` // samples of a cell, one of the cuts
 }
 
 // A ProblemSet says which problems a run is about.
@@ -77,7 +85,8 @@ type Question struct {
 	Cuts []int `json:"cuts"`
 }
 
-// N returns the number of samples wanted of the question at each temperature.
+// N returns the number of samples wanted of the question at each temperature of which fewer
+// are not enough.
 func (q Question) N() int {
 	if len(q.Cuts) == 0 {
 		return 0
@@ -121,6 +130,27 @@ type Judge struct {
 	Fingerprint string  `json:"fingerprint"`  // of the first environment that judged; "" until then
 }
 
+// Wanted returns the number of samples wanted of question q at a temperature.
+func (m *Manifest) Wanted(q Question, t stream.Temperature) int {
+	if cuts := m.cuts(q, t); len(cuts) > 0 {
+		return cuts[len(cuts)-1]
+	}
+	return 0
+}
+
+// cuts returns those of question q that hold at a temperature: the first ones, so that a
+// temperature which ends, or goes on after it had ended, has units with the names that they
+// have elsewhere.
+func (m *Manifest) cuts(q Question, t stream.Temperature) []int {
+	for _, e := range m.Fewer {
+		if e.Temperature == t {
+			n := sort.SearchInts(q.Cuts, e.N+1)
+			return q.Cuts[:n]
+		}
+	}
+	return q.Cuts
+}
+
 // Tasks returns the units of one cell of question q, in order.
 func (m *Manifest) Tasks(q Question, t stream.Temperature) []stream.Task {
 	return slices.Collect(m.tasks(q, t))
@@ -130,7 +160,7 @@ func (m *Manifest) Tasks(q Question, t stream.Temperature) []stream.Task {
 func (m *Manifest) tasks(q Question, t stream.Temperature) iter.Seq[stream.Task] {
 	return func(yield func(stream.Task) bool) {
 		from, index := 0, 0
-		for _, cut := range q.Cuts {
+		for _, cut := range m.cuts(q, t) {
 			for ; from < cut; from += m.UnitSize {
 				task := stream.Task{
 					Unit:  stream.Unit{Cell: stream.Cell{Run: m.ID, Question: q.Index, Temperature: t}, Index: index},
@@ -170,7 +200,7 @@ func (m *Manifest) Task(u stream.Unit) (Question, stream.Task, bool) {
 		return Question{}, stream.Task{}, false
 	}
 	from, index := 0, 0
-	for _, cut := range q.Cuts {
+	for _, cut := range m.cuts(q, u.Temperature) {
 		units := unitsIn(cut-from, m.UnitSize)
 		if u.Index < index+units {
 			first := from + (u.Index-index)*m.UnitSize
@@ -184,11 +214,11 @@ func (m *Manifest) Task(u stream.Unit) (Question, stream.Task, bool) {
 // unitsIn returns how many units hold n samples.
 func unitsIn(n, size int) int { return (n + size - 1) / size }
 
-// UnitsAfter returns how many units of a cell of question q hold samples beyond the
-// first have.
-func (m *Manifest) UnitsAfter(q Question, have int) int {
+// UnitsAfter returns how many units of the cell of question q at a temperature hold samples
+// beyond the first have.
+func (m *Manifest) UnitsAfter(q Question, t stream.Temperature, have int) int {
 	from, n := 0, 0
-	for _, cut := range q.Cuts {
+	for _, cut := range m.cuts(q, t) {
 		if cut > have {
 			// Of the units between two cuts those that end within the first have are done.
 			n += unitsIn(cut-from, m.UnitSize) - max(have-from, 0)/m.UnitSize
@@ -215,7 +245,9 @@ func (m *Manifest) Cells() int { return len(m.Questions) * len(m.Temperatures) }
 func (m *Manifest) Samples() int {
 	n := 0
 	for _, q := range m.Questions {
-		n += q.N() * len(m.Temperatures)
+		for _, t := range m.Temperatures {
+			n += m.Wanted(q, t)
+		}
 	}
 	return n
 }
@@ -224,7 +256,16 @@ func (m *Manifest) Samples() int {
 func (m *Manifest) Units() int {
 	n := 0
 	for _, q := range m.Questions {
-		n += m.UnitsAfter(q, 0) * len(m.Temperatures)
+		n += m.UnitsOf(q)
+	}
+	return n
+}
+
+// UnitsOf returns the number of units of question q at all temperatures.
+func (m *Manifest) UnitsOf(q Question) int {
+	n := 0
+	for _, t := range m.Temperatures {
+		n += m.UnitsAfter(q, t, 0)
 	}
 	return n
 }

@@ -235,7 +235,7 @@ func TestTask(t *testing.T) {
 					left++
 				}
 			}
-			if got := m.UnitsAfter(q, have); got != left {
+			if got := m.UnitsAfter(q, 700, have); got != left {
 				t.Errorf("cuts %v: UnitsAfter(%d) = %d, want %d", cuts, have, got, left)
 			}
 		}

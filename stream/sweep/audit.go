@@ -36,7 +36,7 @@ func (s Sweeper) Audit(ctx context.Context, m *store.Manifest, lost func(stream.
 	}
 	for _, q := range m.Questions {
 		if done(m, q, before) {
-			a.Done += m.UnitsAfter(q, 0) * len(m.Temperatures)
+			a.Done += m.UnitsOf(q)
 			continue // a finished cell stays finished
 		}
 		if err := s.auditQuestion(ctx, m, q, &a, lost); err != nil {
@@ -49,7 +49,7 @@ func (s Sweeper) Audit(ctx context.Context, m *store.Manifest, lost func(stream.
 // done reports whether every cell of a question holds all its samples.
 func done(m *store.Manifest, q store.Question, cells map[stream.Cell]store.CellState) bool {
 	for _, t := range m.Temperatures {
-		if cells[stream.Cell{Run: m.ID, Question: q.Index, Temperature: t}].N < q.N() {
+		if cells[stream.Cell{Run: m.ID, Question: q.Index, Temperature: t}].N < m.Wanted(q, t) {
 			return false
 		}
 	}
@@ -125,7 +125,7 @@ func (s Sweeper) Short(ctx context.Context, m *store.Manifest) (int, error) {
 	wanted := 0
 	for _, q := range m.Questions {
 		for _, t := range m.Temperatures {
-			wanted += m.UnitsAfter(q, cells[stream.Cell{Run: m.ID, Question: q.Index, Temperature: t}].N)
+			wanted += m.UnitsAfter(q, t, cells[stream.Cell{Run: m.ID, Question: q.Index, Temperature: t}].N)
 		}
 	}
 	return max(0, wanted-counted), nil

@@ -40,7 +40,7 @@ func (s Sweeper) Progress(ctx context.Context, run string) (*Progress, error) {
 	for c, st := range cells {
 		p.Samples += st.N
 		p.Passed += st.Passed
-		if q, ok := m.Question(c.Question); ok && st.N >= q.N() {
+		if q, ok := m.Question(c.Question); ok && st.N >= m.Wanted(q, c.Temperature) {
 			p.Cells++
 		}
 	}
@@ -88,7 +88,7 @@ func (s Sweeper) waiting(ctx context.Context, m *store.Manifest, q store.Questio
 	cell := func(t stream.Temperature) stream.Cell {
 		return stream.Cell{Run: m.ID, Question: q.Index, Temperature: t}
 	}
-	if !slices.ContainsFunc(m.Temperatures, func(t stream.Temperature) bool { return done[cell(t)].N < q.N() }) {
+	if !slices.ContainsFunc(m.Temperatures, func(t stream.Temperature) bool { return done[cell(t)].N < m.Wanted(q, t) }) {
 		return false, nil // no request needed
 	}
 	units, err := s.Queue.QuestionUnits(ctx, stream.Combine, m.ID, q.Index)
@@ -112,7 +112,7 @@ func (s Sweeper) waiting(ctx context.Context, m *store.Manifest, q store.Questio
 			}
 		}
 		// All its units are judged: the combiner has yet to write it.
-		if !incomplete && done[cell(t)].N < q.N() {
+		if !incomplete && done[cell(t)].N < m.Wanted(q, t) {
 			return true, nil
 		}
 	}

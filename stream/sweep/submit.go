@@ -215,7 +215,7 @@ func text(m store.Model) string {
 // grow adds want's questions, temperatures and samples to m and reports whether
 // there were any. Samples are never taken away: a run asked for fewer has them.
 func grow(m, want *store.Manifest) bool {
-	grown := false
+	grown := rule(m, want)
 	for _, t := range want.Temperatures {
 		if !slices.Contains(m.Temperatures, t) {
 			m.Temperatures = append(m.Temperatures, t)
@@ -239,6 +239,29 @@ func grow(m, want *store.Manifest) bool {
 		m.Windows = windows(m.Windows, want.Windows)
 	}
 	return grown
+}
+
+// rule takes over by what want chooses its number of samples, and reports whether that is
+// something new. A number that is given ends the rule where a cell has fewer, and holds at
+// every temperature.
+func rule(m, want *store.Manifest) bool {
+	switch {
+	case want.Until != nil && (m.Until == nil || *m.Until != *want.Until):
+		m.Until = want.Until
+		return true
+	case want.Until != nil || m.Until == nil:
+		return false
+	}
+	for _, w := range want.Questions {
+		q, ok := m.Question(w.Index)
+		for _, t := range m.Temperatures {
+			if ok && m.Wanted(q, t) < w.N() {
+				m.Fewer, m.Until = nil, nil
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // windows returns by what the questions of both were chosen: of one that was not

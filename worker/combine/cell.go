@@ -78,13 +78,16 @@ func (w *Worker) newCell(m *store.Manifest, q store.Question, id stream.Cell) *c
 	return &cell{Worker: w, m: m, q: q, id: id}
 }
 
+// wanted returns how many samples m wants of the cell.
+func (c *cell) wanted() int { return c.m.Wanted(c.q, c.id.Temperature) }
+
 // write takes the cell through its steps, those that are not done yet.
 func (c *cell) write(ctx context.Context) error {
 	for {
 		if err := c.look(ctx); err != nil {
 			return err
 		}
-		if c.state.N >= c.q.N() {
+		if c.state.N >= c.wanted() {
 			return c.purge(ctx)
 		}
 		if err := c.replace(ctx); err != nil && !errors.Is(err, errOvertaken) {
@@ -96,7 +99,7 @@ func (c *cell) write(ctx context.Context) error {
 // replace brings the cell from the state that look read to the samples that m wants.
 func (c *cell) replace(ctx context.Context) error {
 	if claim := c.state.Claim; claim != nil {
-		if claim.State.N > c.q.N() { // by a combiner that knows a later manifest
+		if claim.State.N > c.wanted() { // by a combiner that knows a later manifest
 			return errIncomplete
 		}
 		if there, err := c.appeared(claim); err != nil || there {

@@ -210,6 +210,9 @@ func (w *Worker) sweep(ctx context.Context) {
 				w.Log.Warn("cell not counted", "cell", c.Key(), "err", err)
 			}
 		}
+		if err := w.lookAgain(ctx); err != nil && ctx.Err() == nil {
+			w.Log.Warn("runs that end by how well they are known were not looked at, trying again", "err", err)
+		}
 	}
 }
 
@@ -228,7 +231,7 @@ func (w *Worker) recount(ctx context.Context, c stream.Cell) error {
 	if err != nil {
 		return err
 	}
-	if have >= q.N() { // written by another combiner, or noted while it was being written
+	if have >= m.Wanted(q, c.Temperature) { // written by another combiner, or noted while it was being written
 		w.forget(c)
 		return nil
 	}
@@ -297,7 +300,7 @@ func (w *Worker) recoverQuestion(ctx context.Context, m *store.Manifest, q store
 	}
 	for c := range touched {
 		switch {
-		case done[c].N >= q.N():
+		case done[c].N >= m.Wanted(q, c.Temperature):
 			if err := w.newCell(m, q, c).purge(ctx); err != nil {
 				return err
 			}

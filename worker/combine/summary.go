@@ -13,6 +13,9 @@ import (
 // summarise writes the question's summary if its last cell is done, and closes the run if
 // that was the last question. A second call writes the same again. w.writing is held.
 func (w *Worker) summarise(ctx context.Context, m *store.Manifest, q store.Question) error {
+	if err := w.publishRaised(ctx, m); err != nil {
+		return err
+	}
 	cells, err := w.Store.Cells(ctx, m.ID, q.Index)
 	if err != nil || !complete(cells, m, q) {
 		return err
@@ -29,6 +32,9 @@ func (w *Worker) summarise(ctx context.Context, m *store.Manifest, q store.Quest
 
 // summariseAll does the same for every question of the run.
 func (w *Worker) summariseAll(ctx context.Context, m *store.Manifest) error {
+	if err := w.publishRaised(ctx, m); err != nil {
+		return err
+	}
 	all, err := w.Store.Cells(ctx, m.ID, -1)
 	if err != nil {
 		return err
@@ -58,7 +64,7 @@ func (w *Worker) writeSummary(cells map[stream.Cell]store.CellState, m *store.Ma
 func complete(cells map[stream.Cell]store.CellState, m *store.Manifest, questions ...store.Question) bool {
 	for _, q := range questions {
 		for _, t := range m.Temperatures {
-			if cells[stream.Cell{Run: m.ID, Question: q.Index, Temperature: t}].N < q.N() {
+			if cells[stream.Cell{Run: m.ID, Question: q.Index, Temperature: t}].N < m.Wanted(q, t) {
 				return false
 			}
 		}
@@ -69,7 +75,7 @@ func complete(cells map[stream.Cell]store.CellState, m *store.Manifest, question
 // anyTime is later than the time of any file, whatever clock set that.
 var anyTime = time.Unix(1<<40, 0)
 
-// closeRun writes the summaries of all questions and run_summary.json, and marks the
+// closeRun gives a run more samples where its rule asks for them, and else writes the summaries of all questions and run_summary.json, and marks the
 // run finished. It writes all summaries, because a combiner may have died after it
 // marked a question's last cell and before it wrote that question's summary, and a
 // finished run is not looked at again. The run ends with its last cell, not by the
@@ -78,6 +84,9 @@ func (w *Worker) closeRun(ctx context.Context, m *store.Manifest, cells map[stre
 	// A cached manifest may lack the last readings of the engines.
 	m, _, err := w.Store.Run(ctx, m.ID)
 	if err != nil {
+		return err
+	}
+	if more, err := w.raise(ctx, m, cells); more || err != nil {
 		return err
 	}
 	run, err := summary.Of(m, cells)

@@ -8,10 +8,13 @@ import (
 // A BestSet is what can be said of where the best of several temperatures is. It
 // is the answer to "which T is best at k": seldom one, and honest about it.
 type BestSet struct {
-	Best   int        // column with the highest mean, the first of them
-	In     []bool     // columns among which the best one is at the level asked for; one left out may be as good
-	P      []float64  // for each column, the chance of lagging as far behind as it does, were it the best
-	Share  []float64  // in how many resamples, as a share, the column came first; ties are shared
+	Best  int       // column with the highest mean, the first of them
+	In    []bool    // columns among which the best one is at the level asked for; one left out may be as good
+	P     []float64 // for each column, the chance of lagging as far behind as it does, were it the best
+	Share []float64 // in how many resamples, as a share, the column came first; ties are shared
+	// Chosen bounds by how much the highest mean is too high on average, because it was chosen
+	// as the highest: that of as many equally good columns with the same noise.
+	Chosen float64
 	Behind []Interval // by how much the column is behind the best one, for all columns at once at the level asked for
 }
 
@@ -138,7 +141,7 @@ func (l *lags) noiseError(i, j int) float64 {
 // set returns the set of this claim. No P is below those of least, which may be nil.
 func (l *lags) set(least []float64) BestSet {
 	n := len(l.columns)
-	out := BestSet{In: make([]bool, n), P: make([]float64, n), Behind: make([]Interval, n), Share: firstPlaces(l.means, l.noise)}
+	out := BestSet{In: make([]bool, n), P: make([]float64, n), Behind: make([]Interval, n), Share: firstPlaces(l.means, l.noise), Chosen: highest(l.noise)}
 	arms := make([][]float64, n)
 	for i := range l.columns {
 		if l.means[i] > l.means[out.Best] {
@@ -154,6 +157,22 @@ func (l *lags) set(least []float64) BestSet {
 		out.Behind[i] = l.behind(i, out.In, arms)
 	}
 	return out
+}
+
+// highest is the mean over the repetitions of the highest noise of a column, less that of all
+// columns, which is nothing on average. Whatever the true means, the noise of the column that
+// comes out highest is no more.
+func highest(noise [][]float64) float64 {
+	var s sum
+	for r := range noise[0] {
+		top, all := math.Inf(-1), 0.0
+		for _, column := range noise {
+			top = max(top, column[r])
+			all += column[r]
+		}
+		s.add(top - all/float64(len(noise)))
+	}
+	return s.value() / float64(len(noise[0]))
 }
 
 // firstPlaces counts how often each column comes first.

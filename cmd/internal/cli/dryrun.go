@@ -49,7 +49,7 @@ func (p *pipeline) foretell() error {
 		Engine: string(m.Model.Engine), Simulated: m.Model.Engine.Simulated(), Model: m.Model.Name, Cards: p.cards(p.app.ctx), Programs: p.share.Slots,
 		Level: p.grader.Host().Level().String(), OutputDir: p.cfg.OutputDir, Resumes: exists(filepath.Join(p.cfg.OutputDir, result.ConfigName)),
 	}
-	f.Until = p.until != nil
+	f.Until = p.def.manifest.Until != nil
 	f.DiskBytes = int64(f.Samples) * bytesPerSample
 	if p.cfg.Compress == "zstd" {
 		f.DiskBytes = int64(float64(f.DiskBytes) * zstdShare)

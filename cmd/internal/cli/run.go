@@ -12,7 +12,6 @@ import (
 	"github.com/lcbq/lcbq/cmd/internal/fleet"
 	"github.com/lcbq/lcbq/config"
 	"github.com/lcbq/lcbq/stream"
-	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/worker"
 	"github.com/lcbq/lcbq/worker/cores"
 	"github.com/lcbq/lcbq/worker/evaluate"
@@ -57,8 +56,7 @@ type pipeline struct {
 	host   *host
 	shown  *showing // to browsers
 	work   *workers
-	until  *store.Until // what the number of samples is chosen by; nil: it is given
-	began  bool         // the workers have
+	began  bool // the workers have
 	logs   *logFolder
 	log    *slog.Logger // benchmark.log and the user
 	bar    *bar
@@ -110,7 +108,7 @@ func (p *pipeline) inspect(ctx context.Context) error {
 	if err := checkFolder(p.cfg.OutputDir, p.def.manifest.ID, &p.cfg.Definition); err != nil {
 		return err
 	}
-	if err := p.stepwise(); err != nil {
+	if err := p.def.stepwise(p.cfg.Until, p.cfg.N); err != nil {
 		return err
 	}
 	if err := errors.Join(checkListen(p.cfg.Host), checkWeb(p.cfg.Web)); err != nil {
@@ -156,7 +154,7 @@ func (p *pipeline) prepare(ctx context.Context) error {
 		return err
 	}
 	store := storeDir(p.cfg.Store, p.cfg.OutputDir)
-	at := shownPlace{store: store, run: p.def.manifest.ID, reach: "-o " + p.cfg.OutputDir, terminal: p.bar.writer(), grows: p.until != nil}
+	at := shownPlace{store: store, run: p.def.manifest.ID, reach: "-o " + p.cfg.OutputDir, terminal: p.bar.writer()}
 	p.shown, err = openShowing(p.app, p.cfg.Web, p.host, at) //nolint:contextcheck // close ends it: the drain is shown too
 	return err
 }
@@ -176,18 +174,15 @@ func (p *pipeline) cards(ctx context.Context) int {
 // operate submits the run and works on it. The parts stop in the order of the
 // stages, so that what one has finished the next still takes.
 func (p *pipeline) operate(ctx context.Context) error {
-	p.begin()
+	p.def.begin()
 	sub, err := p.host.sweeper().Define(ctx, p.def.manifest, p.def.row)
 	if err != nil {
-		return err
-	}
-	if err := p.noteRule(ctx); err != nil {
 		return err
 	}
 	m := sub.Manifest
 	p.log.Info("run submitted", "run", m.ID, "new", sub.New, "units", m.Units(), "samples", m.Samples(), "url", p.host.url,
 		"sandbox_level", p.grader.Host().Level().String(), "judge", m.Judge.Mode, "programs_at_once", p.share.Slots, "cores_left_to_engines", p.share.Reserved())
-	if asked := p.def.manifest.Samples(); asked < m.Samples() && p.until == nil {
+	if asked := p.def.manifest.Samples(); asked < m.Samples() && p.def.manifest.Until == nil {
 		p.log.Warn("the folder's run has more than this command asks for; nothing is taken away, and all of it is shown", "samples_asked", asked, "samples_of_run", m.Samples())
 	}
 	if m.Paused != 0 {
@@ -274,13 +269,7 @@ func (p *pipeline) watch(ctx context.Context, run string, failed <-chan error) e
 			p.log.Warn("progress not read, trying again", "err", err)
 		case err != nil:
 		case prog.Finished():
-			more, err := p.goOn(ctx, run)
-			if ctx.Err() != nil {
-				return errInterrupted
-			}
-			if err != nil || !more {
-				return err
-			}
+			return nil
 		case prog.Manifest.Cancelled != 0:
 			return fmt.Errorf("run %s was cancelled\nthe same command brings it back; finished cells are kept", run)
 		default:

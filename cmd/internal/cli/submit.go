@@ -11,19 +11,24 @@ import (
 // submitCmd publishes a run.
 type submitCmd struct {
 	config.Definition `embed:""`
+	config.Until      `embed:"" group:"what"`
 	server            `embed:""`
 }
 
 // Run publishes the run's units and returns.
 func (c *submitCmd) Run(a *app) error {
-	if err := c.Check(); err != nil {
+	if err := errors.Join(c.Definition.Check(), c.Until.Check(c.N)); err != nil {
 		return usageError{err}
 	}
 	def, err := define(a.ctx, &c.Definition, config.Pace{}, "vllm", a.args, a.log)
 	if err != nil {
 		return err
 	}
-	return errors.Join(c.submit(a, def), def.source.close())
+	if err = def.stepwise(c.Until, c.N); err == nil {
+		def.begin()
+		err = c.submit(a, def)
+	}
+	return errors.Join(err, def.source.close())
 }
 
 func (c *submitCmd) submit(a *app, def *definition) error {
@@ -36,7 +41,7 @@ func (c *submitCmd) submit(a *app, def *definition) error {
 			return err
 		}
 		// The folder before the first unit: a submission that fails leaves nothing behind.
-		kept := config.Config{Definition: c.Definition, Client: c.Client, Store: c.Store}
+		kept := config.Config{Definition: c.Definition, Until: c.Until, Client: c.Client, Store: c.Store}
 		if kept.NATS == "" { // the folder tells where its run is
 			if kept.StoreDir, err = filepath.Abs(s.dir); err != nil {
 				return errors.Join(err, s.sweeper().Withdraw(a.ctx, sub))
@@ -55,7 +60,11 @@ func (c *submitCmd) submit(a *app, def *definition) error {
 		if sub.Lost > 0 {
 			fmt.Fprintf(a.err, "%d units of run %s were gone from every queue; they are published again\n", sub.Lost, m.ID)
 		}
-		fmt.Fprintf(a.out, "run %s: %d units published, %d samples in %d cells\n", m.ID, sub.Units, m.Samples(), m.Cells())
+		more := ""
+		if m.Until != nil {
+			more = fmt.Sprintf(" to begin with, at most %d of a cell: the combiner adds what --until-width asks for", m.Until.Most)
+		}
+		fmt.Fprintf(a.out, "run %s: %d units published, %d samples in %d cells%s\n", m.ID, sub.Units, m.Samples(), m.Cells(), more)
 		return nil
 	})
 }

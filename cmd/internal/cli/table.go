@@ -105,6 +105,9 @@ func writeWords(w io.Writer, a *curve.Analysis) {
 	if len(a.Best) > 0 && a.Best[0].Like != nil {
 		b := &a.Best[0]
 		fmt.Fprintf(w, "best at k = %d: highest at %s\n", b.K, decimal(b.Temperature))
+		if s := b.Selected; s != nil {
+			fmt.Fprintf(w, "  selected as the highest of %d: up to %.2f points too high on average\n", s.Of, 100*s.Like)
+		}
 		fmt.Fprintln(w, folded("  on these questions the best is among", decimals(b.These)))
 		fmt.Fprintln(w, folded("  on questions like these, among", decimals(b.Like)))
 	}

@@ -49,7 +49,6 @@ type showing struct {
 	watch   notify.Watch   // of the goroutine that stop ends, and of close after it
 	run     string
 	stop    func()
-	grows   bool // as of its place, until close
 }
 
 // A shownPlace says where a server is.
@@ -58,12 +57,11 @@ type shownPlace struct {
 	run      string // that this process works on; "" of a server for every run
 	reach    string // what a command needs to find the server
 	terminal io.Writer
-	grows    bool // the run may be given more samples when it is finished: it is over when the process ends
 }
 
 // openShowing begins to show. Where --http is automatic and nothing can be listened on, it only tells.
 func openShowing(a *app, cfg config.Web, h *host, at shownPlace) (*showing, error) {
-	s := &showing{run: at.run, grows: at.grows, readers: &web.Readers{New: func(run string) *snapshot.Reader {
+	s := &showing{run: at.run, readers: &web.Readers{New: func(run string) *snapshot.Reader {
 		if run == "" {
 			run = at.run
 		}
@@ -113,9 +111,7 @@ func (s *showing) see(now *snapshot.Snapshot) {
 	if s.sender == nil {
 		return
 	}
-	state := runState(now)
-	state.Finished = state.Finished && !s.grows
-	for _, e := range s.watch.Look(time.Now(), state) {
+	for _, e := range s.watch.Look(time.Now(), runState(now)) {
 		s.sender.Send(e)
 	}
 }
@@ -155,7 +151,6 @@ func (s *showing) close(a *app, how error) {
 	if s.stop != nil {
 		s.stop()
 	}
-	s.grows = false
 	if s.sender != nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), lastLook)
 		if now, err := s.readers.New(s.run).Look(ctx); err == nil {

@@ -20,6 +20,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/worker/combine/summary"
 	"github.com/lcbq/lcbq/worker/engine/replay"
 	"github.com/lcbq/lcbq/worker/health"
@@ -329,6 +330,7 @@ func TestParquet(t *testing.T) {
 func TestEveryEvalEver(t *testing.T) {
 	t.Parallel()
 	r := newRun(t, 55)
+	r.Summary.Until = &summary.Until{Until: store.Until{Half: 0.25, K: 1, Most: 99}, Temperatures: []summary.UntilTemperature{{Temperature: r.Summary.Results[0].Temperature, N: 55, Half: 0.2, Reached: true}}}
 	r.Summary.Health = []health.Finding{{Text: "30 completions were drawn again"}, {Grave: true, Text: "all answers are empty"}}
 	dir, files := write(t, r, "every-eval-ever")
 	name, err := filepath.Rel(dir, files[0])
@@ -360,6 +362,7 @@ func TestEveryEvalEver(t *testing.T) {
 			} `json:"metric_config"`
 			Score struct {
 				Score       float64
+				Details     map[string]string
 				Uncertainty struct {
 					Interval struct{ Lower, Upper float64 } `json:"confidence_interval"`
 				}
@@ -380,6 +383,26 @@ func TestEveryEvalEver(t *testing.T) {
 		if x.Config.Args.Temperature != r.Summary.Results[i/3].Temperature || math.Abs(x.Score.Score-want) > 1e-12 || x.Score.Uncertainty.Interval.Lower > want || x.Score.Uncertainty.Interval.Upper < want {
 			t.Errorf("result %d: %+v, want %v", i, x, want)
 		}
+	}
+	first := record.Results[0].Score.Details
+	p := r.Analysis.Temperatures[0].Points[0]
+	if first["anytime_interval_low"] != fmt.Sprint(p.Anytime.Low) || first["anytime_interval_high"] != fmt.Sprint(p.Anytime.High) ||
+		!strings.Contains(first["samples_chosen_by_results"], "at most 0.25, at most 99 samples") || first["samples_chosen_half_width"] != "0.2" || first["samples_chosen_reached"] != "true" {
+		t.Errorf("of samples chosen by their results: %v", first)
+	}
+	selected := 0
+	for _, x := range record.Results {
+		for _, b := range r.Analysis.Best {
+			is := b.K == x.Metric.Parameters.K && b.Temperature == x.Config.Args.Temperature
+			if d := x.Score.Details; is && d["selected_as_highest_of"] == "2" && d["selected_too_high_at_most"] == fmt.Sprint(b.Selected.Like) {
+				selected++
+			} else if b.K == x.Metric.Parameters.K && d["selected_as_highest_of"] != "" != is {
+				t.Errorf("k = %d at %v is the highest: %v, and the record says %q", b.K, b.Temperature, is, d["selected_as_highest_of"])
+			}
+		}
+	}
+	if selected != len(record.Results)/2 {
+		t.Errorf("%d values are said to be selected, want one of two at each k", selected)
 	}
 	_, again := write(t, r, "every-eval-ever")
 	if filepath.Base(again[0]) != filepath.Base(files[0]) {

@@ -171,8 +171,23 @@ func (w *writer) result(t *curve.Temperature, p *curve.Point) object {
 			"reliable": strconv.FormatBool(p.Reliable),
 		},
 	}
+	details, _ := score["details"].(object)
+	details["anytime_interval_low"], details["anytime_interval_high"] = decimal(p.Anytime.Low), decimal(p.Anytime.High)
+	for i := range w.Analysis.Best {
+		if b := &w.Analysis.Best[i]; b.K == p.K && b.Temperature == t.Temperature && b.Selected != nil {
+			details["selected_as_highest_of"] = strconv.Itoa(b.Selected.Of)
+			details["selected_too_high_at_most_these_questions"], details["selected_too_high_at_most"] = decimal(b.Selected.These), decimal(b.Selected.Like)
+		}
+	}
+	if u := s.Until; u != nil {
+		details["samples_chosen_by_results"] = fmt.Sprintf("until half the anytime interval of pass@%d is at most %s, at most %d samples: read the anytime interval, the sampling interval takes the number of samples for given", u.K, decimal(u.Half), u.Most)
+		for _, x := range u.Temperatures {
+			if x.Temperature == t.Temperature {
+				details["samples_chosen_half_width"], details["samples_chosen_reached"] = decimal(x.Half), strconv.FormatBool(x.Reached)
+			}
+		}
+	}
 	if p.Population != nil && p.Population.Contest != nil {
-		details, _ := score["details"].(object)
 		details["by_contest_interval_low"], details["by_contest_interval_high"] = decimal(p.Population.Contest.Low), decimal(p.Population.Contest.High)
 	}
 	if p.Population != nil {

@@ -119,6 +119,9 @@ func (r *Report) bestTile(k int) *bestTile {
 		if b != nil && len(b.Like) > 1 {
 			t.More = fmt.Sprintf("highest of %d, at T = %s; the best is among %s", len(b.Standings), figure.Temperature(at), r.Set(b.Like))
 		}
+		if b != nil && b.Selected != nil {
+			t.More += fmt.Sprintf("; selected as the highest, so up to %s points too high on average", figure.Percent(b.Selected.Like))
+		}
 	}
 	if best.Population != nil {
 		t.More += fmt.Sprintf("; questions like these: %s %%", figure.Range(best.Population.Interval))

@@ -32,11 +32,10 @@ func timeLeft(in *raw, s *Snapshot) *Left {
 	x.Backlog = evaluate.Waiting > held
 	x.Questions = make([]forecast.Question, len(m.Questions))
 	for i, q := range m.Questions {
-		each := m.UnitsAfter(q, 0)
-		x.Questions[i] = forecast.Question{Units: each * len(m.Temperatures), Kind: q.Difficulty}
+		x.Questions[i] = forecast.Question{Units: m.UnitsOf(q), Kind: q.Difficulty}
 		for j, t := range m.Temperatures {
 			if st, ok := in.cells[stream.Cell{Run: m.ID, Question: q.Index, Temperature: t}]; ok && st.N > 0 && st.DoneAt > 0 {
-				x.Questions[i].Cells = append(x.Questions[i].Cells, forecast.Cell{Temperature: j, Units: each, Tokens: float64(st.Tokens), CPU: judging(&st), Done: time.UnixMilli(st.DoneAt)})
+				x.Questions[i].Cells = append(x.Questions[i].Cells, forecast.Cell{Temperature: j, Units: m.UnitsAfter(q, t, 0), Tokens: float64(st.Tokens), CPU: judging(&st), Done: time.UnixMilli(st.DoneAt)})
 			}
 		}
 	}

@@ -15,9 +15,10 @@ import (
 
 // derived is what follows from the finished cells alone. It is made anew only when one was finished.
 type derived struct {
-	cells, samples, passed int // finished cells; samples and passed of all files
-	written                int // units in files
-	seen                   int // cells that have a file
+	cells, samples, passed int           // finished cells; samples and passed of all files
+	written                int           // units in files
+	seen                   int           // cells that have a file
+	fewer                  []store.Fewer // as the run has them
 	questions              []Question
 	temperatures           []Temperature
 	health                 []health.Finding
@@ -113,7 +114,7 @@ func (r *Reader) derive(in *raw) {
 		old.diagnose(in)
 		return
 	}
-	d := derived{samples: samples, seen: len(in.cells), questions: make([]Question, len(m.Questions)), temperatures: make([]Temperature, len(m.Temperatures))}
+	d := derived{samples: samples, fewer: slices.Clone(m.Fewer), seen: len(in.cells), questions: make([]Question, len(m.Questions)), temperatures: make([]Temperature, len(m.Temperatures))}
 	counts := make([][]score.Count, len(m.Temperatures))
 	var cells []health.Cell
 	for i, t := range m.Temperatures {
@@ -128,11 +129,11 @@ func (r *Reader) derive(in *raw) {
 			}
 			d.questions[i].Cells[j] = Cell{N: st.N, Passed: st.Passed}
 			d.passed += st.Passed
-			d.written += m.UnitsAfter(q, 0) - m.UnitsAfter(q, st.N)
+			d.written += m.UnitsAfter(q, t, 0) - m.UnitsAfter(q, t, st.N)
 			at := &d.temperatures[j]
 			at.Samples, at.Passed = at.Samples+st.N, at.Passed+st.Passed
 			counts[j] = append(counts[j], score.Count{N: st.N, C: st.Passed})
-			if st.N >= q.N() {
+			if st.N >= m.Wanted(q, t) {
 				d.cells++
 				at.Cells.Done++
 			}
@@ -151,6 +152,9 @@ func (r *Reader) derive(in *raw) {
 
 // sized reports whether the questions still want as many samples.
 func (d *derived) sized(m *store.Manifest) bool {
+	if !slices.Equal(d.fewer, m.Fewer) {
+		return false
+	}
 	for i, q := range m.Questions {
 		if d.questions[i].N != q.N() || len(d.questions[i].Cells) != len(m.Temperatures) {
 			return false

@@ -226,7 +226,7 @@ func (in *raw) allThere() bool {
 	wanted := 0
 	for _, q := range in.run.Questions {
 		for _, t := range in.run.Temperatures {
-			wanted += in.run.UnitsAfter(q, in.cells[stream.Cell{Run: in.run.ID, Question: q.Index, Temperature: t}].N)
+			wanted += in.run.UnitsAfter(q, t, in.cells[stream.Cell{Run: in.run.ID, Question: q.Index, Temperature: t}].N)
 		}
 	}
 	return there >= wanted

@@ -16,9 +16,14 @@ import (
 	"github.com/lcbq/lcbq/worker/score/curve"
 )
 
+// SchemaVersion is that of run_summary.json. It grows when a field gets another meaning, or one
+// is added that others must be read by, as until is. Files without one are of version 1.
+const SchemaVersion = 2
+
 // A Run is run_summary.json: what the results folder's base says, and
 // where the numbers come from.
 type Run struct {
+	Schema int `json:"schema_version" jsonschema:"enum=2"` // SchemaVersion
 	result.RunSummary
 	LCBQ       string              `json:"lcbq"` // version that defined the run
 	Problems   store.ProblemSet    `json:"problems"`
@@ -75,7 +80,7 @@ func Question(cells map[stream.Cell]store.CellState, m *store.Manifest, q store.
 // Of makes a run's summary from the states of the cells that exist; those
 // that do not are listed.
 func Of(m *store.Manifest, cells map[stream.Cell]store.CellState) (*Run, error) {
-	s := &Run{LCBQ: m.LCBQ, Problems: m.Problems, Windows: m.Windows, Sampling: m.Model, Judging: m.Judge, UnitSize: m.UnitSize}
+	s := &Run{Schema: SchemaVersion, LCBQ: m.LCBQ, Problems: m.Problems, Windows: m.Windows, Sampling: m.Model, Judging: m.Judge, UnitSize: m.UnitSize}
 	s.Run, s.Engine, s.Model, s.Simulated = m.ID, string(m.Model.Engine), m.Model.Name, m.Model.Engine.Simulated()
 	s.Judge, s.Fingerprint, s.Questions = m.Judge.Mode, m.Judge.Fingerprint, len(m.Questions)
 	s.Incomplete = make(map[string][]string)

@@ -105,7 +105,17 @@ type Best struct {
 	These       []float64  `json:"these_questions,omitempty"` // the set on these questions
 	Like        []float64  `json:"questions_like,omitempty"`  // and on questions like these; both nil for fewer than two questions
 	Standings   []Standing `json:"standings"`
-	Choice      *Choice    `json:"choice,omitempty"` // nil for fewer than two questions
+	Choice      *Choice    `json:"choice,omitempty"`   // nil for fewer than two questions
+	Selected    *Selected  `json:"selected,omitempty"` // nil for fewer than two questions
+}
+
+// A Selected says by how much the highest value at k is too high on average, at most, because
+// it was selected as the highest of all temperatures: as much as it would be if all were equally
+// good. Its intervals do not know of that.
+type Selected struct {
+	Of    int     `json:"of"`              // temperatures
+	These float64 `json:"these_questions"` // pass@k, a share
+	Like  float64 `json:"questions_like"`
 }
 
 // A Choice is the temperature to use: the one that risks least on questions like these,

@@ -91,6 +91,7 @@ func (a *analyser) bestAt(k int, ts, questions []int) (Best, error) {
 		return Best{}, err
 	}
 	b.These, b.Like = []float64{}, []float64{}
+	b.Selected = &Selected{len(ts), these.Chosen, like.Chosen}
 	for i := range b.Standings {
 		s := &b.Standings[i]
 		s.These, s.Like = finding(these, i), finding(like, i)

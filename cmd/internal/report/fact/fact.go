@@ -240,7 +240,18 @@ func Until(u *summary.Until) string {
 	reached := "reached"
 	if !u.Reached {
 		reached = "not reached"
+		if n := u.Left(); n < len(u.Temperatures) {
+			reached = fmt.Sprintf("not reached at %d of %d", n, len(u.Temperatures))
+		}
 	}
-	return fmt.Sprintf("chosen by the results, until half the interval of pass@%d on these questions is at most %.2f points at every temperature (%s): with %s samples of a question it is %.2f or less (most at %s; 95 %%, however often one looked)",
-		u.K, 100*u.Half, reached, figure.Count(u.N), 100*u.Widest, figure.Temperature(u.At))
+	most := u.N
+	for _, x := range u.Temperatures {
+		most = max(most, x.N)
+	}
+	samples := figure.Count(u.N)
+	if most > u.N {
+		samples += " to " + figure.Count(most)
+	}
+	return fmt.Sprintf("chosen by the results at each temperature by itself, until half the interval of pass@%d on these questions is at most %.2f points (%s): with %s samples of a question it is %.2f or less (most at %s; 95 %%, however often one looked)",
+		u.K, 100*u.Half, reached, samples, 100*u.Widest, figure.Temperature(u.At))
 }

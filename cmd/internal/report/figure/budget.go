@@ -129,9 +129,10 @@ func (s *Source) diversity() Figure {
 // Choices is the temperature to use by k.
 func (s *Source) Choices() *Table {
 	t := &Table{Name: "choices", Title: "Which temperature to use", Columns: append(num("k", "use", "these questions, lost at most, points", "questions like these, lost at most, points"), text("reliable"))}
+	t.Columns = append(t.Columns, num("highest of temperatures", "too high on average at most, these questions, points", "too high on average at most, questions like these, points")...)
 	for i := range s.Analysis.Best {
 		if b := &s.Analysis.Best[i]; b.Choice != nil {
-			t.Rows = append(t.Rows, []Field{whole(b.K), number(Temperature(b.Choice.Temperature), b.Choice.Temperature), points(b.Choice.These), points(b.Choice.Like), yes(b.Reliable)})
+			t.Rows = append(t.Rows, []Field{whole(b.K), number(Temperature(b.Choice.Temperature), b.Choice.Temperature), points(b.Choice.These), points(b.Choice.Like), yes(b.Reliable), whole(b.Selected.Of), points(b.Selected.These), points(b.Selected.Like)})
 		}
 	}
 	return t
