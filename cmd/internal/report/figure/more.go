@@ -2,6 +2,8 @@ package figure
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/lcbq/lcbq/cmd/internal/report/chart"
@@ -108,19 +110,71 @@ func (s *Source) FlipWords() string {
 
 // cost is what a solved question costs over k.
 func (s *Source) cost() Figure {
+	if len(s.Analysis.Temperatures) > crowd {
+		return s.eachCost()
+	}
+	return s.allCost()
+}
+
+// eachCost is that in a panel for each temperature, before what all of them span.
+func (s *Source) eachCost() Figure {
+	c := chart.Panels{Title: s.titled("What a solved question costs"), Desc: "One panel for each temperature, k on a logarithmic scale.", Narrowest: 160, Height: 190}
+	all := s.Analysis.Temperatures
+	highest, most := 1.0, 2
+	at := make(map[int][2]float64) // the cheapest and the dearest temperature at each k
+	for i := range all {
+		for _, v := range all[i].Costs {
+			highest, most = max(highest, v.Tokens), max(most, v.K)
+			e, ok := at[v.K]
+			if !ok {
+				e = [2]float64{v.Tokens, v.Tokens}
+			}
+			at[v.K] = [2]float64{min(e[0], v.Tokens), max(e[1], v.Tokens)}
+		}
+	}
+	span := chart.Track{Ink: chart.Muted, Tip: "the cheapest at each k"}
+	for _, k := range slices.Sorted(maps.Keys(at)) {
+		e := at[k]
+		span.Values = append(span.Values, chart.Value{X: float64(k), Y: e[0], Wide: &e})
+	}
+	for i := range all {
+		x := &all[i]
+		name := "T = " + Temperature(x.Temperature)
+		y := chart.Axis{Label: name}
+		y.Min, y.Max = chart.FromZero(highest, 0)
+		c.Charts = append(c.Charts, chart.Line{X: chart.Axis{Label: "k", Log: true, Min: 1, Max: float64(most)}, Y: y, Series: []chart.Track{span, s.costTrack(i, chart.Ramp(float64(i)/float64(len(all)-1)))}})
+	}
+	return Figure{
+		Name: "cost", Short: "Cost", Full: true, Title: "What a solved question costs", Table: s.Costs(),
+		Caption: "Tokens for each question solved, a panel for each temperature, all on the same scale. Grey: from the cheapest to the dearest temperature at each k; where the line lies on its lower edge, no other is cheaper. " + costCaption,
+		Draw:    c.Draw,
+	}
+}
+
+const costCaption = "k samples of every question cost k times their tokens and solve pass@k of them. Each further sample costs as much as the first and solves less."
+
+// costTrack is the i-th temperature's line.
+func (s *Source) costTrack(i int, ink chart.Ink) chart.Track {
+	x := &s.Analysis.Temperatures[i]
+	track := chart.Track{Ink: ink, Thick: true, Tip: "T = " + Temperature(x.Temperature)}
+	for _, v := range x.Costs {
+		track.Values = append(track.Values, chart.Value{X: float64(v.K), Y: v.Tokens, Tip: fmt.Sprintf("T = %s, %d samples of each: %s tokens for each question solved", Temperature(x.Temperature), v.K, Count(int64(v.Tokens+0.5)))})
+	}
+	return track
+}
+
+// allCost is that with all temperatures in one chart.
+func (s *Source) allCost() Figure {
 	c := chart.Line{Title: s.titled("What a solved question costs"), Desc: "Tokens for each question solved, by the number of samples of each."}
 	highest, most := 1.0, 2
 	all := s.Analysis.Temperatures
 	for i := range all {
 		x := &all[i]
-		track := chart.Track{Ink: chart.Ramp(float64(i) / float64(max(1, len(all)-1))), Tip: "T = " + Temperature(x.Temperature)}
-		if s.namedCurve(i) {
-			track.Name, track.Thick = "T "+Temperature(x.Temperature), true
-		}
 		for _, v := range x.Costs {
 			highest, most = max(highest, v.Tokens), max(most, v.K)
-			track.Values = append(track.Values, chart.Value{X: float64(v.K), Y: v.Tokens, Tip: fmt.Sprintf("T = %s, %d samples of each: %s tokens for each question solved", Temperature(x.Temperature), v.K, Count(int64(v.Tokens+0.5)))})
 		}
+		track := s.costTrack(i, chart.Ramp(float64(i)/float64(max(1, len(all)-1))))
+		track.Name = "T " + Temperature(x.Temperature)
 		c.Series = append(c.Series, track)
 	}
 	c.X = chart.Axis{Label: "k, samples of a question", Log: true, Min: 1, Max: float64(most)}
@@ -128,7 +182,7 @@ func (s *Source) cost() Figure {
 	c.Y.Min, c.Y.Max = chart.FromZero(highest, 0)
 	return Figure{
 		Name: "cost", Short: "Cost", Title: "What a solved question costs", Table: s.Costs(),
-		Caption: "k samples of every question cost k times their tokens and solve pass@k of them. Each further sample costs as much as the first and solves less.",
+		Caption: costCaption,
 		Draw:    func(w float64) *chart.Drawing { return c.Draw(w, height(w)) },
 	}
 }
