@@ -89,13 +89,14 @@ func Of(app *kong.Application, topics Topics, words []string) Answer {
 	}
 	typed, last := words[:len(words)-1], words[len(words)-1]
 	node, help, wants, positions := app.Node, false, (*kong.Value)(nil), 0
+	plain := false // after --, where no word is a flag
 	for i, word := range typed {
 		switch {
 		case wants != nil:
 			wants = nil
-		case word == "--":
-			positions++ // only positional ones follow
-		case strings.HasPrefix(word, "-"):
+		case word == "--" && !plain:
+			plain = true
+		case strings.HasPrefix(word, "-") && !plain:
 			if f := flagOf(node, word); f != nil && !f.IsBool() && !f.IsCounter() && !strings.Contains(word, "=") && !glued(word) {
 				wants = f.Value
 			}
@@ -112,6 +113,7 @@ func Of(app *kong.Application, topics Topics, words []string) Answer {
 	switch {
 	case wants != nil:
 		return value(wants, "", last)
+	case plain:
 	case strings.HasPrefix(last, "--") && strings.Contains(last, "="):
 		name, text, _ := strings.Cut(last, "=")
 		if f := flagOf(node, name); f != nil {

@@ -33,6 +33,10 @@ type grammar struct {
 	Report struct {
 		Folder string `arg:"" type:"path"`
 	} `cmd:"" help:"report"`
+	Judge struct {
+		Mode string `arg:"" enum:"lcb,script"`
+		File string `arg:"" type:"path"`
+	} `cmd:"" help:"judge"`
 	Secret struct{} `cmd:"" hidden:"" help:"not shown"`
 }
 
@@ -57,7 +61,7 @@ func answer(t *testing.T, words ...string) string {
 func TestOf(t *testing.T) {
 	t.Parallel()
 	for typed, want := range map[string]string{
-		"":                         "run dead report help",
+		"":                         "run dead report judge help",
 		"r":                        "run report",
 		"x":                        "",
 		"--v":                      "--verbose",
@@ -78,10 +82,18 @@ func TestOf(t *testing.T) {
 		"dead show ":               "",
 		"report ":                  ":files",
 		"-v report ":               ":files",
-		"help ":                    "run dead report results",
+		"help ":                    "run dead report judge results",
 		"help res":                 "results",
 		"help dead s":              "show",
 		"se":                       "",
+		"report -- ":               ":files",
+		"report -- --":             ":files",
+		"report -- -v ":            ":files",
+		"run -- --e":               "",
+		"run -o -- --w":            "--wait", // the folder's name
+		"judge -- ":                "lcb script",
+		"judge lcb -- ":            ":files",
+		"judge -- lcb ":            ":files",
 	} {
 		if got := answer(t, strings.Split(typed, " ")...); got != want {
 			t.Errorf("%q: %q, want %q", typed, got, want)
