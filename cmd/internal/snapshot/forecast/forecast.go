@@ -15,7 +15,8 @@ type Input struct {
 	Ungenerated, Unjudged int
 	// Backlog says that evaluators have all the work they can do: judging decides when the run ends.
 	Backlog bool
-	// Rate is the units a second that were judged lately, 0 if nobody knows. It is used until cells are finished.
+	// Rate is the units a second that were judged lately, 0 if nobody knows. It is used until cells are finished, and
+	// where it says that these tell of better times.
 	Rate float64
 }
 
@@ -52,6 +53,9 @@ const (
 	quantile = 1.2816
 	// unsteady is by how much speed scatters besides what questions cost.
 	unsteady = 0.06
+	// changed is by how much longer the rate of now makes a run where cells no longer tell its speed: none was
+	// finished since workers left or stand still.
+	changed = 5
 	// blind is the factor of the range before anything tells it.
 	blind = 2
 )
@@ -71,7 +75,8 @@ func Of(in Input) (Left, bool) {
 	case generate.seconds > judge.seconds:
 		best = generate
 	}
-	if best.seconds > 0 {
+	late := in.Rate > 0 && float64(in.Unjudged)/in.Rate > changed*best.seconds
+	if best.seconds > 0 && !late {
 		s := quantile * math.Sqrt(best.variance+unsteady*unsteady)
 		return Left{best.seconds, best.seconds * math.Exp(-s), best.seconds * math.Exp(s)}, true
 	}

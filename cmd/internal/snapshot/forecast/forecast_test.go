@@ -224,3 +224,24 @@ func TestPauseIsNoWork(t *testing.T) {
 		t.Errorf("40 cells of 10 s each take %+v, want about 400 s, or as much longer as the gap counts", left)
 	}
 }
+
+// TestStandsStill: cells that were finished at a better pace do not hide that units hardly move now.
+func TestStandsStill(t *testing.T) {
+	t.Parallel()
+	start := time.Unix(1_800_000_000, 0)
+	in := forecast.Input{Ungenerated: 0, Unjudged: 34, Backlog: true, Rate: 0.07}
+	for range 6 {
+		in.Questions = append(in.Questions, forecast.Question{Units: 10})
+	}
+	for i := range 2 {
+		in.Questions[i].Cells = []forecast.Cell{{Units: 5, CPU: 0.3, Done: start.Add(time.Duration(i) * time.Second)}}
+	}
+	got, ok := forecast.Of(in)
+	if want := 34 / 0.07; !ok || math.Abs(got.Seconds-want) > 1 || got.Low > want/1.9 || got.High < want*1.9 {
+		t.Errorf("%+v, %v, want about %.0f s", got, ok, want)
+	}
+	in.Rate = 5 // as the cells say
+	if got, ok := forecast.Of(in); !ok || got.Seconds > 60 {
+		t.Errorf("at a good pace %+v, %v", got, ok)
+	}
+}
