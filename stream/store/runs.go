@@ -84,8 +84,41 @@ type Unread struct {
 // Runs returns the manifests of all runs, the oldest first, and the keys whose manifest cannot
 // be read. An unreadable manifest does not affect the others.
 func (s *Store) Runs(ctx context.Context) (runs []*Manifest, unread []Unread, err error) {
+	return s.readRuns(ctx, func(v value) (*Manifest, error) { return readManifest(v.key, v.Data) })
+}
+
+// SharedRuns is Runs for who looks every second: callers share what manifests point to, and
+// leave it as it is. What was not written since is not decoded again.
+func (s *Store) SharedRuns(ctx context.Context) (runs []*Manifest, unread []Unread, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.decoded
+	s.decoded = make(map[string]decoded, len(before))
+	return s.readRuns(ctx, func(v value) (*Manifest, error) {
+		d, ok := before[v.key]
+		if !ok || d.revision != v.Sequence {
+			d.revision = v.Sequence
+			d.manifest, d.err = readManifest(v.key, v.Data)
+		}
+		s.decoded[v.key] = d
+		if d.err != nil {
+			return nil, d.err
+		}
+		m := *d.manifest // notes complete the copy
+		return &m, nil
+	})
+}
+
+// decoded is a manifest as it was read at a revision.
+type decoded struct {
+	revision uint64
+	manifest *Manifest
+	err      error
+}
+
+func (s *Store) readRuns(ctx context.Context, read func(value) (*Manifest, error)) (runs []*Manifest, unread []Unread, err error) {
 	err = s.values(ctx, s.runs, ">", 1, func(v value) error {
-		m, err := readManifest(v.key, v.Data)
+		m, err := read(v)
 		if err != nil {
 			unread = append(unread, Unread{v.key, err})
 		} else {

@@ -63,6 +63,7 @@ type Store struct {
 
 	mu            sync.Mutex
 	known         map[string]*knownCells // by run
+	decoded       map[string]decoded     // by key, as SharedRuns last read them; guarded by mu
 	verdictBytes  uint64                 // of the verdicts, as of verdictLooked
 	verdictLooked time.Time
 }

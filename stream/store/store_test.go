@@ -253,3 +253,58 @@ func TestTask(t *testing.T) {
 		}
 	}
 }
+
+// TestSharedRuns: who looks every second sees what Runs sees, after every change, and what it
+// was given before stays as it was.
+func TestSharedRuns(t *testing.T) {
+	t.Parallel()
+	env := streamtest.New(t)
+	s, ctx := env.Store, t.Context()
+	same := func(when string) []*store.Manifest {
+		t.Helper()
+		want, bad, err := s.Runs(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, unread, err := s.SharedRuns(ctx)
+		if err != nil || !reflect.DeepEqual(got, want) || len(unread) != len(bad) {
+			t.Errorf("%s: %+v, %d unread, %v, want %+v, %d", when, got, len(unread), err, want, len(bad))
+		}
+		return got
+	}
+	same("without runs")
+	var revisions []uint64
+	for _, id := range []string{"a", "b"} {
+		rev, err := s.PutRun(ctx, &store.Manifest{ID: id, UnitSize: 1, Questions: []store.Question{{Index: 1, Cuts: []int{3}}}}, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		revisions = append(revisions, rev)
+	}
+	before := same("with two")
+	same("with nothing new")
+	if _, err := s.UpdateRun(ctx, "a", func(m *store.Manifest) bool { m.Paused = 7; return true }); err != nil {
+		t.Fatal(err)
+	}
+	if now := same("when one is paused"); before[0].Paused != 0 || now[0].Paused != 7 {
+		t.Errorf("paused %d, and what was given before says %d", now[0].Paused, before[0].Paused)
+	}
+	if _, err := s.Note(ctx, stream.Evaluate, "a", func(m *store.Manifest) bool { m.Judge.Fingerprint = "f00d"; return true }); err != nil {
+		t.Fatal(err)
+	}
+	if now := same("when its judge is noted"); now[0].Judge.Fingerprint != "f00d" || before[0].Judge.Fingerprint != "" {
+		t.Errorf("judges %q, before %q", now[0].Judge.Fingerprint, before[0].Judge.Fingerprint)
+	}
+	if err := s.RemoveRun(ctx, "b", revisions[1]); err != nil {
+		t.Fatal(err)
+	}
+	same("when one is gone")
+	kv, err := env.JS.KeyValue(ctx, "lcbq_runs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kv.Put(ctx, "a", []byte("garbage")); err != nil {
+		t.Fatal(err)
+	}
+	same("when one cannot be read")
+}

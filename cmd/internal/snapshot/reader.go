@@ -169,7 +169,7 @@ type raw struct {
 
 // read asks the server. It reads stages in the order in which units move, and the cells last.
 func (r *Reader) read(ctx context.Context) (*raw, error) {
-	runs, unread, err := r.Store.Runs(ctx)
+	runs, unread, err := r.Store.SharedRuns(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -57,7 +57,9 @@ func (h *hub) follow(ctx context.Context, f *feed, s *events) error {
 	for {
 		now, next := f.current()
 		if now != nil && now != has {
-			s.frame(now, has)
+			if err := s.frame(now, has); err != nil {
+				return err
+			}
 			has = now
 		}
 		if err := s.flush(); err != nil {
@@ -110,11 +112,15 @@ func (s *events) event(name string, data []byte) {
 }
 
 // frame adds what a page lacks of a frame. has is what it has, nil for nothing.
-func (s *events) frame(now, has *frame) {
+func (s *events) frame(now, has *frame) error {
 	if now.state != nil && now.err == nil {
 		switch {
 		case has == nil || has.err != nil || has.shape != now.shape || has.number != now.number-1:
-			s.event("grid", now.grid)
+			grid, err := now.grid()
+			if err != nil {
+				return fmt.Errorf("encode grid: %w", err)
+			}
+			s.event("grid", grid)
 			s.event("curve", now.full)
 		default:
 			if now.cells != nil {
@@ -129,6 +135,7 @@ func (s *events) frame(now, has *frame) {
 	if now.err != nil {
 		s.event("trouble", now.err)
 	}
+	return nil
 }
 
 // flush sends what was added.

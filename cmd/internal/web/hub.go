@@ -82,13 +82,13 @@ type feed struct {
 // A frame is one moment of a run as it is sent. A page that has the frame before needs less of it.
 type frame struct {
 	number int64
-	shape  string // of the grid: which questions and temperatures
-	state  []byte // all but the cells
-	curve  []byte // nil if it is that of the frame before
-	cells  []byte // what changed since the frame before; nil if nothing did
-	grid   []byte // the whole grid
-	full   []byte // the curve, changed or not
-	err    []byte // why there is nothing newer; nil if there is
+	shape  string                 // of the grid: which questions and temperatures
+	state  []byte                 // all but the cells
+	curve  []byte                 // nil if it is that of the frame before
+	cells  []byte                 // what changed since the frame before; nil if nothing did
+	grid   func() ([]byte, error) // the whole grid, written when the first page asks for it
+	full   []byte                 // the curve, changed or not
+	err    []byte                 // why there is nothing newer; nil if there is
 }
 
 // current returns the newest frame, nil before the first, and what is closed when there is a newer one.
@@ -151,7 +151,7 @@ func (f *feed) make(ctx context.Context, m *maker) (next *frame, err error) {
 type maker struct {
 	last  frame
 	cells [][]snapshot.Cell
-	curve string
+	drawn []snapshot.Temperature // what the curve of last shows
 }
 
 // failed returns the frame of a moment of which nothing is known.
@@ -214,21 +214,19 @@ func (m *maker) make(s *snapshot.Snapshot) (*frame, error) {
 	}
 	next.grid = m.last.grid
 	if m.cells == nil || changes != nil {
-		if next.grid, err = json.Marshal(gridOf(s)); err != nil {
-			return nil, fmt.Errorf("encode grid: %w", err)
-		}
+		next.grid = sync.OnceValues(func() ([]byte, error) { return json.Marshal(gridOf(s)) })
 		m.cells = make([][]snapshot.Cell, len(s.Questions))
 		for q := range s.Questions {
 			m.cells[q] = slices.Clone(s.Questions[q].Cells)
 		}
 	}
-	wide, narrow, err := curveOf(s)
-	if err != nil {
-		return nil, err
-	}
 	next.full = m.last.full
-	if wide+narrow != m.curve || next.full == nil {
-		m.curve = wide + narrow
+	if next.full == nil || !slices.Equal(m.drawn, s.Temperatures) {
+		wide, narrow, err := curveOf(s)
+		if err != nil {
+			return nil, err
+		}
+		m.drawn = s.Temperatures
 		if next.full, err = json.Marshal(map[string]string{"wide": wide, "narrow": narrow}); err != nil {
 			return nil, fmt.Errorf("encode chart: %w", err)
 		}
