@@ -229,7 +229,7 @@ const state = (s) => {
     x.trend_per_s > 0.005 ? "+" + short(x.trend_per_s) + "/s" : x.trend_per_s < -0.005 ? "−" + short(-x.trend_per_s) + "/s" : "steady", span(x.backlog_s), String(x.workers)] })));
   fill($("#workers tbody"), s.workers.map((w) => ({
     mark: w.state === "silent" || w.state === "ended" ? "bad" : w.slow ? "slow" : "",
-    fields: [[w.stage + " " + w.name, "words"], [w.state + (w.slow ? ", slow" : "") + (w.trouble ? ": " + w.trouble.text : ""), "words"], whole(w.programs_at_once), short(w.units_per_s_1m), whole(w.units), whole(w.samples), whole(w.samples_from_cache), whole(w.units_given_back), span(w.last_sign_s)],
+    fields: [[w.stage + " " + w.name, "words"], [w.trouble && w.state === "working" ? "waits: " + w.trouble.text : w.state + (w.slow ? ", slow" : "") + (w.trouble ? ": " + w.trouble.text : ""), "words"], whole(w.programs_at_once), short(w.units_per_s_1m), whole(w.units), whole(w.samples), whole(w.samples_from_cache), whole(w.units_given_back), span(w.last_sign_s)],
   })));
   $("#cards-section").hidden = s.gpus.length === 0;
   const engines = (c, f) => s.workers.filter((w) => w.engine && w.host === c.host && c.workers.includes(w.name)).reduce((n, w) => n + f(w.engine), 0);

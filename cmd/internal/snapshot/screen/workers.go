@@ -84,10 +84,10 @@ func (r *Row) Text() string {
 	} else if r.Workers > 1 {
 		name = fmt.Sprintf("%s, %d workers", r.Host, r.Workers)
 	}
-	if runes := []rune(Plain(name)); len(runes) > 28 { // the end tells them apart
-		name = ".." + string(runes[len(runes)-26:])
+	if runes := []rune(Plain(name)); len(runes) > 26 { // the end tells them apart
+		name = ".." + string(runes[len(runes)-24:])
 	}
-	line := fmt.Sprintf("%-9s %-28s %4d at once %7s/s %5s ago", r.Stage, name, r.Slots, rate(r.Rate), Span(r.Sign))
+	line := fmt.Sprintf("%-9s %-26s %4d at once %7s/s %5s ago", r.Stage, name, r.Slots, rate(r.Rate), Span(r.Sign))
 	if r.Marks != "" {
 		line += "  " + r.Marks
 	}
