@@ -127,6 +127,18 @@ func TestFindings(t *testing.T) {
 			snapshot.DeadUnits, func(t *testing.T, r *rig) {
 				t.Helper()
 				r.bury(t)
+				r.look(t)
+				r.bury(t)
+				if u := r.look(t).Units; u.Dead != 2 {
+					t.Errorf("units %+v, want two given up", u)
+				}
+				dead, err := r.Queue.DeadUnits(t.Context(), "r1")
+				if err != nil || len(dead) != 2 {
+					t.Fatal(dead, err)
+				}
+				if err := r.Queue.Requeue(t.Context(), dead[0]); err != nil {
+					t.Fatal(err)
+				}
 				if u := r.look(t).Units; u != (snapshot.Units{All: 12, Dead: 1}) {
 					t.Errorf("units %+v, want one given up and none generated", u)
 				}

@@ -227,3 +227,20 @@ func TestDiagnosedLater(t *testing.T) {
 		t.Errorf("of a complete run: %+v", s.Findings)
 	}
 }
+
+// TestFewerSamples: a temperature of which fewer samples are enough is complete at once.
+func TestFewerSamples(t *testing.T) {
+	t.Parallel()
+	r := &Reader{}
+	r.run = "r1"
+	in := at(time.UnixMilli(1_800_000_000_000))
+	in.run.Questions[0].Cuts = []int{2, 4}
+	in.cells[stream.Cell{Run: "r1", Question: 0, Temperature: 200}] = store.CellState{Counts: stream.Counts{N: 2, Passed: 1}}
+	if s := r.make(in); s.Run.Cells.Done != 0 || s.Temperatures[0].Complete || s.Run.Samples.All != 4 || s.Units.Written != 2 || s.Units.All != 4 {
+		t.Errorf("with 2 samples of 4: %+v, %+v, %+v", s.Run, s.Temperatures[0], s.Units)
+	}
+	in.run.Fewer = []store.Fewer{{Temperature: 200, N: 2}}
+	if s := r.make(in); s.Run.Cells.Done != 1 || !s.Temperatures[0].Complete || s.Run.Samples.All != 2 || s.Units.Written != 2 || s.Units.All != 2 {
+		t.Errorf("with 2 samples that are enough: %+v, %+v, %+v", s.Run, s.Temperatures[0], s.Units)
+	}
+}

@@ -70,7 +70,12 @@ func TestKeys(t *testing.T) {
 	if text := m.text(); !strings.Contains(text, "by rate") || strings.Index(text, "eval09") > strings.Index(text, "eval18") || !strings.Contains(text, "eval09") {
 		t.Errorf("sorted by rate:\n%s", text) // 9*7%64 is 63
 	}
-	press(m, "s", "s")
+	m.s.Workers[9].Slots = 640 // the highest rate of all, and the lowest for each program
+	press(m, "s")
+	if text := m.text(); !strings.Contains(text, "by slowest") || !strings.Contains(text, "eval00") || !strings.Contains(text, "eval09") || strings.Index(text, "eval09") > strings.Index(text, "eval55") {
+		t.Errorf("sorted by the slowest:\n%s", text) // 0 for each program, 0.1 and, at 55*7%64, 0.1
+	}
+	press(m, "s")
 	if text := m.text(); !strings.Contains(text, "by host") || !strings.Contains(text, "eval63") {
 		t.Errorf("sorted by host:\n%s", text)
 	}
@@ -88,7 +93,11 @@ func TestKeys(t *testing.T) {
 	if text := m.text(); !strings.Contains(text, "pause run r1 on all hosts? y/n") || len(did) != 0 {
 		t.Errorf("after p: %v\n%s", did, text)
 	}
-	press(m, "n", "p", "y")
+	press(m, "n", "p", " ", "y") // only y is a yes
+	if text := m.text(); len(did) != 0 {
+		t.Errorf("after p and a blank: %v\n%s", did, text)
+	}
+	press(m, "p", "y")
 	if text := m.text(); strings.Join(did, ",") != "pause r1" || !strings.Contains(text, "pause done") {
 		t.Errorf("after p, y: %v\n%s", did, text)
 	}
