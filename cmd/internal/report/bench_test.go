@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+	"golang.org/x/sys/unix"
 
 	"github.com/lcbq/lcbq/cmd/internal/report"
 	"github.com/lcbq/lcbq/cmd/internal/report/reporttest"
@@ -26,10 +27,23 @@ func big(tb testing.TB) string {
 func BenchmarkBig(b *testing.B) {
 	dir := big(b)
 	size := 0
+	spent := processors(b)
 	for b.Loop() {
 		size = len(page(b, open(b, dir, report.Options{})))
 	}
+	b.ReportMetric((processors(b)-spent).Seconds()/float64(b.N), "cpu-s/op")
 	b.ReportMetric(float64(size)/1e6, "MB/page")
+}
+
+// processors returns the time of processors that this process has had: what a page costs on a
+// machine that others use too.
+func processors(b *testing.B) time.Duration {
+	b.Helper()
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // BenchmarkAnalysis is the part of it that computes.
