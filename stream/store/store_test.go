@@ -286,14 +286,15 @@ func TestSharedRuns(t *testing.T) {
 	if _, err := s.UpdateRun(ctx, "a", func(m *store.Manifest) bool { m.Paused = 7; return true }); err != nil {
 		t.Fatal(err)
 	}
-	if now := same("when one is paused"); before[0].Paused != 0 || now[0].Paused != 7 {
+	paused := same("when one is paused")
+	if now := paused; before[0].Paused != 0 || now[0].Paused != 7 {
 		t.Errorf("paused %d, and what was given before says %d", now[0].Paused, before[0].Paused)
 	}
 	if _, err := s.Note(ctx, stream.Evaluate, "a", func(m *store.Manifest) bool { m.Judge.Fingerprint = "f00d"; return true }); err != nil {
 		t.Fatal(err)
 	}
-	if now := same("when its judge is noted"); now[0].Judge.Fingerprint != "f00d" || before[0].Judge.Fingerprint != "" {
-		t.Errorf("judges %q, before %q", now[0].Judge.Fingerprint, before[0].Judge.Fingerprint)
+	if now := same("when its judge is noted"); now[0].Judge.Fingerprint != "f00d" || paused[0].Judge.Fingerprint != "" {
+		t.Errorf("judges %q, before %q", now[0].Judge.Fingerprint, paused[0].Judge.Fingerprint)
 	}
 	if err := s.RemoveRun(ctx, "b", revisions[1]); err != nil {
 		t.Fatal(err)
