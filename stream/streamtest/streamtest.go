@@ -13,6 +13,7 @@ import (
 
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/embed"
+	"github.com/lcbq/lcbq/stream/link"
 	"github.com/lcbq/lcbq/stream/queue"
 	"github.com/lcbq/lcbq/stream/store"
 )
@@ -48,7 +49,7 @@ func New(tb testing.TB) *Env {
 			tb.Error(err)
 		}
 	})
-	nc, err := srv.Connect()
+	nc, err := srv.Connect(link.Queue())
 	if err != nil {
 		tb.Fatal(err)
 	}

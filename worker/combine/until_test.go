@@ -134,4 +134,15 @@ func TestUntilLooksAgain(t *testing.T) {
 	if err != nil || m.Samples() <= 64 || !m.Published {
 		t.Errorf("%d samples, published %v, %v", m.Samples(), m.Published, err)
 	}
+
+	// Another combiner that looked at the same cells adds nothing, and knows that the run goes on.
+	cells, err := b.Store.Cells(t.Context(), "r1", -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	more, err := w.raise(t.Context(), b.m, cells)
+	now, _, err2 := b.Store.Run(t.Context(), "r1")
+	if !more || err != nil || err2 != nil || now.Samples() != m.Samples() {
+		t.Errorf("the second of two combiners: more %v, %v; %d samples, before %d, %v", more, err, now.Samples(), m.Samples(), err2)
+	}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/lcbq/lcbq/cmd/internal/locate"
 	"github.com/lcbq/lcbq/config"
 	"github.com/lcbq/lcbq/stream/access"
+	"github.com/lcbq/lcbq/stream/link"
 )
 
 // connectWait bounds how long a first connection may take. Later ones are retried
@@ -31,6 +32,7 @@ func options(name string, log *slog.Logger) []nats.Option {
 		nats.Name("lcbq " + name),
 		nats.Timeout(connectWait),
 		nats.MaxReconnects(-1),
+		link.Queue(),
 		nats.IgnoreAuthErrorAbort(), // its keys may be others tomorrow: whoever it was given them by sees the warning
 		nats.CustomReconnectDelay(reconnectDelay),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
