@@ -81,7 +81,9 @@ func withoutProse(lines []string) []string {
 			if first < 0 {
 				first = i
 			}
-			last = i
+			if inside || !strings.HasPrefix(line, "#") {
+				last = i
+			}
 		}
 		depth, text = after(line, depth, text)
 	}

@@ -11,24 +11,35 @@ import (
 //  1. What is not the answer is left out: thoughts up to their last end, and what
 //     follows an end token, with the token. Where the answer then holds no program,
 //     the thoughts are searched, as the official rule searches them.
+//
 //  2. The answer is taken apart as Markdown, leniently: fences of three or more
 //     backticks or tildes, indented, quoted, behind text, of one line; a block that
 //     is not closed goes to the next opening fence or to the end.
+//
 //  3. Of the blocks that read like Python the best is taken: one that is a whole
 //     program (it reads stdin, or has class Solution) before one that only defines,
 //     and that before a fragment such as a call that shows its use; one whose tag
 //     is not another language's before one whose is; one that does not end in the
-//     middle before one that does; of equals the last.
+//     middle before one that does; of equals the last. A template without a body,
+//     and lines of the program that are shown again, are no more than fragments.
+//
 //  4. Where no block does, the text outside of blocks is the program if it reads
 //     like Python but for prose before and behind it.
 //
-// What indents or quotes the whole program is taken off its lines.
+//  5. Failing that, a JSON text is searched that holds the program, and code
+//     within a line of text that reads and prints.
+//
+// What indents or quotes the whole program is taken off its lines, and so are the
+// prompts of a session; entities of HTML outside of strings are characters again.
 func robust(output string) (string, bool) {
 	answer, thoughts := withoutThoughts(output)
 	if code, ok := bestOf(withoutTokens(answer)); ok {
 		return code, true
 	}
-	return bestOf(withoutTokens(thoughts))
+	if code, ok := bestOf(withoutTokens(thoughts)); ok {
+		return code, true
+	}
+	return withinText(withoutTokens(answer))
 }
 
 // thoughtEnds end a model's thoughts; what follows the last one is the answer.
@@ -60,7 +71,7 @@ func withoutThoughts(s string) (answer, thoughts string) {
 var endToken = regexp.MustCompile(`(?m)(<\|(im_end|endoftext|end|eot_id|eom_id|end_of_text|return|eos|user|end_of_turn)\|>|<｜end▁of▁sentence｜>|</s>|<eos>|<end_of_turn>|<EOS>|\[/?INST\])[ \t\r]*$`)
 
 // startToken is how a turn begins, where a server leaves it in the text.
-var startToken = regexp.MustCompile(`^\s*(<\|im_start\|>\s*assistant|<\|start_header_id\|>assistant<\|end_header_id\|>|<start_of_turn>model|<｜Assistant｜>|<s>|\[/INST\])`)
+var startToken = regexp.MustCompile(`^\s*(<\|im_start\|>\s*assistant|<\|python_tag\|>|<\|start_header_id\|>assistant<\|end_header_id\|>|<start_of_turn>model|<｜Assistant｜>|<s>|\[/INST\])`)
 
 func withoutTokens(s string) string {
 	s = s[len(startToken.FindString(s)):]
@@ -81,36 +92,48 @@ var (
 	// opening matches a fence at the end of a line, with what may stand before it.
 	opening = regexp.MustCompile("^(.*?)(`{3,}|~{3,})[ \t]*\\{?\\.?([\\w+#.-]*)\\}?([^`~]*)$")
 	oneLine = regexp.MustCompile("^\\s*`{3,}\\s*(?:(?i)(python3?|py)\\s+)?([^`]+?)\\s*`{3,}\\s*$")
-	margin  = regexp.MustCompile(`^[ \t>]*`)
+	// firstLine is code behind an opening fence, no attribute such as title="main.py".
+	firstLine = regexp.MustCompile(`\w\(|\s=\s|^(import|from|def|class)\s`)
+	margin    = regexp.MustCompile(`^[ \t>]*`)
 )
 
 // blocks takes an answer apart into its blocks and the text outside of them.
 func blocks(s string) (all []block, outside []string) {
 	var open *block
 	var fence, indent string
+	depth, text := 0, "" // what is open at the end of the block's last line
+	add := func(line string) {
+		open.lines = append(open.lines, line)
+		depth, text = after(line, depth, text)
+	}
 	end := func(closed bool) {
 		if open != nil {
 			open.closed = closed
 			all = append(all, *open)
-			open = nil
+			open, depth, text = nil, 0, ""
 		}
 	}
-	for line := range strings.SplitSeq(s, "\n") {
+	lines := strings.Split(s, "\n")
+	for i, line := range lines {
 		bare := strings.TrimRight(line, " \t\r")
 		inner := strings.TrimLeft(bare, " \t>")
 		if open != nil {
 			switch run := leading(inner); {
-			case len(run) >= len(fence) && run[0] == fence[0] && run == inner:
+			case run != "" && text != "" && stringEnds(lines[i+1:], text, fence):
+				add(unindent(line, indent)) // a fence in a string of the program
+				continue
+			case len(run) >= len(fence) && run[0] == fence[0] && (run == inner || inner[len(run)] == ' ' && !isTag(inner[len(run):])):
 				end(true)
+				outside = append(outside, strings.TrimLeft(inner, run[:1]))
 				continue
 			case len(run) >= 3 && run[0] == fence[0] && opening.MatchString(bare) && isTag(inner[len(run):]):
 				end(false) // a new block begins: the one before was never closed
 			case strings.HasSuffix(bare, fence) && !strings.Contains(strings.TrimSuffix(bare, fence), fence):
-				open.lines = append(open.lines, unindent(strings.TrimSuffix(bare, fence), indent))
+				add(unindent(strings.TrimSuffix(bare, fence), indent))
 				end(true)
 				continue
 			default:
-				open.lines = append(open.lines, unindent(line, indent))
+				add(unindent(line, indent))
 				continue
 			}
 		}
@@ -123,11 +146,17 @@ func blocks(s string) (all []block, outside []string) {
 			if before := strings.TrimRight(m[1], " \t>"); before != "" {
 				outside = append(outside, before)
 			}
+			if first := strings.TrimSpace(m[4]); firstLine.MatchString(first) && isPython(first) {
+				add(first)
+			}
 			continue
 		}
 		outside = append(outside, line)
 	}
 	end(false)
+	if n := len(all); n > 0 && !all[n-1].closed {
+		all[n-1].lines = withoutEnd(all[n-1].lines)
+	}
 	return all, outside
 }
 
@@ -165,15 +194,22 @@ func bestOf(s string) (string, bool) {
 	all, outside := blocks(s)
 	best, most := "", 0
 	for _, b := range all {
-		code := dedent(b.lines)
-		if rank := rankOf(b, code); rank > 0 && rank >= most {
+		if b.lang == "markdown" || b.lang == "md" {
+			if inner, _ := blocks(strings.Join(b.lines, "\n")); len(inner) > 0 {
+				all = slices.Concat(all, inner)
+			}
+		}
+	}
+	for _, b := range all {
+		code := withoutEntities(dedent(withoutPrompts(b.lines)))
+		if rank := rankOf(b, code); rank > 0 && rank >= most && !repeats(code, best) {
 			best, most = code, rank
 		}
 	}
 	if most > 0 {
 		return best, true
 	}
-	code := dedent(withoutProse(outside))
+	code := withoutEntities(dedent(withoutProse(outside)))
 	return code, code != "" && readsLikePython(code, false)
 }
 
@@ -221,13 +257,16 @@ func rankOf(b block, code string) int {
 	if slices.Contains(pythonTags, b.lang) {
 		rank += 100
 	}
+	if isTemplate(code) {
+		return rank
+	}
 	if defines.MatchString(code) {
 		rank += 10
 	}
 	if readsStdin.MatchString(code) {
 		rank += 20
 	}
-	if b.closed || !endsInside(code) {
+	if !endsInside(code) {
 		rank += 5
 	}
 	return rank
