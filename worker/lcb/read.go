@@ -55,6 +55,8 @@ type Reader struct {
 	text *input.Text // of src, once it is open
 	name string
 	line int
+	// begun says that a row was read already.
+	begun bool
 }
 
 // NewReader returns a Reader of JSON lines, plain or compressed with gzip or zstd,
@@ -73,9 +75,14 @@ func (r *Reader) Next() (*Problem, error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(bytes.TrimSpace(row)) == 0 {
+		text := bytes.TrimSpace(row)
+		if len(text) == 0 {
 			continue
 		}
+		if text[0] == '[' && !r.begun {
+			return nil, fmt.Errorf("read %s: the file is a JSON list, want one JSON object on each line (jq -c '.[]' turns the one into the other)", r.name)
+		}
+		r.begun = true
 		p, err := ParseProblem(row)
 		if err != nil {
 			return nil, r.RowError(r.line, rowID(row), err)

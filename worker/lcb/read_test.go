@@ -31,6 +31,16 @@ func TestReadProblems(t *testing.T) {
 	}
 }
 
+func TestReadProblemsRefusesAList(t *testing.T) {
+	t.Parallel()
+	for _, file := range []string{"[]", "\n [\n" + string(row(nil)) + "\n]\n"} {
+		_, err := ReadProblems(strings.NewReader(file), "set.json")
+		if err == nil || !strings.HasPrefix(err.Error(), "read set.json: the file is a JSON list, want one JSON object on each line (jq") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("ReadProblems(%q) = %v, want one line that says it is a list", file, err)
+		}
+	}
+}
+
 func TestReadProblemsTellsOfEveryRow(t *testing.T) {
 	t.Parallel()
 	rows := [][]byte{row(nil), []byte(`{"question_id": "q2"`), row(map[string]any{"question_id": "q3", "private_test_cases": "x"}), row(nil)}

@@ -36,13 +36,13 @@ func Checked(r io.Reader, name string, o Options) iter.Seq2[Row, error] {
 		}
 		for row, err := range Rows(r, name, o) {
 			if err == nil && o.IDs != nil && !asked[row.QuestionID] {
-				err = &RowError{File: name, Line: row.Line, Field: "question_id", Err: fmt.Errorf("%q %w %s", row.QuestionID, ErrUnknown, o.Set)}
+				err = &RowError{File: name, Line: row.Line, Element: row.Element, Field: "question_id", Err: fmt.Errorf("%q %w %s", row.QuestionID, ErrUnknown, o.Set)}
 			}
 			if err == nil && row.CompletionID != "" {
 				key := maphash.Comparable(seed, [2]string{row.QuestionID, row.CompletionID})
 				if _, twice := named[key]; twice {
 					err = &RowError{
-						File: name, Line: row.Line, Field: "completion_id",
+						File: name, Line: row.Line, Element: row.Element, Field: "completion_id",
 						Err: fmt.Errorf("%q of question %q stands in an earlier row already", row.CompletionID, row.QuestionID),
 					}
 				}

@@ -70,6 +70,7 @@ type object struct {
 	row    Row     // the ids, and what else there is one of
 	fields []field // output and code fields that are there and not null
 	null   bool    // one is there and null: an empty program, where there is no other
+	lists  string  // name of a list of them that is null
 	err    error   // of the first other field that is wrong
 	wrong  string  // its name
 }
@@ -94,7 +95,11 @@ func (s *scan) read(r *pyjson.Reader, base int64, line func() int) (*object, err
 		kind := r.Next()
 		switch {
 		case slices.Contains(s.output, key), slices.Contains(s.code, key):
-			o.null = o.null || kind == pyjson.Null && !strings.HasSuffix(key, "_list")
+			if kind == pyjson.Null && strings.HasSuffix(key, "_list") {
+				o.lists = key
+			} else if kind == pyjson.Null {
+				o.null = true
+			}
 			f, err := readField(r, key, base, line)
 			if err == nil && (len(f.items) > 0 || f.list || f.err != nil) {
 				o.fields = slices.DeleteFunc(o.fields, func(g field) bool { return g.name == key }) // of equal keys the last counts
@@ -240,7 +245,7 @@ func (s *scan) rows(o *object) ([]Row, error) {
 		return nil, &fault{o.wrong, o.err}
 	}
 	if o.row.QuestionID == "" {
-		return nil, &fault{s.id, errors.New("missing, want the question's id")}
+		return nil, &fault{s.id, errors.New("missing, want the question's id; one of another name is read with --field id=NAME")}
 	}
 	outputs, err := o.pick(s, s.output)
 	if err != nil {
@@ -292,6 +297,9 @@ func (s *scan) nothing(o *object) error {
 		if f.err != nil { // a field of an usual name that holds something else
 			return f.err
 		}
+	}
+	if o.lists != "" {
+		return &fault{o.lists, errors.New("null, want a list of texts")}
 	}
 	want := make([]string, 0, 2)
 	for _, names := range [][]string{s.code, s.output} {

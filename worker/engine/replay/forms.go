@@ -103,10 +103,15 @@ var errEnough = errors.New("the caller has enough")
 func (s *scan) list() {
 	r := pyjson.NewStream(s.src, maxRow)
 	seen := map[string]int{} // line of each question that has a list of its own
-	places := 0
+	places, before := 0, 0   // before is the line of the last element
 	err := r.Array(func(i int) error {
 		kind := r.Next()
 		from, line := r.Offset(), r.Line()
+		s.place = 0
+		if line == before {
+			s.place = i + 1
+		}
+		before = line
 		switch kind {
 		case pyjson.Object:
 			o, err := s.read(r, s.off, r.Line)

@@ -136,7 +136,7 @@ func TestFormsRefuse(t *testing.T) {
 		{`{"question_id":"q1","response":{"text":"a"}}`, `c.json:1: response: {"text":"a"}, want text or a list of texts`},
 		{`{"question_id":true,"code":"a"}`, "c.json:1: question_id: true, want text or a whole number"},
 		{`{"question_id":1.5,"code":"a"}`, "c.json:1: question_id: 1.5, want"},
-		{`{"question_id":"q1","code_list":null}`, "c.json:1: code: missing"},
+		{`{"question_id":"q1","code_list":null}`, "c.json:1: code_list: null, want a list of texts"},
 		{`{"question_id":"q1","code":"a","tokens":1.5}`, "c.json:1: tokens: 1.5, want a whole number"},
 		{`{"question_id":"q1","code":"a","tokens":NaN}`, "c.json:1: tokens: NaN, want a whole number"},
 		{`{"question_id":"q1","code":"a","finish_reason":7}`, "c.json:1: finish_reason: 7, want text"},

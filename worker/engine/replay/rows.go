@@ -28,6 +28,7 @@ type Row struct {
 	FinishReason string  // "" where the file does not say
 	Tokens       int     // 0 where the file does not say
 	Line         int     // 1-based line of the file where the row begins
+	Element      int     // 1-based place in a list of which others stand in that line too, else 0
 
 	text, code span // where the values lie in the file
 	parts      bool // each value has a span of its own
@@ -41,18 +42,23 @@ type span struct {
 
 // A RowError says what is wrong with one row, and where.
 type RowError struct {
-	File  string
-	Line  int    // 1-based; 0 where the fault is the file's, not a row's
-	Field string // "" where the fault is the row's, not a field's
-	Err   error
-	Final bool // nothing behind it could be read
+	File string
+	Line int // 1-based; 0 where the fault is the file's, not a row's
+	// Element is the row's 1-based place in the file's list, 0 where the line tells it.
+	Element int
+	Field   string // "" where the fault is the row's, not a field's
+	Err     error
+	Final   bool // nothing behind it could be read
 }
 
-// Error names file, line and field, as far as they are known.
+// Error names file, line, element and field, as far as they are known.
 func (e *RowError) Error() string {
 	where := e.File
 	if e.Line > 0 {
 		where = fmt.Sprintf("%s:%d", where, e.Line)
+	}
+	if e.Element > 0 {
+		where += fmt.Sprintf(": element %d", e.Element)
 	}
 	if e.Field != "" {
 		where += ": " + e.Field
@@ -180,6 +186,7 @@ type scan struct {
 	src   source
 	off   int64 // of the next byte of src
 	line  int   // of the next byte of src, from 0; of lines only
+	place int   // of the current element, see Row.Element; of lists only
 	yield func(Row, error) bool
 	count map[string]int // rows seen, by question
 
@@ -202,7 +209,7 @@ func (s *scan) asked(id string) bool {
 
 // fail yields a bad row and reports whether the caller wants more.
 func (s *scan) fail(line int, field string, err error) bool {
-	return s.yield(Row{Line: line}, &RowError{File: s.name, Line: line, Field: field, Err: err})
+	return s.yield(Row{Line: line, Element: s.place}, &RowError{File: s.name, Line: line, Element: s.place, Field: field, Err: err})
 }
 
 // final yields the error that ends the reading.
@@ -219,5 +226,6 @@ func (s *scan) final(line int, err error) {
 func (s *scan) give(row Row) bool {
 	row.Index = s.count[row.QuestionID]
 	s.count[row.QuestionID]++
+	row.Element = s.place
 	return s.yield(row, nil)
 }
