@@ -193,11 +193,21 @@ func read(text string) (string, error) {
 	return strings.TrimRight(string(b), "\r\n"), nil
 }
 
-// Resolved returns c with the secrets that it refers to.
+// Resolved returns c with the secrets that it refers to. It refuses addresses that no NATS server has.
 func (c Client) Resolved() (Client, error) {
 	var err error
-	c.NATS, err = Resolve("nats", c.NATS)
-	return c, err
+	if c.NATS, err = Resolve("nats", c.NATS); err != nil {
+		return c, err
+	}
+	for one := range strings.SplitSeq(c.NATS, ",") {
+		scheme, rest, found := strings.Cut(strings.TrimSpace(one), "://")
+		if found && !slices.Contains([]string{"nats", "tls", "ws", "wss"}, strings.ToLower(scheme)) {
+			host, _, _ := strings.Cut(rest[strings.LastIndexByte(rest, '@')+1:], "/")
+			name, _, _ := strings.Cut(host, ":")
+			return c, fmt.Errorf("--nats begins with %s://: a NATS server is reached by nats:// or tls://\nwrite --nats nats://%s:4222, with the port that 'lcbq server' prints; the live page and /metrics have http", scheme, name)
+		}
+	}
+	return c, nil
 }
 
 // Resolved returns s with the secrets that it refers to.

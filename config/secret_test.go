@@ -95,3 +95,23 @@ func TestResolve(t *testing.T) {
 		}
 	}
 }
+
+// TestNATSScheme wants an address of another protocol refused with the one to write, and none of its secrets said.
+func TestNATSScheme(t *testing.T) {
+	t.Parallel()
+	for _, good := range []string{"", "host", "host:4222", "nats://u:p@host:4222", "TLS://host", "ws://host:8080/path", "wss://host", "nats://a:4222, nats://b:4222"} {
+		if c, err := (config.Client{NATS: good}).Resolved(); err != nil || c.NATS != good {
+			t.Errorf("%q = %q, %v, want it taken", good, c.NATS, err)
+		}
+	}
+	for bad, want := range map[string]string{
+		"http://host:8222":                           "begins with http://",
+		"https://me:secret@host/x":                   "write --nats nats://host:4222",
+		"nats://a:4222,http://secret@host:8222/live": "write --nats nats://host:4222",
+		"redis://host":                               "begins with redis://",
+	} {
+		if _, err := (config.Client{NATS: bad}).Resolved(); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%q: %v, want %q and no secret", bad, err, want)
+		}
+	}
+}

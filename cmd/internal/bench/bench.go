@@ -32,8 +32,8 @@ type Config struct {
 	// HTTP generates by asking an endpoint of each GPU, which answers at the GPU's pace, instead of
 	// in the process.
 	HTTP bool
-	Dir      string        // where the temporary folder is made; "" is the system's place for such
-	Log      *slog.Logger
+	Dir  string // where the temporary folder is made; "" is the system's place for such
+	Log  *slog.Logger
 }
 
 // unpacedTPS is the pace in tokens a second by which the size of an unpaced run

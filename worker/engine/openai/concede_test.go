@@ -2,6 +2,7 @@ package openai_test
 
 import (
 	"errors"
+	"io"
 	"strings"
 	"testing"
 
@@ -175,6 +176,50 @@ func TestStateIsNoText(t *testing.T) {
 				t.Errorf("sample %d was drawn again for %q, want %q", i, s.Redrawn, tt.cause)
 			}
 		}
+	}
+}
+
+// TestAbortedChoiceIsDrawnAlone wants the choices beside one that the server gave up to be used, and only
+// that one asked for again.
+func TestAbortedChoiceIsDrawnAlone(t *testing.T) {
+	t.Parallel()
+	for name, stream := range map[string]bool{"whole": false, "stream": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			const stop, abort = `"finish_reason":"stop"`, `"finish_reason":"abort"`
+			f := newFake(t, func(x *exchange) bool {
+				if x.k != 2 {
+					return false
+				}
+				x.f.mu.Lock()
+				x.f.spoilt[x.texts[0]] = true // the first to end is the first choice
+				x.f.mu.Unlock()
+				if stream {
+					x.stream([]string{strings.Replace(strings.Join(x.events(), ""), stop, abort, 1)})
+				} else {
+					_, _ = io.WriteString(x.w, strings.Replace(x.whole(), stop, abort, 1))
+				}
+				return true
+			})
+			c := newClient(t, func(cfg *openai.Config) { cfg.Stream = stream }, f)
+			generate(t, c, request(1), f) // learns how the server counts
+			got, err := c.Generate(t.Context(), request(8))
+			if err != nil {
+				t.Fatal(err)
+			}
+			examine(t, 8, got, f)
+			redrawn := 0
+			for _, s := range got {
+				if s.Redrawn == "given up" {
+					redrawn++
+				} else if s.Redrawn != "" {
+					t.Errorf("a sibling was drawn again for %q", s.Redrawn)
+				}
+			}
+			if n := f.requests(); redrawn != 1 || n != 3 || f.asked[2]["n"] != 1.0 {
+				t.Errorf("%d samples were drawn again by %d requests, want one by the third, for one choice: %v", redrawn, n, f.asked)
+			}
+		})
 	}
 }
 

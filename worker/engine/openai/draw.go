@@ -131,10 +131,7 @@ func (c *Client) ask(ctx context.Context, unit int64, r engine.Request, dst []*s
 		}
 		c.settle(e, n, began, err)
 		if err == nil {
-			for i, one := range all {
-				dst[i].draw(one)
-			}
-			return len(all), narrow, nil
+			return put(dst, all), narrow, nil
 		}
 		f := faultOf(err)
 		err = fmt.Errorf("%s: %w", e.shown, err)
@@ -167,6 +164,23 @@ func (c *Client) ask(ctx context.Context, unit int64, r engine.Request, dst []*s
 			}
 		}
 	}
+}
+
+// put draws the choices of an answer into the first places of dst, and returns how many. Those that the
+// server gave up are left out, and noted with the places that come next: these are drawn again, and the
+// others stay as they are.
+func put(dst []*slot, all []engine.Completion) int {
+	n := 0
+	for _, one := range all {
+		if !abandoned(one.FinishReason) {
+			dst[n].draw(one)
+			n++
+		}
+	}
+	for _, s := range dst[n:len(all)] {
+		s.lost(givenUp)
+	}
+	return n
 }
 
 // readsOthers reports whether an endpoint that broke a request over and over with an error

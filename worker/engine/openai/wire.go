@@ -340,8 +340,17 @@ func (d *draft) completion() engine.Completion {
 	return engine.Completion{Text: text, Tokens: d.tokens, FinishReason: d.finish, AnsweredAs: string(d.model)}
 }
 
-// samples makes completions of the drafts of one answer. It returns an error,
-// and none of them, if any was given up by the server.
+// abandoned reports whether a finish reason says that the server gave the choice up.
+func abandoned(reason string) bool {
+	switch reason {
+	case "abort", "error", "cancelled", "canceled":
+		return true
+	}
+	return false
+}
+
+// samples makes completions of the drafts of one answer. Some of them may be abandoned; if all
+// are, it returns an error.
 func samples(drafts []*draft, use *usage, n int) ([]engine.Completion, counting, error) {
 	if len(drafts) == 0 {
 		return nil, unknown, &fault{kind: broken, cause: unreadable, err: errors.New("the answer holds no choice")}
@@ -350,12 +359,11 @@ func samples(drafts []*draft, use *usage, n int) ([]engine.Completion, counting,
 		return nil, unknown, &fault{kind: broken, cause: unreadable, err: fmt.Errorf("the answer holds %d choices, asked for %d", len(drafts), n)}
 	}
 	all := make([]engine.Completion, len(drafts))
+	if !slices.ContainsFunc(drafts, func(d *draft) bool { return !abandoned(d.finish) }) {
+		return nil, unknown, &fault{kind: broken, cause: givenUp, err: fmt.Errorf("the server gave every choice up: finish_reason %s", drafts[0].finish)}
+	}
 	counts := byAnswer
 	for i, d := range drafts {
-		switch d.finish {
-		case "abort", "error", "cancelled", "canceled":
-			return nil, unknown, &fault{kind: broken, cause: givenUp, err: fmt.Errorf("the server gave a choice up: finish_reason %s", d.finish)}
-		}
 		all[i] = d.completion()
 		if d.tokens > 0 {
 			counts = byIDs

@@ -23,7 +23,7 @@ func made(t *testing.T, stacks []stack) []byte {
 		if s.label != "" {
 			sample.Label = map[string][]string{label: {s.label}}
 		}
-		for _, name := range strings.Fields(s.calls) {
+		for name := range strings.FieldsSeq(s.calls) {
 			l := functions[name]
 			if l == nil {
 				f := &profile.Function{ID: uint64(len(functions) + 1), Name: name}
