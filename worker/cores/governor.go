@@ -65,6 +65,7 @@ func (g *Governor) Look(cards []gpu.Reading, at time.Time) Share {
 	sum, working, unknown := 0, 0, 0
 	for _, c := range cards {
 		switch {
+		case c.Fault != "": // nobody works on it
 		case c.Utilization == gpu.Unknown:
 			unknown++
 		case c.Utilization > 0:

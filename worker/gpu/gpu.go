@@ -4,6 +4,7 @@
 package gpu
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +37,10 @@ type Reading struct {
 	Power       float64   `json:"power_w"`       // watts, or Unknown
 	Temperature int       `json:"temperature_c"` // degrees Celsius, or Unknown
 	Processes   []Process `json:"processes"`     // with a compute context
+
+	// Fault says why the card cannot be read: its driver, or the card, is broken. Nothing but Index is
+	// known of it then. A card that could be read before makes Read fail instead.
+	Fault string `json:"fault,omitempty"`
 }
 
 // A Process is one that the driver lists as holding memory of a card.
@@ -102,11 +107,11 @@ func Count(ctx context.Context) int {
 
 // Select returns the readings that a list in the manner of CUDA_VISIBLE_DEVICES
 // names: indices, or beginnings of UUIDs, with commas between; "" names all. It
-// returns an error for one that does not exist or is named twice, where CUDA
-// would quietly use fewer cards.
+// returns an error for one that does not exist, does not work or is named twice,
+// where CUDA would quietly use fewer cards.
 func Select(all []Reading, list string) ([]Reading, error) {
 	if strings.TrimSpace(list) == "" {
-		return all, nil
+		return all, work(all)
 	}
 	var chosen []Reading
 	for item := range strings.SplitSeq(list, ",") {
@@ -118,9 +123,29 @@ func Select(all []Reading, list string) ([]Reading, error) {
 		if slices.ContainsFunc(chosen, func(c Reading) bool { return c.UUID == r.UUID }) {
 			return nil, fmt.Errorf("GPU %q is chosen twice", item)
 		}
+		if r.Fault != "" {
+			return nil, fmt.Errorf("GPU %q does not work: %s\nchoose others, or have it reset: nvidia-smi says more", item, r.Fault)
+		}
 		chosen = append(chosen, r)
 	}
 	return chosen, nil
+}
+
+// work returns an error if a card does not work, with the list of those that do.
+func work(all []Reading) error {
+	var good []string
+	fault := ""
+	for _, r := range all {
+		if r.Fault == "" {
+			good = append(good, strconv.Itoa(r.Index))
+		} else {
+			fault = cmp.Or(fault, r.Fault)
+		}
+	}
+	if fault == "" {
+		return nil
+	}
+	return fmt.Errorf("%d of %d GPUs do not work: %s\nuse the others with --gpus %s, or have it reset: nvidia-smi says more", len(all)-len(good), len(all), fault, strings.Join(good, ","))
 }
 
 // find returns the card that one item of a list names.

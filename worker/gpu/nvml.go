@@ -3,6 +3,7 @@
 package gpu
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,7 +21,8 @@ type nvmlSource struct {
 	lib    nvml.Interface
 	split  bool // the driver tells reserved memory apart
 	driver string
-	mu     sync.Mutex // NVML is thread-safe by its documentation, and was not always
+	mu     sync.Mutex   // NVML is thread-safe by its documentation, and was not always
+	worked map[int]bool // the cards that could be read once; under mu
 }
 
 // openNVML loads the library from path, or from where the loader finds it.
@@ -42,7 +44,7 @@ func startNVML(lib nvml.Interface) (Source, error) {
 		}
 		return nil, fmt.Errorf("NVML: %s", describe(ret))
 	}
-	n := &nvmlSource{lib: lib}
+	n := &nvmlSource{lib: lib, worked: map[int]bool{}}
 	// The symbol is younger than some drivers; calling it there ends the process.
 	n.split = lib.Extensions().LookupSymbol("nvmlDeviceGetMemoryInfo_v2") == nil
 	if v, ret := lib.SystemGetDriverVersion(); ret == nvml.SUCCESS {
@@ -98,21 +100,36 @@ func (n *nvmlSource) Read(ctx context.Context) ([]Reading, error) {
 		return nil, fmt.Errorf("count GPUs: %s", describe(ret))
 	}
 	all := make([]Reading, 0, count)
+	var broken error
 	for i := range count {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		dev, ret := n.lib.DeviceGetHandleByIndex(i)
-		if ret != nvml.SUCCESS {
-			return nil, fmt.Errorf("find GPU %d: %s", i, describe(ret))
-		}
-		r, err := n.one(i, dev)
-		if err != nil {
-			return nil, err
+		r, err := n.card(i)
+		switch {
+		case err == nil:
+			n.worked[i] = true
+		case n.worked[i]:
+			return nil, err // whoever uses the card waits, or ends
+		default:
+			r = Reading{Index: i, Utilization: Unknown, Power: Unknown, Temperature: Unknown, Fault: err.Error()}
+			broken = cmp.Or(broken, err)
 		}
 		all = append(all, r)
 	}
+	if len(n.worked) == 0 {
+		return nil, broken // nil where there is no card
+	}
 	return all, nil
+}
+
+// card finds a card and reads it.
+func (n *nvmlSource) card(i int) (Reading, error) {
+	dev, ret := n.lib.DeviceGetHandleByIndex(i)
+	if ret != nvml.SUCCESS {
+		return Reading{}, fmt.Errorf("find GPU %d: %s", i, describe(ret))
+	}
+	return n.one(i, dev)
 }
 
 // one reads one card. Only what everything else depends on is an error.

@@ -145,6 +145,40 @@ func TestNVMLFailures(t *testing.T) {
 	}
 }
 
+// TestNVMLOneBroken wants a card that never worked told beside the others, refused where it is chosen, and
+// one that breaks later to be an error.
+func TestNVMLOneBroken(t *testing.T) {
+	t.Parallel()
+	const lost = nvml.ERROR_GPU_IS_LOST
+	first, second, third := card("GPU-a"), card("GPU-b"), card("GPU-c")
+	second.GetUUIDFunc = func() (string, nvml.Return) { return "", lost }
+	third.GetMemoryInfo_v2Func = func() (nvml.Memory_v2, nvml.Return) { return nvml.Memory_v2{Total: 24, Used: 1}, nvml.SUCCESS } // another model
+	s, err := startNVML(library(first, second, third))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := s.Read(t.Context())
+	if err != nil || len(all) != 3 || all[0].Fault != "" || all[1].Fault != "read UUID of GPU 1: the GPU has fallen off the bus" || all[1].Index != 1 || all[2].Total != 24 {
+		t.Fatalf("Read = %+v, %v, want two cards and a fault", all, err)
+	}
+	for list, want := range map[string]string{
+		"":      "1 of 3 GPUs do not work: read UUID of GPU 1: the GPU has fallen off the bus\nuse the others with --gpus 0,2",
+		"0,1":   `GPU "1" does not work: read UUID of GPU 1`,
+		"GPU-b": "GPU-b",
+	} {
+		if got, err := Select(all, list); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Select %q = %v, %v, want %q", list, got, err, want)
+		}
+	}
+	if got, err := Select(all, "2,0"); err != nil || len(got) != 2 || got[0].UUID != "GPU-c" {
+		t.Errorf("Select of the others = %v, %v", got, err)
+	}
+	first.GetUUIDFunc = func() (string, nvml.Return) { return "", lost }
+	if got, err := s.Read(t.Context()); err == nil || !strings.Contains(err.Error(), "read UUID of GPU 0") {
+		t.Errorf("Read after a card broke = %v, %v, want an error", got, err)
+	}
+}
+
 // TestNVMLNowhere loads a library that is not there, for real.
 func TestNVMLNowhere(t *testing.T) {
 	t.Parallel()

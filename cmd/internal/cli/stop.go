@@ -250,7 +250,7 @@ func (m *memoryShow) last(ctx context.Context) {
 		return // the wait is for the process; this is for the eye
 	}
 	for _, r := range all {
-		if before, ok := m.shown[r.UUID]; ok && before == r.Used {
+		if before, ok := m.shown[r.UUID]; r.Fault != "" || ok && before == r.Used {
 			continue
 		}
 		m.shown[r.UUID] = r.Used

@@ -34,6 +34,10 @@ func GPUs() Check {
 		}
 		found := []Finding{{Check: name, Result: Pass, Says: s.Name()}}
 		for _, r := range all {
+			if r.Fault != "" {
+				found = append(found, Finding{Check: fmt.Sprintf("GPU %d", r.Index), Result: Warn, Says: r.Fault, Remedy: "leave it out with --gpus, or have it reset: nvidia-smi says more"})
+				continue
+			}
 			found = append(found, Finding{Check: fmt.Sprintf("GPU %d", r.Index), Result: Pass, Says: fmt.Sprintf("%s, %.1f of %.1f GiB in use, %s busy, %s, %s, %s",
 				r.Name, float64(r.Used)/gibibyte, float64(r.Total)/gibibyte, gpu.Text(float64(r.Utilization), "%.0f%%"), gpu.Text(r.Power, "%.0f W"), gpu.Text(float64(r.Temperature), "%.0f C"), r.UUID)})
 			for _, h := range (gpu.Kernel{}).Holders([]gpu.Reading{r}, gpu.Baseline{r.UUID: idleMemory}, nil) {
