@@ -104,6 +104,37 @@ func TestNullWithoutLandlock(t *testing.T) {
 	}
 }
 
+// TestSignalsToItself wants a program to end by a signal that it sends to itself at every
+// level: it may be the first process of its namespace, which the kernel spares.
+func TestSignalsToItself(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []Mode{LCB, Script} {
+		forEachLevel(t, Config{Mode: mode}, func(t *testing.T, h *Host) {
+			t.Helper()
+			s := openSlotOn(t, h)
+			for body, want := range map[string]Outcome{
+				"signal.raise_signal(signal.SIGTERM)":                                              Crashed,
+				"signal.raise_signal(signal.SIGKILL)":                                              Crashed,
+				"import threading; signal.pthread_kill(threading.get_ident(), 1)":                  Crashed,
+				"signal.raise_signal(signal.SIGCHLD)":                                              Accepted,
+				"signal.raise_signal(signal.SIGPIPE)":                                              Accepted,
+				"signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.raise_signal(15)":           Accepted,
+				"signal.signal(signal.SIGHUP, lambda *a: None); signal.raise_signal(1)":            Accepted,
+				"signal.raise_signal(1000)":                                                        Exception,
+				"import threading; signal.pthread_kill(threading.get_ident(), 0); signal.alarm(0)": Accepted,
+			} {
+				if strings.Contains(body, "SIGKILL") && h.Level() != A {
+					continue // who sent it is not known there: see TestKilledProgram
+				}
+				r, err := s.Run(t.Context(), &Question{ID: "q", Inputs: []string{"1 2\n"}}, "import os, signal\n"+body+"\nprint(3)", func(int, Output) bool { return true })
+				if err != nil || r.Outcome != want {
+					t.Errorf("%s, %s: Run = %+v, %v, want %v", mode, body, r, err, want)
+				}
+			}
+		})
+	}
+}
+
 // TestThreadsThatNeverEnd wants the limits of a test to hold for the threads that it
 // leaves behind, and those that failed or that a failing program leaves to change
 // nothing.

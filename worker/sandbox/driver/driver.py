@@ -296,7 +296,9 @@ def check_stderr():
     stderr = _sys.get("stderr")
     if stderr is None:
         raise _RuntimeError("sys.stderr is None")
-    stderr.fileno()
+    number = stderr.fileno()
+    if not _isinstance(number, _int) or number < 0:
+        raise _RuntimeError("file.fileno() is not a valid file descriptor")
 
 
 class Stdin:

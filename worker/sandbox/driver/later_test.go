@@ -28,6 +28,8 @@ func TestLaterTests(t *testing.T) {
 		{"stderr has no descriptor", method("sys.stderr=io.StringIO()"), true, -4, 2},
 		{"stderr is another file", method("sys.stderr=open('/dev/null','w')"), true, 0, 2},
 		{"stderr is closed", method("sys.stderr.close()"), true, -4, 2},
+		{"stderr has a descriptor that is none", method("class T: fileno=lambda s: -1\nsys.stderr=T()"), true, -4, 2},
+		{"stderr has a text for a descriptor", method("class T: fileno=lambda s: '2'\nsys.stderr=T()"), true, -4, 2},
 		{"stderr has lost its buffer", method("sys.stderr.detach()"), true, -4, 2},
 		{"stdout is gone", method("sys.stdout=None"), true, 0, 2},
 		{"a script's stderr is gone", "import sys\nprint(3)\nsys.stderr=None", false, -4, 2},

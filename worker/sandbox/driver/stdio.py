@@ -57,6 +57,36 @@ def open_by_descriptor(null):
     os.open = unbound(os_open)
 
 
+def end_by_signals():
+    """Have a program end by a signal that it sends to itself, as it does elsewhere.
+
+    The kernel drops one that would end the first process of a namespace.
+    """
+    import posix
+    import signal
+
+    ignored = "SIGCHLD SIGCONT SIGURG SIGWINCH SIGSTOP SIGTSTP SIGTTIN SIGTTOU".split()
+    ending = signal.valid_signals() - {_getattr(signal, name) for name in ignored}
+    default, kill_signal = signal.SIG_DFL, signal.SIGKILL
+    handler, leave = signal.getsignal, posix._exit
+    plain_raise, plain_thread = signal.raise_signal, signal.pthread_kill
+
+    def end(number):
+        if _type(number) in (_int, signal.Signals) and number in ending:
+            if number == kill_signal or handler(number) is default:
+                leave(128 + number)
+
+    def raise_signal(signalnum, /):
+        end(signalnum)
+        return plain_raise(signalnum)
+
+    def pthread_kill(thread_id, signalnum, /):
+        end(signalnum)
+        return plain_thread(thread_id, signalnum)
+
+    signal.raise_signal, signal.pthread_kill = raise_signal, pthread_kill
+
+
 class MockBuffer:
     """sys.stdin.buffer: all of the input, or always its first line."""
 
