@@ -48,6 +48,7 @@ func newSource(ctx context.Context, cfg config.Source, pace config.Pace, m store
 	case stream.EngineOpenAI:
 		c, err := openai.New(openai.Config{
 			Endpoints: cfg.Endpoint, Key: cfg.APIKey, Model: m.Name, Completions: rawPrompt(m), System: systemPrompt(m), MaxTokens: m.MaxTokens, Prompts: longest, Log: log,
+			Sampling: engine.Sampling{TopP: m.TopP, TopK: m.TopK, MinP: m.MinP, Stop: m.Stop},
 		})
 		if err != nil {
 			return nil, err

@@ -135,7 +135,8 @@ func (c *Client) modelName() string {
 // oneToken asks for the shortest possible sample: a list of models is often
 // open to everybody, samples are not. It also finds out how the endpoint counts.
 func (c *Client) oneToken(ctx context.Context, e *endpoint) error {
-	r := engine.Request{N: 1, Sampling: engine.Sampling{Temperature: 1, MaxTokens: 1}}
+	r := engine.Request{N: 1, Sampling: c.cfg.Sampling}
+	r.Sampling.Temperature, r.Sampling.MaxTokens = 1, 1
 	if c.cfg.Completions {
 		r.Raw = "1"
 	} else {

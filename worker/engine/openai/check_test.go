@@ -179,3 +179,29 @@ func TestCheckAsksAsTheRunWill(t *testing.T) {
 		t.Errorf("Generate gave %d samples, %v; want 20 after a refusal that passes", len(got), err)
 	}
 }
+
+// TestCheckAsksByTheRunsFields wants a field of the run's sampling that the server does not take refused before
+// any work starts, wherever the check is made.
+func TestCheckAsksByTheRunsFields(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, func(x *exchange) bool {
+		if x.body["top_k"] == nil {
+			return false
+		}
+		return x.status(400, `{"error":{"message":"Unrecognized request argument supplied: top_k"}}`)
+	})
+	for topK, want := range map[int]string{0: "", 20: "the endpoint does not take top_k = 20"} {
+		c := newClient(t, func(cfg *openai.Config) { cfg.Sampling = engine.Sampling{TopP: 0.9, TopK: topK} }, f)
+		err := c.Check(t.Context())
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("Check with top_k %d = %v, want %q", topK, err, want)
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, asked := range f.asked {
+		if asked["top_p"] != 0.9 || asked["max_tokens"] != 1.0 {
+			t.Errorf("Check asked %v, want the run's sampling and one token", asked)
+		}
+	}
+}

@@ -55,6 +55,8 @@ type Config struct {
 
 	// System makes Check ask with a system message: requests will hold one.
 	System bool
+	// Sampling is how requests will be drawn: Check asks with it, at temperature 1 and for one token.
+	Sampling engine.Sampling
 	// MaxTokens is the most tokens that requests will ask for, 0 if that is not known.
 	// Check refuses it if the server's context has no room for it beside each of Prompts, the
 	// longest ones that requests will hold: their QuestionID, Raw and Messages are used.
