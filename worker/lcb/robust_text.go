@@ -30,7 +30,7 @@ func stringEnds(lines []string, quotes, fence string) bool {
 
 // prose is a line, behind an empty one, with which a text goes on behind a program:
 // a heading, an item of a list, a sentence.
-var prose = regexp.MustCompile(`^(#{2,6}\s+\w|[-*+]\s+\S|\d+\.\s+\S|\*\*|[A-Z][\w']*,?(\s+[\w'` + "`" + `,()-]+){2,})`)
+var prose = regexp.MustCompile(`^(#{2,6}\s+\w|[-*+]\s+\S|\d+\.\s+\S|\*\*|\p{Lu}[\p{L}\d']*,?(\s+[\p{L}\d'` + "`" + `,()-]+){2,}|\p{Lo})`)
 
 // withoutEnd returns the lines of a block that was never closed up to the fence, or
 // the text, that ends it nevertheless.
