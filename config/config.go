@@ -138,10 +138,15 @@ type Verdicts struct {
 
 // A Client says how to reach a server that another process runs.
 type Client struct {
-	NATS   string `toml:"nats" env:"LCBQ_NATS,NATS_URL" placeholder:"URL" help:"NATS server of the run; by default that of the folder"`
+	NATS   string `toml:"nats" env:"LCBQ_NATS,NATS_URL" placeholder:"URL" help:"NATS server of the run, or those of a cluster with commas between; by default that of the folder"`
 	Creds  string `toml:"creds" type:"path" placeholder:"FILE" help:"file of credentials: a token that 'lcbq token' made, or those of a user of your own NATS server"`
 	NATSCA string `toml:"nats-ca" name:"nats-ca" type:"path" placeholder:"FILE" help:"certificate authority of the server, in PEM; a token of 'lcbq token' brings that of its server"`
 	Wait   bool   `toml:"wait" help:"wait for a server that cannot be reached yet, instead of giving up"`
+}
+
+// Copies says how often a NATS cluster of the user's own keeps what lcbq stores there.
+type Copies struct {
+	Replicas int `toml:"replicas" default:"0" placeholder:"N" help:"copies of each stream, where lcbq has to make them on a NATS cluster of your own: 1, 3 or 5; by default 3 on a cluster"`
 }
 
 // A Store is where an embedded server keeps its streams.
@@ -155,6 +160,12 @@ type Host struct {
 	Insecure bool    `toml:"insecure" help:"listen beyond this machine without keys and TLS: whoever reaches the port can read and change everything"`
 	StoreMax Bytes   `toml:"store-max" default:"64GiB" help:"disk that the embedded server may use"`
 	AckWait  float64 `toml:"ack-wait" default:"60" help:"seconds without a sign from a worker after which its unit goes to another"`
+}
+
+// A Cluster says which servers keep the streams together, and which of them this one is.
+type Cluster struct {
+	Cluster string `toml:"-" placeholder:"NAME=HOST:PORT,..." help:"be one of three servers that each keep a copy of everything, of which one may be lost: the names of all and where they reach each other, the same on each; 'lcbq help cluster'"`
+	Member  string `toml:"-" placeholder:"NAME" help:"which server of --cluster this one is"`
 }
 
 // A Web says how the runs of a server are shown to browsers and programs, and who is told of them.
@@ -208,6 +219,7 @@ type Config struct {
 	Programs    `embed:"" group:"machine"`
 	Verdicts    `embed:"" group:"machine"`
 	Client      `embed:"" group:"server"`
+	Copies      `embed:"" group:"server"`
 	Store       `embed:"" group:"server"`
 	Host        `embed:"" group:"server"`
 	Web         `embed:"" group:"server"`

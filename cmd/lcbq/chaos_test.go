@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -23,11 +24,12 @@ import (
 
 // The defaults are a short version of the harness; `just chaos` is the long one.
 var (
-	chaosSeed   = flag.Uint64("chaos.seed", 0, "replay TestChaos with this seed; 0 draws one")
-	chaosFaults = flag.Int("chaos.faults", 40, "faults of TestChaos")
-	chaosUnits  = flag.Int("chaos.units", 800, "units of TestChaos, at least; a multiple of 32 is made of it")
-	chaosKinds  = flag.String("chaos.kinds", "", "kinds of faults of TestChaos, comma-separated; all by default")
-	chaosKeep   = flag.String("chaos.dir", "", "folder for the logs of TestChaos's processes; by default they go with the test")
+	chaosSeed    = flag.Uint64("chaos.seed", 0, "replay TestChaos with this seed; 0 draws one")
+	chaosFaults  = flag.Int("chaos.faults", 40, "faults of TestChaos")
+	chaosUnits   = flag.Int("chaos.units", 800, "units of TestChaos, at least; a multiple of 32 is made of it")
+	chaosKinds   = flag.String("chaos.kinds", "", "kinds of faults of TestChaos, comma-separated; all by default")
+	chaosCluster = flag.Bool("chaos.cluster", false, "let three servers serve TestChaos, as a cluster, and disturb each of them")
+	chaosKeep    = flag.String("chaos.dir", "", "folder for the logs of TestChaos's processes; by default they go with the test")
 )
 
 const (
@@ -69,7 +71,13 @@ func TestChaos(t *testing.T) {
 	}
 
 	f := newFleet(t, *chaosKeep)
-	f.serve("--store-dir", filepath.Join(dir, "store", "jetstream"), "--ack-wait", fmt.Sprint(chaosAckWait.Seconds()))
+	ackWait := []string{"--ack-wait", fmt.Sprint(chaosAckWait.Seconds())}
+	stores := []string{filepath.Join(dir, "store", "jetstream"), filepath.Join(dir, "store1"), filepath.Join(dir, "store2")}
+	if *chaosCluster {
+		f.serveCluster(stores, ackWait...)
+	} else {
+		f.serve(append(ackWait, "--store-dir", stores[0])...)
+	}
 	run := submitRun(t, f, append([]string{"-o", broken}, sweep...))
 	for i := range 2 {
 		f.work(fmt.Sprint("generator", i), "generate", "--sim-tps", strconv.Itoa(chaosPace))
@@ -79,7 +87,7 @@ func TestChaos(t *testing.T) {
 	c := newChaos(f, storeDisk, resultsDisk)
 	look := newLook(t, f, run)
 	began := time.Now()
-	faults := schedule(seed, *chaosFaults, units, len(f.members()), chaosAckWait, possible)
+	faults := schedule(seed, *chaosFaults, units, len(f.servers), len(f.members()), chaosAckWait, possible)
 	if !c.disturb(t, look, faults) {
 		return
 	}
@@ -109,7 +117,7 @@ func TestChaos(t *testing.T) {
 // submitRun publishes the run and returns its id.
 func submitRun(t *testing.T, f *fleet, args []string) string {
 	t.Helper()
-	out, err := command(t, append([]string{"--json", "submit", "--nats", f.direct.URL(), "--store-dir", f.store}, args...)...).Output()
+	out, err := command(t, slices.Concat([]string{"--json", "submit", "--nats", proxies(f.direct).urls()}, f.key(), args)...).Output()
 	if err != nil {
 		t.Fatalf("submit: %v", err)
 	}
@@ -194,7 +202,14 @@ type look struct {
 
 func newLook(t *testing.T, f *fleet, run string) *look {
 	t.Helper()
-	nc, err := keyedBy(f.direct.URL(), f.store, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond))
+	opts := []nats.Option{nats.MaxReconnects(-1), nats.ReconnectWait(50 * time.Millisecond), nats.IgnoreDiscoveredServers(), nats.PingInterval(time.Second)}
+	var nc *nats.Conn
+	var err error
+	if f.creds != "" {
+		nc, err = nats.Connect(proxies(f.direct).urls(), append(opts, nats.UserCredentials(f.creds))...)
+	} else {
+		nc, err = keyedBy(f.direct[0].URL(), f.store, opts...)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/lcbq/lcbq/stream/streamtest"
 )
 
 // A faultKind is what is done to a process, its connection or its disk.
@@ -58,9 +60,9 @@ type fault struct {
 
 // schedule draws faults, evenly spread over the units, each possible kind at least
 // once if there are so many. It is a function of its arguments: the same seed is
-// the same schedule. The server has no proxy and, as
-// the owner of the time that matters, no clock to jump.
-func schedule(seed uint64, faults, units, members int, ackWait time.Duration, possible map[faultKind]bool) []fault {
+// the same schedule. The first members are servers. They have no proxy and, as
+// the owners of the time that matters, no clock to jump.
+func schedule(seed uint64, faults, units, servers, members int, ackWait time.Duration, possible map[faultKind]bool) []fault {
 	rng := rand.New(rand.NewPCG(seed, 5))
 	var each []faultKind
 	for _, s := range faultShares {
@@ -84,8 +86,8 @@ func schedule(seed uint64, faults, units, members int, ackWait time.Duration, po
 				}
 			}
 		}
-		if f.member == 0 && (f.kind == faultCut || f.kind == faultHold || f.kind == faultSlow || f.kind == faultClock) {
-			f.member = 1 + rng.IntN(members-1)
+		if f.member < servers && (f.kind == faultCut || f.kind == faultHold || f.kind == faultSlow || f.kind == faultClock) {
+			f.member = servers + rng.IntN(members-servers)
 		}
 		f.length = ackWait + ackWait/4 + time.Duration(rng.Int64N(int64(ackWait)))
 		switch f.kind {
@@ -138,19 +140,21 @@ func (c *chaos) inflict(ctx context.Context, f fault) error {
 			return c.reach(ctx, m, func() bool { return m.signal(syscall.SIGSTOP) != nil })
 		}, func() error { m.signal(syscall.SIGCONT); return nil })
 	case faultCut:
-		m.proxy.Cut()
+		m.proxy.each((*streamtest.Proxy).Cut)
 	case faultHold:
-		return c.last(ctx, f, m, func() error { m.proxy.Hold(true); return nil }, func() error { m.proxy.Hold(false); return nil })
+		return c.last(ctx, f, m, func() error { m.proxy.each(func(p *streamtest.Proxy) { p.Hold(true) }); return nil },
+			func() error { m.proxy.each(func(p *streamtest.Proxy) { p.Hold(false) }); return nil })
 	case faultSlow:
-		return c.last(ctx, f, m, func() error { m.proxy.Slow(f.amount); return nil }, func() error { m.proxy.Slow(0); return nil })
+		return c.last(ctx, f, m, func() error { m.proxy.each(func(p *streamtest.Proxy) { p.Slow(f.amount) }); return nil },
+			func() error { m.proxy.each(func(p *streamtest.Proxy) { p.Slow(0) }); return nil })
 	case faultClock:
 		if err := c.jump(ctx, m, f.amount); err != nil {
 			return err
 		}
 	case faultStore:
-		return c.last(ctx, f, c.server, c.store.fill, c.store.empty)
+		return c.last(ctx, f, c.servers[0], c.store.fill, c.store.empty) // the first one's
 	case faultResults:
-		return c.last(ctx, f, c.server, c.results.fill, c.results.empty)
+		return c.last(ctx, f, c.servers[0], c.results.fill, c.results.empty)
 	}
 	c.count(m, f.kind)
 	return nil
@@ -279,11 +283,11 @@ func TestScheduleReplays(t *testing.T) {
 	for _, s := range faultShares {
 		possible[s.kind] = true
 	}
-	a, b := schedule(7, 1000, 20_000, 6, time.Second, possible), schedule(7, 1000, 20_000, 6, time.Second, possible)
+	a, b := schedule(7, 1000, 20_000, 1, 6, time.Second, possible), schedule(7, 1000, 20_000, 1, 6, time.Second, possible)
 	if !slices.Equal(a, b) {
 		t.Error("the same seed gave two schedules")
 	}
-	if slices.Equal(a, schedule(8, 1000, 20_000, 6, time.Second, possible)) {
+	if slices.Equal(a, schedule(8, 1000, 20_000, 1, 6, time.Second, possible)) {
 		t.Error("two seeds gave one schedule")
 	}
 	met := make(map[faultKind]map[int]bool)
@@ -306,7 +310,7 @@ func TestScheduleReplays(t *testing.T) {
 		}
 	}
 	delete(possible, faultClock)
-	for _, f := range schedule(7, 1000, 20_000, 6, time.Second, possible) {
+	for _, f := range schedule(7, 1000, 20_000, 1, 6, time.Second, possible) {
 		if f.kind == faultClock {
 			t.Fatal("a fault that is not possible was drawn")
 		}

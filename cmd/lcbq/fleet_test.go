@@ -31,11 +31,12 @@ type fleet struct {
 	ctx     context.Context //nolint:containedctx // the life of all processes
 	stop    context.CancelFunc
 	running sync.WaitGroup
-	server  *member
-	direct  *streamtest.Proxy // never disturbed: for the test's own look at the server
+	servers []*member           // one, or those of a cluster
+	direct  []*streamtest.Proxy // to each, never disturbed: for the test's own look at them
+	creds   string              // by which workers are known to a cluster
 
 	mu      sync.Mutex
-	addr    string // where the server listens
+	addrs   []string // where the servers listen
 	workers []*member
 }
 
@@ -44,7 +45,8 @@ type member struct {
 	name  string
 	fleet *fleet
 	args  []string
-	proxy *streamtest.Proxy // nil for the server
+	place int     // of a server, among servers
+	proxy proxies // to each server; nil for a server
 
 	mu     sync.Mutex
 	cmd    *exec.Cmd // nil between two lives
@@ -53,6 +55,24 @@ type member struct {
 	last   []string       // the last lines of the log
 	ended  map[string]int // lives by how they ended
 	felled bool           // the present life is ended by a fault
+}
+
+// proxies are a worker's, to all servers.
+type proxies []*streamtest.Proxy
+
+// urls returns the addresses by which the worker reaches the servers.
+func (p proxies) urls() string {
+	var all []string
+	for _, each := range p {
+		all = append(all, each.URL())
+	}
+	return strings.Join(all, ",")
+}
+
+func (p proxies) each(f func(*streamtest.Proxy)) {
+	for _, one := range p {
+		f(one)
+	}
 }
 
 // byFault is how a life ended that a fault ended.
@@ -69,7 +89,7 @@ func newFleet(t *testing.T, dir string) *fleet {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fleet{t: t, dir: dir, direct: streamtest.NewProxy(t)}
+	f := &fleet{t: t, dir: dir}
 	if dir == "" {
 		f.dir = t.TempDir()
 	}
@@ -86,31 +106,67 @@ func newFleet(t *testing.T, dir string) *fleet {
 func (f *fleet) serve(args ...string) {
 	f.t.Helper()
 	f.store = args[slices.Index(args, "--store-dir")+1]
-	f.server = f.start("server", nil, append([]string{"server", "--listen", "127.0.0.1:0"}, args...)...)
-	streamtest.WaitFor(f.t, "the server", func(context.Context) (bool, error) {
-		f.server.mu.Lock()
-		defer f.server.mu.Unlock()
-		return f.server.said["serving"] > 0, nil
+	f.addServer("server", append([]string{"--listen", "127.0.0.1:0"}, args...)...)
+	f.awaitServers()
+}
+
+// addServer starts a server.
+func (f *fleet) addServer(name string, args ...string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.direct, f.addrs = append(f.direct, streamtest.NewProxy(f.t)), append(f.addrs, "")
+	m := f.member(name, append([]string{"server"}, args...)...)
+	m.place = len(f.servers)
+	f.servers = append(f.servers, m)
+	f.running.Go(m.live)
+}
+
+// awaitServers waits until each server has served once.
+func (f *fleet) awaitServers() {
+	f.t.Helper()
+	streamtest.WaitFor(f.t, "the servers", func(context.Context) (bool, error) {
+		for _, m := range f.servers {
+			m.mu.Lock()
+			serves := m.said["serving"] > 0
+			m.mu.Unlock()
+			if !serves {
+				return false, nil
+			}
+		}
+		return true, nil
 	})
 }
 
 // work starts a worker behind a proxy.
 func (f *fleet) work(name string, args ...string) {
 	f.t.Helper()
-	p := streamtest.NewProxy(f.t)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	p.Target(f.addr)
-	f.workers = append(f.workers, f.start(name, p, append(args, "--wait", "--nats", p.URL(), "--store-dir", f.store)...))
-}
-
-func (f *fleet) start(name string, p *streamtest.Proxy, args ...string) *member {
-	m := &member{name: name, fleet: f, proxy: p, args: append([]string{"--verbose"}, args...), said: make(map[string]int), ended: make(map[string]int)}
+	var p proxies
+	for _, addr := range f.addrs {
+		each := streamtest.NewProxy(f.t)
+		each.Target(addr)
+		p = append(p, each)
+	}
+	m := f.member(name, append(args, append([]string{"--wait", "--nats", p.urls()}, f.key()...)...)...)
+	m.proxy = p
+	f.workers = append(f.workers, m)
 	f.running.Go(m.live)
-	return m
 }
 
-func (f *fleet) members() []*member { return append([]*member{f.server}, f.workers...) }
+// key returns the flags by which the servers know who asks.
+func (f *fleet) key() []string {
+	if f.creds != "" {
+		return []string{"--creds", f.creds}
+	}
+	return []string{"--store-dir", f.store}
+}
+
+func (f *fleet) member(name string, args ...string) *member {
+	return &member{name: name, fleet: f, args: append([]string{"--verbose"}, args...), said: make(map[string]int), ended: make(map[string]int)}
+}
+
+func (f *fleet) members() []*member { return append(slices.Clone(f.servers), f.workers...) }
 
 // end stops all processes, the workers before the server, and returns when they
 // are gone.
@@ -120,9 +176,9 @@ func (f *fleet) end() {
 		w.signal(syscall.SIGCONT)
 		w.signal(syscall.SIGKILL)
 	}
-	if f.server != nil {
-		f.server.signal(syscall.SIGCONT)
-		f.server.signal(syscall.SIGTERM)
+	for _, s := range f.servers {
+		s.signal(syscall.SIGCONT)
+		s.signal(syscall.SIGTERM)
 	}
 	f.running.Wait()
 }
@@ -217,18 +273,18 @@ func (m *member) hear(text string) {
 	}
 	m.said[line.Msg]++
 	if line.Msg == "serving" {
-		m.fleet.served(strings.TrimPrefix(line.URL, "nats://"))
+		m.fleet.served(m.place, strings.TrimPrefix(line.URL, "nats://"))
 	}
 }
 
-// served points the proxies at the server's present life.
-func (f *fleet) served(addr string) {
+// served points the proxies at a server's present life.
+func (f *fleet) served(place int, addr string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.addr = addr
-	f.direct.Target(addr)
+	f.addrs[place] = addr
+	f.direct[place].Target(addr)
 	for _, w := range f.workers {
-		w.proxy.Target(addr)
+		w.proxy[place].Target(addr)
 	}
 }
 

@@ -67,7 +67,7 @@ func TestRecipeForSlurm(t *testing.T) {
 		t.Errorf("without an address: %v, want it refused by name\n%s", err, out)
 	}
 	cmd := exec.CommandContext(t.Context(), "bash", script)
-	cmd.Env = slices.Concat(lcbq.Env, []string{"PATH=" + bin + ":/usr/bin:/bin", "LCBQ_NATS=nats://" + f.addr, "SLURM_CPUS_PER_TASK=1"})
+	cmd.Env = slices.Concat(lcbq.Env, []string{"PATH=" + bin + ":/usr/bin:/bin", "LCBQ_NATS=nats://" + f.addrs[0], "SLURM_CPUS_PER_TASK=1"})
 	var log said
 	cmd.Stderr, cmd.WaitDelay = &log, time.Second
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // so that nothing is left where the signal ends bash alone

@@ -3,10 +3,13 @@ package access
 import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -111,6 +114,49 @@ func (k *Keys) ServerTLS(more ...string) (*tls.Config, error) {
 	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{*first}, GetCertificate: get}, nil
 }
 
+// RouteName is the name that a server of a cluster has in the certificate that it shows the others.
+const RouteName = "route.lcbq.internal"
+
+// RouteTLS returns how the servers of a cluster speak with each other: only whoever has the keys is one.
+func (k *Keys) RouteTLS() (*tls.Config, error) {
+	c, err := k.ca.sign([]string{RouteName}, time.Now(), x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth)
+	if err != nil {
+		return nil, fmt.Errorf("make the certificate for the cluster: %w", err)
+	}
+	var mu sync.Mutex
+	get := func() (*tls.Certificate, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if time.Until(c.Leaf.NotAfter) < renewAfter {
+			renewed, err := k.ca.sign([]string{RouteName}, time.Now(), x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth)
+			if err != nil {
+				return nil, err
+			}
+			c = renewed
+		}
+		return c, nil
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(k.ca.cert)
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13, RootCAs: pool, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert, ServerName: RouteName,
+		Certificates:         []tls.Certificate{*c},
+		GetCertificate:       func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return get() },
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return get() },
+	}, nil
+}
+
+// RouteSecret returns what the servers of a cluster show each other besides.
+func (k *Keys) RouteSecret() (string, error) {
+	seed, err := k.operator.Seed()
+	if err != nil {
+		return "", fmt.Errorf("make the secret of the cluster: %w", err)
+	}
+	mac := hmac.New(sha256.New, seed)
+	mac.Write([]byte("lcbq route"))
+	return hex.EncodeToString(mac.Sum(nil)), nil
+}
+
 // namesHere returns the names and addresses of this machine.
 func namesHere() []string {
 	names := []string{ServerName, "localhost"}
@@ -129,8 +175,8 @@ func namesHere() []string {
 	return names
 }
 
-// sign makes a certificate of a server with the given names.
-func (a authority) sign(names []string, now time.Time) (*tls.Certificate, error) {
+// sign makes a certificate of a server with the given names, for servers unless usages say otherwise.
+func (a authority) sign(names []string, now time.Time, usages ...x509.ExtKeyUsage) (*tls.Certificate, error) {
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
@@ -143,6 +189,9 @@ func (a authority) sign(names []string, now time.Time) (*tls.Certificate, error)
 		SerialNumber: number, Subject: pkix.Name{CommonName: "lcbq server"},
 		NotBefore: now.Add(-early), NotAfter: now.Add(ofServer),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	if len(usages) > 0 {
+		t.ExtKeyUsage = usages
 	}
 	for _, n := range names {
 		if ip := net.ParseIP(n); ip != nil {

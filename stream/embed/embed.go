@@ -49,13 +49,14 @@ var (
 
 // Config says where the server listens and stores. Dir is required.
 type Config struct {
-	Host     string // to bind; 127.0.0.1 by default
-	Port     int    // 0 picks a free port
-	Dir      string // JetStream store directory; made if missing
-	MaxStore int64  // bytes of disk; DefaultMaxStore if 0
-	Owner    string // who runs the server, for OwnerOf
-	Open     bool   // nobody is asked for a key: on a network that the user trusts
-	Trust    *Trust // clients are known by credentials; nil: by the key in the server's file
+	Host     string   // to bind; 127.0.0.1 by default
+	Port     int      // 0 picks a free port
+	Dir      string   // JetStream store directory; made if missing
+	MaxStore int64    // bytes of disk; DefaultMaxStore if 0
+	Owner    string   // who runs the server, for OwnerOf
+	Open     bool     // nobody is asked for a key: on a network that the user trusts
+	Trust    *Trust   // clients are known by credentials; nil: by the key in the server's file
+	Cluster  *Cluster // the server is one of several, with a Trust; nil: it is alone
 	Log      *slog.Logger
 	// Hung, if not nil, is called when the server hangs although the disk has room. Only a
 	// new process can then go on.
@@ -102,6 +103,14 @@ func Start(cfg Config) (*Server, error) {
 	lock, err := lockDir(cfg.Dir)
 	if err != nil {
 		return nil, err
+	}
+	if cfg.Cluster != nil {
+		if _, err := cfg.Cluster.neighbours(context.Background()); err != nil {
+			return nil, errors.Join(err, unlock(lock))
+		}
+	}
+	if err := cfg.Cluster.mark(cfg.Dir); err != nil {
+		return nil, errors.Join(err, unlock(lock))
 	}
 	// On a full disk nats-server's recovery ends in a panic, or in streams that take nothing.
 	if err := probe(cfg.Dir); err != nil {
@@ -158,6 +167,11 @@ func start(cfg Config, key string) (*server.Server, map[string]string, error) {
 			err = cfg.Trust.apply(opts, accounts)
 		}
 		if err != nil {
+			return nil, nil, fmt.Errorf("start server in %s: %w", cfg.Dir, err)
+		}
+	}
+	if cfg.Cluster != nil {
+		if err := cfg.Cluster.apply(opts); err != nil {
 			return nil, nil, fmt.Errorf("start server in %s: %w", cfg.Dir, err)
 		}
 	}

@@ -46,7 +46,7 @@ func (s *Server) watch(ctx context.Context) {
 	defer close(s.gone)
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	faults := 0
+	faults, said := 0, time.Time{}
 	for {
 		select {
 		case <-tick.C:
@@ -55,6 +55,13 @@ func (s *Server) watch(ctx context.Context) {
 		}
 		s.refresh()
 		fault := s.health()
+		if fault != nil && s.cfg.Cluster.passes(fault) {
+			if missing := s.Missing(); len(missing) > 0 && time.Since(said) > remindEvery {
+				said = time.Now()
+				s.cfg.Log.Warn("servers of the cluster are missing", "missing", missing, "err", fault)
+			}
+			fault = nil
+		}
 		if fault == nil || ctx.Err() != nil {
 			faults = 0
 			continue

@@ -1,14 +1,29 @@
-// Package link makes requests that end when their connection is lost. The client library
-// would wait for the reply until its time limit, though it cannot come any more. The package
-// does not know what is requested.
+// Package link makes requests that end when their connection is lost, or when the server of a
+// cluster that would have answered is gone. The client library would wait for the reply until its
+// time limit, though it cannot come any more. The package does not know what is requested.
 package link
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	// firstTry is how long the first try of a request may take, and each next one twice as long, up to
+	// mostTry. The leader of a cluster may end between a request and its answer, which then never
+	// comes; a disk that is busy makes one that lives slow.
+	firstTry = 2 * time.Second
+	mostTry  = 16 * time.Second
+	// allTries bounds all tries of one request together.
+	allTries = 45 * time.Second
+	// leaderless is the pause before a request that a cluster could not answer just then: it elects a
+	// leader.
+	leaderless = 250 * time.Millisecond
 )
 
 // Queue is the option of a connection that has each page of answers wait in a queue of about
@@ -46,19 +61,74 @@ func Once[T any](ctx context.Context, nc *nats.Conn, request func(ctx context.Co
 	return v, err
 }
 
-// Repeat makes a request, and makes it again whenever the connection comes back after a loss.
-// The request must be harmless when it is made twice.
+// Repeat makes a request, and makes it again whenever the connection comes back after a loss, when
+// no answer has come for a while, and while a cluster has nobody to answer. The request must be
+// harmless when it is made twice, and still be answered when its first try was done.
 func Repeat[T any](ctx context.Context, nc *nats.Conn, request func(ctx context.Context) (T, error)) (T, error) {
+	end, most := time.Now().Add(allTries), firstTry
 	for {
-		v, err := Once(ctx, nc, request)
-		if !errors.Is(err, ErrLost) {
+		try, cancel := context.WithTimeout(ctx, max(most, 0))
+		v, err := Once(try, nc, request)
+		silent := err != nil && try.Err() != nil && ctx.Err() == nil
+		cancel()
+		switch {
+		case errors.Is(err, ErrLost):
+			if connected(ctx, nc) != nil {
+				return v, err
+			}
+			end, most = time.Now().Add(allTries), firstTry
+			continue
+		case silent:
+			most = min(2*most, mostTry)
+		case err != nil && ctx.Err() == nil && Clustered(nc) && passing(err):
+			select {
+			case <-time.After(leaderless):
+			case <-ctx.Done():
+				return v, err
+			}
+		default:
 			return v, err
 		}
-		if connected(ctx, nc) != nil {
+		left := time.Until(end)
+		if left <= 0 {
 			return v, err
 		}
+		most = min(most, left)
 	}
 }
+
+// Clustered reports whether the server of a connection is one of a cluster.
+func Clustered(nc *nats.Conn) bool { return nc.ConnectedClusterName() != "" }
+
+// passing reports whether err is a cluster's word that it cannot answer now, or its silence where a
+// stream has no leader. It passes when one is elected.
+func passing(err error) bool {
+	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse) {
+		return true
+	}
+	var api *jetstream.APIError
+	if !errors.As(err, &api) {
+		return false
+	}
+	switch api.ErrorCode {
+	case codeNotActive, codeNotAssigned, codeNotAvailable, codeNotLeader, codeStreamOffline, codeConsumerOffline, codeTooMany, codeNotEnabled:
+		return true
+	default:
+		return false
+	}
+}
+
+// The server's codes for what a cluster cannot do at the moment.
+const (
+	codeNotActive       jetstream.ErrorCode = 10006
+	codeNotAssigned     jetstream.ErrorCode = 10007
+	codeNotAvailable    jetstream.ErrorCode = 10008
+	codeNotLeader       jetstream.ErrorCode = 10009
+	codeNotEnabled      jetstream.ErrorCode = 10076 // of a server whose disk is full: another one answers
+	codeStreamOffline   jetstream.ErrorCode = 10118
+	codeConsumerOffline jetstream.ErrorCode = 10119
+	codeTooMany         jetstream.ErrorCode = 10167
+)
 
 // connected waits until there is a connection. It returns an error if ctx is done or if the
 // connection was closed and will not come back.

@@ -112,3 +112,21 @@ func TestRepeatEnds(t *testing.T) {
 		t.Errorf("request on a closed connection = %v, want ErrConnectionClosed", err)
 	}
 }
+
+// TestRepeatAsksAgain: where an answer does not come although the connection stays, as when the leader of a cluster
+// ends, the request is made again. A caller that waits no longer is not held.
+func TestRepeatAsksAgain(t *testing.T) {
+	t.Parallel()
+	nc, _, asked := connect(t)
+	began := time.Now()
+	got, err := link.Repeat(t.Context(), nc, ask(nc))
+	if got != "answer" || err != nil || time.Since(began) < time.Second {
+		t.Errorf("request = %q, %v after %v, want the answer to the second try", got, err, time.Since(began))
+	}
+	<-asked
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if _, err := link.Repeat(ctx, nc, func(ctx context.Context) (string, error) { <-ctx.Done(); return "", ctx.Err() }); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("request of a caller that waits no longer = %v, want its time limit", err)
+	}
+}

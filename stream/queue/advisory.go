@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/link"
 )
 
 // AdvisoryStream keeps the server's advisories about units that it no longer hands out.
@@ -57,8 +58,8 @@ func (q *Queue) declareAdvisories(ctx context.Context, replicas int) error {
 			cfg.Subjects = append(cfg.Subjects, fmt.Sprintf("$JS.EVENT.ADVISORY.CONSUMER.%s.%s.*", exit, stage.Stream()))
 		}
 	}
-	if _, err := q.js.CreateOrUpdateStream(ctx, cfg); err != nil {
-		return fmt.Errorf("declare stream %s: %w", AdvisoryStream, err)
+	if err := q.declare(ctx, cfg); err != nil {
+		return err
 	}
 	_, err := q.js.CreateOrUpdateConsumer(ctx, AdvisoryStream, jetstream.ConsumerConfig{
 		Durable: steward, AckPolicy: jetstream.AckExplicitPolicy, AckWait: 30 * time.Second,
@@ -71,7 +72,9 @@ func (q *Queue) declareAdvisories(ctx context.Context, replicas int) error {
 
 // Advisories returns up to most advisories that are there now.
 func (q *Queue) Advisories(ctx context.Context, most int) ([]*Advisory, error) {
-	c, err := q.js.Consumer(ctx, AdvisoryStream, steward)
+	c, err := link.Repeat(ctx, q.js.Conn(), func(ctx context.Context) (jetstream.Consumer, error) {
+		return q.js.Consumer(ctx, AdvisoryStream, steward)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("look up consumer %s: %w", steward, err)
 	}
@@ -130,7 +133,7 @@ func (q *Queue) At(ctx context.Context, stage stream.Stage, sequence uint64) (su
 	if err != nil {
 		return "", nil, err
 	}
-	msg, err := s.GetMsg(ctx, sequence)
+	msg, err := link.Repeat(ctx, q.js.Conn(), func(ctx context.Context) (*jetstream.RawStreamMsg, error) { return s.GetMsg(ctx, sequence) })
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return "", nil, fmt.Errorf("read message %d of %s: %w", sequence, stage.Stream(), ErrNotFound)
@@ -164,9 +167,9 @@ func (q *Queue) Strays(ctx context.Context, stage stream.Stage, f func([]Stray) 
 	if err != nil {
 		return err
 	}
-	before, err := s.Info(ctx)
+	before, err := q.info(ctx, s, stage.Stream())
 	if err != nil {
-		return fmt.Errorf("read stream %s: %w", stage.Stream(), err)
+		return err
 	}
 	served := make(map[string]bool)
 	var known uint64 // messages that a consumer serves, or that came after before was read
@@ -178,9 +181,9 @@ func (q *Queue) Strays(ctx context.Context, stage stream.Stage, f func([]Stray) 
 		served[c.Run] = true
 		known += c.Waiting + uint64(max(c.InFlight, 0))
 	}
-	after, err := s.Info(ctx)
+	after, err := q.info(ctx, s, stage.Stream())
 	if err != nil {
-		return fmt.Errorf("read stream %s: %w", stage.Stream(), err)
+		return err
 	}
 	known += after.State.LastSeq - min(before.State.LastSeq, after.State.LastSeq)
 	if after.State.Msgs <= known {

@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -16,6 +17,9 @@ import (
 // MaxBatch is the largest batch of PublishTasks. A server takes no larger ones unless it is
 // configured to.
 const MaxBatch = 1000
+
+// batchWait bounds the wait for a batch. What is not known to be stored then goes one by one.
+const batchWait = 20 * time.Second
 
 // publishers is how many tasks are published at once where they go one by one. Each waits
 // for the disk, and together they share its syncs.
@@ -74,7 +78,9 @@ func (q *Queue) publishBatch(ctx context.Context, tasks []stream.Task) error {
 		msgs[i].Header.Set(jetstream.ExpectedStreamHeader, stream.Generate.Stream())
 	}
 	// The commit alone is waited for. The wait for the first message would not end with ctx
-	// or with the connection.
+	// or with the connection. Where the leader of a cluster ends meanwhile no answer comes.
+	ctx, cancel := context.WithTimeout(ctx, batchWait)
+	defer cancel()
 	_, err := link.Once(ctx, q.js.Conn(), func(ctx context.Context) (*jetstreamext.BatchAck, error) {
 		return jetstreamext.PublishMsgBatch(ctx, q.js, msgs, jetstreamext.BatchFlowControl{})
 	})

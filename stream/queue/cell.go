@@ -168,9 +168,9 @@ func (q *Queue) Lag(ctx context.Context, stage stream.Stage) (Lag, error) {
 	if err != nil {
 		return Lag{}, err
 	}
-	si, err := s.Info(ctx)
+	si, err := q.info(ctx, s, stage.Stream())
 	if err != nil {
-		return Lag{}, fmt.Errorf("read stream %s: %w", stage.Stream(), err)
+		return Lag{}, err
 	}
 	lag := Lag{Stored: si.State.Msgs, Bytes: si.State.Bytes}
 	for _, c := range all {

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/link"
 )
 
 // A Run is an unfinished run as its queues see it.
@@ -230,12 +231,9 @@ func (q *Queue) consumersOf(ctx context.Context, stage stream.Stage) (map[string
 	if err != nil {
 		return nil, 0, err
 	}
-	si, err := s.Info(ctx)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil, 0, fmt.Errorf("stream %s: %w", stage.Stream(), ErrNotDeclared)
-	}
+	si, err := q.info(ctx, s, stage.Stream())
 	if err != nil {
-		return nil, 0, fmt.Errorf("read stream %s: %w", stage.Stream(), err)
+		return nil, 0, err
 	}
 	ackWait := AckWait
 	// Ignore a value that is no duration: units must be served, whoever wrote it.
@@ -243,14 +241,14 @@ func (q *Queue) consumersOf(ctx context.Context, stage stream.Stage) (map[string
 		ackWait = said
 	}
 	infos := make(map[string]*jetstream.ConsumerInfo)
-	l := s.ListConsumers(ctx)
-	for info := range l.Info() {
+	all, err := q.list(ctx, s, stage.Stream())
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, info := range all {
 		if name := consumers[stage]; info.Name == name || slices.Contains(workStages, stage) && strings.HasPrefix(info.Name, name+"-") {
 			infos[info.Name] = info
 		}
-	}
-	if err := l.Err(); err != nil {
-		return nil, 0, fmt.Errorf("list consumers of %s: %w", stage.Stream(), err)
 	}
 	return infos, ackWait, nil
 }
@@ -296,7 +294,8 @@ func (q *Queue) Consumers(ctx context.Context, stage stream.Stage, known []Consu
 			c.Run = strings.TrimPrefix(name, consumers[stage]+"-")
 		}
 		if c.Consumer == nil {
-			if c.Consumer, err = q.js.Consumer(ctx, stage.Stream(), name); errors.Is(err, jetstream.ErrConsumerNotFound) {
+			c.Consumer, err = link.Repeat(ctx, q.js.Conn(), func(ctx context.Context) (jetstream.Consumer, error) { return q.js.Consumer(ctx, stage.Stream(), name) })
+			if errors.Is(err, jetstream.ErrConsumerNotFound) {
 				continue // its run has ended since the list was made
 			}
 			if err != nil {

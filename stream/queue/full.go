@@ -51,9 +51,9 @@ func (q *Queue) room(ctx context.Context, name string, bytes int) error {
 		if err != nil {
 			return err
 		}
-		info, err := s.Info(ctx)
+		info, err := q.info(ctx, s, name)
 		if err != nil {
-			return fmt.Errorf("read stream %s: %w", name, err)
+			return err
 		}
 		known = size{at: time.Now(), bytes: int64(info.State.Bytes)} //nolint:gosec // a disk's size fits
 		// A stream that lcbq did not declare names no share: only the server limits it.

@@ -53,6 +53,8 @@ var (
 	ErrFull = errors.New("the server's store is full")
 	// ErrNotFound: no message is stored under the subject.
 	ErrNotFound = errors.New("unit not found")
+	// ErrCopies: fewer servers are there than copies are wanted.
+	ErrCopies = errors.New("not enough servers")
 	// ErrNotDeclared: the server holds no lcbq streams.
 	ErrNotDeclared = errors.New("no lcbq streams on this server")
 )
@@ -81,8 +83,10 @@ type Queue struct {
 func New(js jetstream.JetStream) *Queue { return &Queue{js: js} }
 
 // Declare creates the streams and what is shared between runs, or updates them to
-// this version's settings. replicas is 1, or 3 on a cluster. Serve gives the runs
-// their consumers.
+// this version's settings. replicas is 1, or 3 on a cluster; its error wraps ErrCopies where the
+// server cannot keep so many. Streams that are there must have as many, see Copies: one that grows
+// holds what it held before on one disk only, until long after the server says otherwise. Serve gives
+// the runs their consumers.
 func (q *Queue) Declare(ctx context.Context, replicas int) error {
 	for _, stage := range stream.Stages {
 		retention := jetstream.WorkQueuePolicy // its messages are the backlog
@@ -93,8 +97,8 @@ func (q *Queue) Declare(ctx context.Context, replicas int) error {
 		cfg.Description = descriptions[stage]
 		cfg.Metadata = q.metadata(stage)
 		cfg.AllowAtomicPublish = stage == stream.Generate // see PublishTasks
-		if _, err := q.js.CreateOrUpdateStream(ctx, cfg); err != nil {
-			return fmt.Errorf("declare stream %s: %w", stage.Stream(), err)
+		if err := q.declare(ctx, cfg); err != nil {
+			return err
 		}
 	}
 	if err := q.declareCombiner(ctx); err != nil {
@@ -102,11 +106,31 @@ func (q *Queue) Declare(ctx context.Context, replicas int) error {
 	}
 	dead := streamConfig(stream.DeadStream, "dead.>", jetstream.LimitsPolicy, replicas)
 	dead.Description = "units given up, with the reason"
-	if _, err := q.js.CreateOrUpdateStream(ctx, dead); err != nil {
-		return fmt.Errorf("declare stream %s: %w", stream.DeadStream, err)
+	if err := q.declare(ctx, dead); err != nil {
+		return err
 	}
 	return q.declareAdvisories(ctx, replicas)
 }
+
+// declare creates a stream, or updates it.
+func (q *Queue) declare(ctx context.Context, cfg jetstream.StreamConfig) error {
+	_, err := q.js.CreateOrUpdateStream(ctx, cfg)
+	var api *jetstream.APIError
+	if errors.As(err, &api) && (api.ErrorCode == codeNoPeers || api.ErrorCode == codeNoCluster) {
+		return fmt.Errorf("declare stream %s: %w: %d copies (%w)", cfg.Name, ErrCopies, cfg.Replicas, err)
+	}
+	if err != nil {
+		return fmt.Errorf("declare stream %s: %w", cfg.Name, err)
+	}
+	return nil
+}
+
+// The server's codes where it cannot keep as many copies of a stream: too few servers of its cluster are
+// there, or it is alone.
+const (
+	codeNoPeers   jetstream.ErrorCode = 10005
+	codeNoCluster jetstream.ErrorCode = 10074
+)
 
 func streamConfig(name, subjects string, retention jetstream.RetentionPolicy, replicas int) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
@@ -179,6 +203,22 @@ func (q *Queue) Missing(ctx context.Context) ([]string, error) {
 		}
 	}
 	return missing, nil
+}
+
+// Copies returns how many servers of a cluster keep each unit, 1 on a server alone. Where streams
+// differ it is that of the least. Its error wraps ErrNotDeclared where there are no streams.
+func (q *Queue) Copies(ctx context.Context) (int, error) {
+	least := 0
+	for _, stage := range stream.Stages {
+		s, err := q.stream(ctx, stage.Stream())
+		if err != nil {
+			return 0, err
+		}
+		if n := max(1, s.CachedInfo().Config.Replicas); least == 0 || n < least {
+			least = n
+		}
+	}
+	return least, nil
 }
 
 // Restart forgets which units were handed out, so that they are handed out again at

@@ -27,10 +27,13 @@ func (s *Store) PutProblem(ctx context.Context, setDigest string, question int, 
 // Problem returns a stored problem row, or ErrNotFound.
 func (s *Store) Problem(ctx context.Context, setDigest string, question int) ([]byte, error) {
 	name := problemName(setDigest, question)
-	row, err := s.object(ctx, name)
-	if errors.Is(err, jetstream.ErrObjectNotFound) {
-		return nil, fmt.Errorf("read problem %s: %w", name, ErrNotFound)
-	}
+	var row []byte
+	err := s.insist(ctx, func() (err error) {
+		if row, err = s.object(ctx, name); errors.Is(err, jetstream.ErrObjectNotFound) {
+			err = ErrNotFound
+		}
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read problem %s: %w", name, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -123,6 +124,29 @@ func (s *Store) values(ctx context.Context, kv jetstream.KeyValue, filter string
 		return fmt.Errorf("read %s/%s: %w", kv.Bucket(), filter, err)
 	}
 	return nil
+}
+
+// On a cluster any server that has a copy answers a direct get, and may be behind the one that took the write. Who
+// reads in order to write loses nothing: writes name the revision that was read. But a run or a problem that is
+// not found makes a unit poison, so that is said only after a while.
+const (
+	behindWait  = 3 * time.Second
+	behindPause = 100 * time.Millisecond
+)
+
+// insist calls f again, on a cluster, while it returns ErrNotFound and the server may be behind.
+func (s *Store) insist(ctx context.Context, f func() error) error {
+	for end := time.Now().Add(behindWait); ; {
+		err := f()
+		if !errors.Is(err, ErrNotFound) || !link.Clustered(s.conn) || time.Now().After(end) {
+			return err
+		}
+		select {
+		case <-time.After(behindPause):
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // object reads an object of the store of problems.

@@ -19,7 +19,11 @@ func (s *Store) Run(ctx context.Context, id string) (*Manifest, uint64, error) {
 
 func (s *Store) run(ctx context.Context, id string) (_ *Manifest, revision uint64, n notes, err error) {
 	var m Manifest
-	if revision, err = get(ctx, s.conn, s.runs, id, &m); err != nil {
+	err = s.insist(ctx, func() error {
+		revision, err = get(ctx, s.conn, s.runs, id, &m)
+		return err
+	})
+	if err != nil {
 		return nil, 0, n, err
 	}
 	if err := m.check(id); err != nil {

@@ -31,6 +31,9 @@ const (
 	problemsBucket = "lcbq_problems"
 )
 
+// writeWait bounds a write of a key on a cluster. Whoever wrote it reads it again, and decides again.
+const writeWait = 5 * time.Second
+
 // workerTTL is how long a worker counts as alive after its last heartbeat.
 const workerTTL = 30 * time.Second
 
@@ -181,6 +184,8 @@ func put(ctx context.Context, nc *nats.Conn, kv jetstream.KeyValue, key string, 
 	if err != nil {
 		return 0, fmt.Errorf("encode %s/%s: %w", kv.Bucket(), key, err)
 	}
+	ctx, cancel := writing(ctx, nc)
+	defer cancel()
 	// Once: a repetition would find the key changed by the first try.
 	rev, err := link.Once(ctx, nc, func(ctx context.Context) (uint64, error) {
 		if revision == 0 {
@@ -195,6 +200,14 @@ func put(ctx context.Context, nc *nats.Conn, kv jetstream.KeyValue, key string, 
 		return 0, fmt.Errorf("write %s/%s: %w", kv.Bucket(), key, err)
 	}
 	return rev, nil
+}
+
+// writing bounds a write on a cluster: where the leader ends before it answers, nobody else will.
+func writing(ctx context.Context, nc *nats.Conn) (context.Context, context.CancelFunc) {
+	if !link.Clustered(nc) {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, writeWait)
 }
 
 // wrongRevision reports whether err says that a key is not at the revision that was

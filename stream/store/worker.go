@@ -98,6 +98,8 @@ func (s *Store) PutWorker(ctx context.Context, w Worker) error {
 	if err != nil {
 		return fmt.Errorf("encode heartbeat of %s: %w", w.Name, err)
 	}
+	ctx, cancel := writing(ctx, s.conn)
+	defer cancel()
 	if _, err := s.workers.Put(ctx, string(w.Stage)+"."+w.Name, b); err != nil {
 		return fmt.Errorf("write heartbeat of %s: %w", w.Name, err)
 	}

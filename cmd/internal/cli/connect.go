@@ -49,8 +49,8 @@ func (s *session) close() { s.conn.Close() }
 const apiWait = 30 * time.Second
 
 // join connects to a server that somebody else runs.
-func join(ctx context.Context, p locate.Place, cfg config.Client, name string, log *slog.Logger, more ...nats.Option) (*session, error) {
-	conn, token, err := dial(ctx, p, cfg, name, log, more...)
+func join(ctx context.Context, p locate.Place, cfg server, name string, log *slog.Logger, more ...nats.Option) (*session, error) {
+	conn, token, err := dial(ctx, p, cfg.Client, name, log, more...)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +62,7 @@ func join(ctx context.Context, p locate.Place, cfg config.Client, name string, l
 	}
 	s := &session{conn: conn, queue: queue.New(js), url: shown, dir: p.Store, run: p.Run, token: token}
 	for {
-		s.store, err = open(ctx, s.queue, js, token, log)
+		s.store, err = s.open(ctx, js, cfg.Replicas, log)
 		switch {
 		case err == nil:
 			return s, nil
@@ -77,8 +77,13 @@ func join(ctx context.Context, p locate.Place, cfg config.Client, name string, l
 
 // open opens the streams and buckets of a server, and makes them on a NATS server
 // of the user's own that has none yet.
-func open(ctx context.Context, q *queue.Queue, js jetstream.JetStream, token access.Token, log *slog.Logger) (*store.Store, error) {
+func (s *session) open(ctx context.Context, js jetstream.JetStream, replicas int, log *slog.Logger) (*store.Store, error) {
+	q, token := s.queue, s.token
 	missing, err := q.Missing(ctx)
+	copies := 0
+	if err == nil {
+		copies, err = copiesOf(ctx, s.conn, q, missing, replicas)
+	}
 	switch {
 	case token.Contained() && err == nil: // the server's owner has made them all
 		if len(missing) > 0 {
@@ -96,7 +101,7 @@ func open(ctx context.Context, q *queue.Queue, js jetstream.JetStream, token acc
 	case len(missing) == 0:
 		s, err := store.Open(ctx, js)
 		if errors.Is(err, jetstream.ErrBucketNotFound) { // its owner is just making them, or was stopped before
-			s, err = store.Declare(ctx, js, 1)
+			s, err = store.Declare(ctx, js, copies)
 		}
 		if err != nil {
 			return nil, err
@@ -106,14 +111,11 @@ func open(ctx context.Context, q *queue.Queue, js jetstream.JetStream, token acc
 		log.Error("streams were gone from the server, with the units that they held; they are made anew, empty", "streams", missing,
 			"remedy", "type the same 'lcbq submit' or 'lcbq run' again: it publishes what is missing; 'lcbq verify --queues' shows it")
 	}
-	if err := q.Declare(ctx, 1); err != nil {
-		return nil, err
-	}
-	s, err := store.Declare(ctx, js, 1)
+	made, err := declareAll(ctx, q, js, copies)
 	if err != nil {
 		return nil, err
 	}
-	return s, sweep.Sweeper{Queue: q, Store: s}.Serve(ctx)
+	return made, sweep.Sweeper{Queue: q, Store: made}.Serve(ctx)
 }
 
 // A host is a server of our own and the session on it.
@@ -132,16 +134,24 @@ func (h *host) close() error {
 // defaultPort is where `nats` and workers look for a server.
 const defaultPort = 4222
 
-// serve starts the embedded server on dir and declares the streams.
+// serve starts the embedded server on dir, alone, and declares the streams.
 func serve(ctx context.Context, cfg config.Host, dir string, log *slog.Logger) (*host, error) {
+	return serveIn(ctx, cfg, config.Cluster{}, dir, log)
+}
+
+// serveIn starts the embedded server on dir, as one of a cluster if one is named, and declares the streams.
+func serveIn(ctx context.Context, cfg config.Host, in config.Cluster, dir string, log *slog.Logger) (*host, error) {
 	if err := cfg.Check(); err != nil {
 		return nil, usageError{err}
 	}
-	srv, err := startServer(cfg, dir, log) //nolint:contextcheck // the server lives until it is closed, not as long as ctx
+	srv, err := startServer(cfg, in, dir, log) //nolint:contextcheck // the server lives until it is closed, not as long as ctx
 	if err != nil {
 		return nil, err
 	}
-	h, err := declare(ctx, srv, cfg, log)
+	if err := srv.AwaitQuorum(ctx); err != nil {
+		return nil, errors.Join(withServerRemedy(err), srv.Close())
+	}
+	h, err := declare(ctx, srv, cfg, in, log)
 	if err != nil {
 		return nil, errors.Join(err, srv.Close())
 	}
@@ -186,10 +196,14 @@ func checkListen(cfg config.Host) error {
 	return withServerRemedy(embed.CheckPort(addr, port))
 }
 
-func startServer(cfg config.Host, dir string, log *slog.Logger) (*embed.Server, error) {
+func startServer(cfg config.Host, in config.Cluster, dir string, log *slog.Logger) (*embed.Server, error) {
 	addr, port, auto, err := listenAddress(cfg)
 	if err != nil {
 		return nil, err
+	}
+	members, err := membersOf(in)
+	if err != nil {
+		return nil, usageError{err}
 	}
 	owner := ""
 	if self, err := process.Self(); err == nil {
@@ -197,11 +211,17 @@ func startServer(cfg config.Host, dir string, log *slog.Logger) (*embed.Server, 
 	}
 	ip := net.ParseIP(addr)
 	beyond := addr != "localhost" && (ip == nil || !ip.IsLoopback())
+	var cluster *embed.Cluster
+	if in.Member != "" {
+		if cluster, err = clusterOf(cfg, in, members, dir); err != nil {
+			return nil, err
+		}
+	}
 	trust, open, err := guard(cfg, dir, beyond, log)
 	if err != nil {
 		return nil, withServerRemedy(err)
 	}
-	ec := embed.Config{Owner: owner, Dir: dir, Host: addr, Port: port, Open: open, Trust: trust, MaxStore: int64(cfg.StoreMax), Log: log, Hung: func() { beginAnew(log) }}
+	ec := embed.Config{Owner: owner, Dir: dir, Host: addr, Port: port, Open: open, Trust: trust, Cluster: cluster, MaxStore: int64(cfg.StoreMax), Log: log, Hung: func() { beginAnew(log) }}
 	srv, err := embed.Start(ec)
 	if auto && errors.Is(err, embed.ErrPortInUse) {
 		log.Info("port 4222 is taken, using a free one")
@@ -227,6 +247,12 @@ func withServerRemedy(err error) error {
 		return fmt.Errorf("start server: %w\nchoose another --listen address, or join the server that is there with --nats", err)
 	case errors.Is(err, embed.ErrStoreInUse):
 		return fmt.Errorf("start server: %w\nanother lcbq runs on this folder: look at it with 'lcbq status', or choose another --output-dir or --store-dir", err)
+	case errors.Is(err, embed.ErrMember):
+		return fmt.Errorf("start server: %w\nstart it as that one, with --cluster and --member; another server needs another --store-dir, and commands reach a cluster by --nats", err)
+	case errors.Is(err, embed.ErrAlone):
+		return fmt.Errorf("start server: %w, and no cluster can take it over\nname a new --store-dir, and finish the runs of this one where they are: 'lcbq help cluster'", err)
+	case errors.Is(err, embed.ErrUnlike):
+		return fmt.Errorf("start server: %w\ngive each server the same --cluster and a --member of its own, and the same keys: copy %s of one store directory to the others", err, access.KeysName)
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EROFS):
 		return fmt.Errorf("start server: %w\nchoose an --output-dir or a --store-dir that you may write to", err)
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
@@ -236,7 +262,7 @@ func withServerRemedy(err error) error {
 	}
 }
 
-func declare(ctx context.Context, srv *embed.Server, cfg config.Host, log *slog.Logger) (*host, error) {
+func declare(ctx context.Context, srv *embed.Server, cfg config.Host, in config.Cluster, log *slog.Logger) (*host, error) {
 	conn, err := srv.Connect(options("host", log)...)
 	if err != nil {
 		return nil, err
@@ -249,7 +275,11 @@ func declare(ctx context.Context, srv *embed.Server, cfg config.Host, log *slog.
 	s := &session{conn: conn, queue: queue.New(js), url: srv.URL()}
 	s.queue.StoreMax = int64(cfg.StoreMax)
 	s.queue.AckWait = time.Duration(cfg.AckWait * float64(time.Second))
-	if err := s.claim(ctx, js); err != nil {
+	claim := s.claim
+	if in.Member != "" {
+		claim = func(ctx context.Context, js jetstream.JetStream) error { return s.share(ctx, srv, js, log) }
+	}
+	if err := claim(ctx, js); err != nil {
 		conn.Close()
 		return nil, err
 	}

@@ -48,6 +48,22 @@ func options(name string, log *slog.Logger) []nats.Option {
 	}
 }
 
+// Pings of a client of a cluster. A server that was cut off answers nothing, and the others do: within ten
+// seconds it is left for one of them.
+const (
+	clusterPing  = 3 * time.Second
+	clusterPings = 2
+)
+
+// several returns further options of a client that names several servers.
+func several(addresses string) []nats.Option {
+	if !strings.Contains(addresses, ",") {
+		return nil
+	}
+	// Those that it names are reached the way that it names them, and the others may not be.
+	return []nats.Option{nats.PingInterval(clusterPing), nats.MaxPingsOutstanding(clusterPings), nats.IgnoreDiscoveredServers()}
+}
+
 // Delays between attempts to reach a server: soon at first, for a restart, then
 // seldom, for a night. Hundreds of workers must not come back in step.
 const (
@@ -92,7 +108,7 @@ func dial(ctx context.Context, p locate.Place, cfg config.Client, name string, l
 			shows, err = credentials(cfg, token, address, log)
 		}
 		if err == nil {
-			conn, err = nats.Connect(address, slices.Concat(opts, given, shows)...)
+			conn, err = nats.Connect(address, slices.Concat(opts, given, shows, several(address))...)
 		}
 		switch {
 		case err == nil:

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"errors"
 
 	"github.com/lcbq/lcbq/config"
@@ -9,11 +10,12 @@ import (
 
 // serverCmd runs the embedded server alone.
 type serverCmd struct {
-	config.Store `embed:"" group:"server"`
-	config.Host  `embed:"" group:"server"`
-	config.Web   `embed:"" group:"server"`
-	Action       string `arg:"" optional:"" enum:"init," default:"" placeholder:"init" help:"init makes the keys of the store, for tokens, and ends; without it the server serves"`
-	Dir          string `group:"server" default:".lcbq" type:"path" help:"where the server keeps its streams, unless --store-dir says so"`
+	config.Store   `embed:"" group:"server"`
+	config.Host    `embed:"" group:"server"`
+	config.Cluster `embed:"" group:"server"`
+	config.Web     `embed:"" group:"server"`
+	Action         string `arg:"" optional:"" enum:"init," default:"" placeholder:"init" help:"init makes the keys of the store, for tokens, and ends; without it the server serves"`
+	Dir            string `group:"server" default:".lcbq" type:"path" help:"where the server keeps its streams, unless --store-dir says so"`
 }
 
 // Run serves until interrupted.
@@ -25,7 +27,10 @@ func (c *serverCmd) Run(a *app) error {
 	if err := checkWeb(c.Web); err != nil {
 		return err
 	}
-	h, err := serve(a.ctx, c.Host, dir, a.log)
+	h, err := serveIn(a.ctx, c.Host, c.Cluster, dir, a.log)
+	if errors.Is(err, context.Canceled) && a.ctx.Err() != nil { // while it waited for the others of its cluster
+		return interrupted(a, nil)
+	}
 	if err != nil {
 		return err
 	}

@@ -135,7 +135,7 @@ var stopOrder = []stream.Stage{stream.Generate, stream.Evaluate, stream.Combine}
 // workers returns the processes of this machine that work for the server, by stage. Those elsewhere are
 // named to the user.
 func (c *stopCmd) workers(a *app, p locate.Place, owner *running) ([][]running, error) {
-	s, err := join(a.ctx, p, c.Client, "stop", a.log)
+	s, err := join(a.ctx, p, c.server, "stop", a.log)
 	if err != nil {
 		if owner != nil { // it starts or ends; it knows its own workers
 			a.log.Warn("server does not answer: only its own process is stopped", "err", err)

@@ -22,6 +22,7 @@ import (
 // A server is the one that a verb works on: one that runs, or a store that nobody serves.
 type server struct {
 	config.Client `embed:"" group:"server"`
+	config.Copies `embed:"" group:"server"`
 	config.Store  `embed:"" group:"server"`
 }
 
@@ -148,7 +149,7 @@ func attachOnce(a *app, cfg server, folder, name string, why purpose, f func(s *
 	if why == looks && !cfg.Wait {
 		opts = append(opts, nats.MaxReconnects(lookReconnects))
 	}
-	s, err := join(a.ctx, p, cfg.Client, name, a.log, opts...)
+	s, err := join(a.ctx, p, cfg, name, a.log, opts...)
 	if err != nil {
 		gone := errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, link.ErrLost) || unreachable(err)
 		return inUse != nil || p.Store != "" && gone, errors.Join(inUse, err)

@@ -10,6 +10,7 @@ import (
 	"github.com/lcbq/lcbq/config/recipes"
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/access"
+	"github.com/lcbq/lcbq/stream/embed"
 	"github.com/lcbq/lcbq/worker/cores"
 	"github.com/lcbq/lcbq/worker/engine/openai"
 	"github.com/lcbq/lcbq/worker/engine/vllm"
@@ -44,6 +45,7 @@ func Topics() []Topic {
 		{"processors", "worker/cores/README.md", cores.Readme},
 		{"streams", "stream/README.md", stream.Readme},
 		{"access", "stream/access/README.md", access.Readme},
+		{"cluster", "stream/embed/README.md", embed.Readme},
 		{"watching", "cmd/internal/web/README.md", web.Readme},
 		{"recipes", "config/recipes/README.md", recipes.Readme},
 		{"formats", "cmd/internal/export/README.md", export.Readme},
