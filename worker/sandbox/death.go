@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -85,6 +86,9 @@ func (s *Slot) explainDeath(c *conversation, r Result, d death, died bool) (Resu
 	case r.Signal == syscall.SIGXCPU:
 		r.Outcome, r.Detail = TimeLimit, "killed by the kernel for its processor time"
 	case r.Signal != syscall.SIGKILL:
+	case d.cpu >= time.Duration(c.kernelCPU)*time.Second:
+		// It ignored the signal before this one.
+		r.Outcome, r.Detail = TimeLimit, "killed by the kernel for its processor time"
 	case s.outOfMemory():
 		r.Outcome, r.Detail = MemoryLimit, "killed by the kernel for its memory"
 	case !died:

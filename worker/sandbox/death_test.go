@@ -124,7 +124,7 @@ func TestMemoryOfContainer(t *testing.T) {
 // none left, with a verdict only if nobody else had a part.
 func TestMemoryBlame(t *testing.T) {
 	t.Parallel()
-	self := residentMemory(os.Getpid())
+	self := memoryOf(os.Getpid())
 	for _, tt := range []struct {
 		name   string
 		others []int

@@ -96,10 +96,14 @@ func TestFilter(t *testing.T) {
 		{"the other ABI", program, auditArch, x32Bit | unix.SYS_READ, nil, kill},
 		{"beyond what is known", program, auditArch, 600, nil, nos},
 		{"far beyond", program, auditArch, x32Bit - 1, nil, nos},
-		{"thread", program, auditArch, unix.SYS_CLONE, []uint64{unix.CLONE_VM | unix.CLONE_THREAD | unix.CLONE_SIGHAND}, ok},
-		{"thread that its maker waits for", program, auditArch, unix.SYS_CLONE, []uint64{unix.CLONE_VM | unix.CLONE_THREAD | unix.CLONE_VFORK}, no},
+		{"thread", program, auditArch, unix.SYS_CLONE, []uint64{unix.CLONE_VM | unix.CLONE_THREAD | unix.CLONE_SIGHAND | unix.CLONE_FILES}, ok},
+		{"thread with descriptors of its own", program, auditArch, unix.SYS_CLONE, []uint64{unix.CLONE_VM | unix.CLONE_THREAD | unix.CLONE_SIGHAND}, no},
+		{"close a range", program, auditArch, unix.SYS_CLOSE_RANGE, []uint64{3, 9, 0}, ok},
+		{"close a range of descriptors of its own", program, auditArch, unix.SYS_CLOSE_RANGE, []uint64{3, 9, unix.CLOSE_RANGE_UNSHARE}, no},
+		{"thread that its maker waits for", program, auditArch, unix.SYS_CLONE, []uint64{unix.CLONE_VM | unix.CLONE_THREAD | unix.CLONE_FILES | unix.CLONE_VFORK}, no},
 		{"process", program, auditArch, unix.SYS_CLONE, []uint64{uint64(unix.SIGCHLD)}, no},
-		{"thread in a namespace", program, auditArch, unix.SYS_CLONE, []uint64{unix.CLONE_THREAD | unix.CLONE_NEWUSER}, no},
+		{"thread in a namespace", program, auditArch, unix.SYS_CLONE, []uint64{unix.CLONE_THREAD | unix.CLONE_FILES | unix.CLONE_NEWUSER}, no},
+		{"give the processor up", program, auditArch, unix.SYS_SCHED_YIELD, nil, unix.SECCOMP_RET_ERRNO},
 		{"clone3", program, auditArch, unix.SYS_CLONE3, nil, nos},
 		{"open to read", program, auditArch, unix.SYS_OPENAT, []uint64{0, 0, unix.O_RDONLY | unix.O_CLOEXEC | unix.O_DIRECTORY}, ok},
 		{"open to write", program, auditArch, unix.SYS_OPENAT, []uint64{0, 0, unix.O_WRONLY}, acc},
@@ -119,11 +123,13 @@ func TestFilter(t *testing.T) {
 		{"send to the other end", program, auditArch, unix.SYS_SENDTO, []uint64{9, 1 << 40, 1, 0, 0, 0}, ok},
 		{"send to an address", program, auditArch, unix.SYS_SENDTO, []uint64{9, 1, 1, 0, 1, 0}, no},
 		{"send to a high address", program, auditArch, unix.SYS_SENDTO, []uint64{9, 1, 1, 0, 1 << 32, 0}, no},
+		{"send out of band", program, auditArch, unix.SYS_SENDTO, []uint64{9, 1, 1, unix.MSG_OOB | unix.MSG_DONTWAIT, 0, 0}, unix.SECCOMP_RET_ERRNO | uint32(unix.EOPNOTSUPP)},
 		{"send descriptors", program, auditArch, unix.SYS_SENDMSG, []uint64{9, 1, 0}, no},
 		{"connect", program, auditArch, unix.SYS_CONNECT, []uint64{9, 1, 0}, no},
 		{"set a socket's options", program, auditArch, unix.SYS_SETSOCKOPT, []uint64{9, 1, 16}, no},
 		{"kill", program, auditArch, unix.SYS_KILL, []uint64{1, 9}, no},
 		{"tgkill where no other is in reach", program, auditArch, unix.SYS_TGKILL, []uint64{1, 1, 6}, ok},
+		{"end as for want of memory", program, auditArch, unix.SYS_TGKILL, []uint64{1, 1, uint64(unix.SIGKILL)}, no},
 		{"tgkill where others are", alone, auditArch, unix.SYS_TGKILL, []uint64{1, 1, 6}, no},
 		{"read limits", program, auditArch, unix.SYS_PRLIMIT64, []uint64{0, unix.RLIMIT_AS, 0, 1}, ok},
 		{"set a limit", program, auditArch, unix.SYS_PRLIMIT64, []uint64{0, unix.RLIMIT_AS, 1 << 32, 0}, no},
@@ -217,7 +223,7 @@ func TestFilterNumbers(t *testing.T) {
 				continue
 			}
 			for v := range values {
-				for _, args := range [][]uint64{{v}, {0, v}, {0, 0, v}, {0, 0, 0, 0, v}, {0, unix.RLIMIT_AS, v}, {0, 0, 0, v}, {0, 0, 0, unix.MAP_SHARED | v}, {unix.CLONE_THREAD | v}} {
+				for _, args := range [][]uint64{{v}, {0, v}, {0, 0, v}, {0, 0, 0, 0, v}, {0, unix.RLIMIT_AS, v}, {0, 0, 0, v}, {0, 0, 0, unix.MAP_SHARED | v}, {unix.CLONE_THREAD | v}, {unix.CLONE_THREAD | unix.CLONE_FILES | v}} {
 					want, got := whole.run(t, auditArch, nr, args...), both.run(t, auditArch, nr, args...)
 					if got != want {
 						t.Errorf("call %d with %#x: two filters give %#x, want %#x", nr, args, got, want)

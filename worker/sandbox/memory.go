@@ -115,7 +115,7 @@ func (c *conversation) checkMemory() error {
 	if !ok || available >= w.floor {
 		return nil
 	}
-	mine := residentMemory(c.pid)
+	mine := memoryOf(c.pid)
 	if c.host.running.alone(c.program) {
 		if mine < w.total/memoryBlameShare {
 			// Somebody else on this host has it.
@@ -124,7 +124,7 @@ func (c *conversation) checkMemory() error {
 		return &stop{MemoryLimit, fmt.Sprintf("held %d MiB, and %d MiB were left of %d MiB", mine>>20, available>>20, w.total>>20)}
 	}
 	for _, pid := range c.host.running.others(c.program) {
-		if residentMemory(pid) > mine {
+		if memoryOf(pid) > mine {
 			return nil // that one goes
 		}
 	}
@@ -170,18 +170,27 @@ func meminfo(key string) (int64, bool) {
 	return 0, false
 }
 
-// residentMemory returns the resident size of pid, 0 if it is gone.
-func residentMemory(pid int) int64 {
-	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/statm")
+// memoryOf returns what pid takes of the host's memory, 0 if it is gone: its pages, those
+// that were swapped out, and the tables of its address space, which mappings far apart make
+// many times as large as the pages.
+func memoryOf(pid int) int64 {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
 	if err != nil {
 		return 0
 	}
-	fields := bytes.Fields(text)
-	if len(fields) < 2 {
-		return 0
+	var kib int64
+	for line := range bytes.Lines(text) {
+		fields := bytes.Fields(line)
+		if len(fields) != 3 {
+			continue
+		}
+		switch string(fields[0]) {
+		case "VmRSS:", "VmSwap:", "VmPTE:":
+			n, _ := strconv.ParseInt(string(fields[1]), 10, 64)
+			kib += n
+		}
 	}
-	pages, _ := strconv.ParseInt(string(fields[1]), 10, 64)
-	return pages * int64(os.Getpagesize())
+	return kib << 10
 }
 
 // readNumber returns the number that is a file's whole text.

@@ -29,7 +29,8 @@ type conversation struct {
 	final  bool // what is unclear this time stays so
 	chance bool // its driver said that its outcome depends on chance
 
-	program *running // nil for none
+	kernelCPU uint32   // seconds of processor time after which the kernel ends the program
+	program   *running // nil for none
 
 	// A script's standard output: ours of the socket, and what came of it.
 	out    int // -1 for none

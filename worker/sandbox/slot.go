@@ -304,13 +304,14 @@ func (s *Slot) converse(srv *server, index uint32, test, tests int, extra ...int
 	if err != nil {
 		return nil, err
 	}
-	err = srv.start(index, test, s.host.kernelCPU(tests+1), append([]int{pair[1]}, extra...)...)
+	kernelCPU := s.host.kernelCPU(tests + 1)
+	err = srv.start(index, test, kernelCPU, append([]int{pair[1]}, extra...)...)
 	_ = unix.Close(pair[1])
 	if err != nil {
 		_ = unix.Close(pair[0])
 		return nil, err
 	}
-	c := &conversation{host: s.host, limits: s.host.config.Limits, fd: pair[0], out: -1, buf: s.buf, program: s.host.running.add()}
+	c := &conversation{host: s.host, limits: s.host.config.Limits, fd: pair[0], out: -1, buf: s.buf, kernelCPU: kernelCPU, program: s.host.running.add()}
 	s.now.Store(c.program)
 	return c, nil
 }

@@ -54,7 +54,7 @@ func TestSoak(t *testing.T) { //nolint:paralleltest // counts the descriptors of
 		spent[i/tenth] += r.CPU + ours.take(t)
 		if i%tenth == tenth-1 {
 			t.Logf("%d programs in %v", i+1, time.Since(began).Round(time.Second))
-			resident[i/tenth] = residentMemory(os.Getpid()) + residentMemory(b.slot.servers[plain].process.Pid)
+			resident[i/tenth] = memoryOf(os.Getpid()) + memoryOf(b.slot.servers[plain].process.Pid)
 			open, err := os.ReadDir("/proc/self/fd")
 			if err != nil {
 				t.Fatal(err)

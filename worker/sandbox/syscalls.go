@@ -15,7 +15,7 @@ var calls = []uint32{
 	// Memory.
 	unix.SYS_BRK, unix.SYS_MUNMAP, unix.SYS_MPROTECT, unix.SYS_MREMAP,
 	// Threads and signals within the process.
-	unix.SYS_FUTEX, unix.SYS_FUTEX_WAITV, unix.SYS_SET_ROBUST_LIST, unix.SYS_GET_ROBUST_LIST, unix.SYS_RSEQ, unix.SYS_SCHED_YIELD,
+	unix.SYS_FUTEX, unix.SYS_FUTEX_WAITV, unix.SYS_SET_ROBUST_LIST, unix.SYS_GET_ROBUST_LIST, unix.SYS_RSEQ,
 	unix.SYS_SCHED_GETAFFINITY, unix.SYS_SCHED_GETSCHEDULER, unix.SYS_SCHED_GETPARAM, unix.SYS_GETCPU, unix.SYS_EXIT, unix.SYS_EXIT_GROUP,
 	unix.SYS_RT_SIGACTION, unix.SYS_RT_SIGPROCMASK, unix.SYS_RT_SIGRETURN, unix.SYS_RT_SIGPENDING, unix.SYS_RT_SIGSUSPEND,
 	unix.SYS_RT_SIGTIMEDWAIT, unix.SYS_SIGALTSTACK, unix.SYS_RESTART_SYSCALL,
@@ -24,7 +24,7 @@ var calls = []uint32{
 	unix.SYS_SETITIMER, unix.SYS_GETITIMER, unix.SYS_TIMES, unix.SYS_GETRUSAGE,
 	// Descriptors. Opening is a rule of its own.
 	unix.SYS_READ, unix.SYS_READV, unix.SYS_PREAD64, unix.SYS_PREADV, unix.SYS_WRITE, unix.SYS_WRITEV,
-	unix.SYS_CLOSE, unix.SYS_CLOSE_RANGE, unix.SYS_LSEEK, unix.SYS_DUP, unix.SYS_DUP3, unix.SYS_PIPE2, unix.SYS_EVENTFD2,
+	unix.SYS_CLOSE, unix.SYS_LSEEK, unix.SYS_DUP, unix.SYS_DUP3, unix.SYS_PIPE2, unix.SYS_EVENTFD2,
 	unix.SYS_PPOLL, unix.SYS_PSELECT6, unix.SYS_EPOLL_CREATE1, unix.SYS_EPOLL_CTL, unix.SYS_EPOLL_PWAIT, unix.SYS_EPOLL_PWAIT2,
 	unix.SYS_FSTAT, unix.SYS_STATX, unix.SYS_READLINKAT, unix.SYS_FACCESSAT, unix.SYS_FACCESSAT2, unix.SYS_GETDENTS64,
 	unix.SYS_STATFS, unix.SYS_FSTATFS,
@@ -107,7 +107,10 @@ func programRules(r rights) map[uint32]insns {
 	rules := commonRules(r)
 	// A new process is a new thread or nothing.
 	// With CLONE_VFORK the caller would wait for it beyond the reach of any signal.
-	rules[unix.SYS_CLONE] = argument(0, anySet(unix.CLONE_THREAD, anySet(namespaces|unix.CLONE_VFORK, refused, allow()), refused))
+	// One that has descriptors of its own could fill as many sockets as the limit
+	// allows, in memory that no limit of a process counts.
+	thread := anySet(unix.CLONE_FILES, anySet(namespaces|unix.CLONE_VFORK, refused, allow()), refused)
+	rules[unix.SYS_CLONE] = argument(0, anySet(unix.CLONE_THREAD, thread, refused))
 	rules[unix.SYS_PRCTL] = argument(0, oneOf([]uint32{unix.PR_SET_NAME, unix.PR_GET_NAME, unix.PR_GET_DUMPABLE, unix.PR_SET_VMA}, allow(), refused))
 	// Limits are read, and only the stack's is set: it lies within that on the
 	// address space, and programs that recurse ask for it.
@@ -115,7 +118,8 @@ func programRules(r rights) map[uint32]insns {
 	stack := argument(1, choose(unix.BPF_JEQ, unix.RLIMIT_STACK, allow(), readOnly))
 	rules[unix.SYS_PRLIMIT64] = argument(0, choose(unix.BPF_JEQ, 0, stack, refused))
 	if r.signals {
-		rules[unix.SYS_TGKILL] = allow()
+		// But none ends itself as the kernel ends a program for want of memory.
+		rules[unix.SYS_TGKILL] = argument(2, oneOf([]uint32{uint32(unix.SIGKILL)}, refused, allow()))
 	}
 	return rules
 }
@@ -163,12 +167,18 @@ func commonRules(r rights) map[uint32]insns {
 	rules[unix.SYS_MADVISE] = argument(2, oneOf([]uint32{unix.MADV_COLD, unix.MADV_PAGEOUT, unix.MADV_MERGEABLE, madvCollapse}, refused, allow()))
 	// The other commands wait, in a sleep that nothing ends, for every processor.
 	rules[unix.SYS_MEMBARRIER] = argument(0, oneOf(membarriers, allow(), refused))
+	// Done without asking the kernel: who gives the processor up for ever would look like
+	// one who is given none.
+	rules[unix.SYS_SCHED_YIELD] = giveErrno(0)
 	rules[unix.SYS_OPENAT] = argument(2, opening(r))
 	addOpen(rules, opening(r))
 	// Pairs that are connected to each other, as every event loop makes one: no
 	// address leads out of them, and none may be given.
 	rules[unix.SYS_SOCKETPAIR] = argument(0, choose(unix.BPF_JEQ, unix.AF_UNIX, allow(), refused))
-	rules[unix.SYS_SENDTO] = argument(4, choose(unix.BPF_JEQ, 0, argumentHigh(4, choose(unix.BPF_JEQ, 0, allow(), refused)), refused))
+	// Bytes out of band would make a socket ready to read that holds none.
+	inBand := argument(3, anySet(unix.MSG_OOB, giveErrno(unix.EOPNOTSUPP), allow()))
+	rules[unix.SYS_SENDTO] = argument(4, choose(unix.BPF_JEQ, 0, argumentHigh(4, choose(unix.BPF_JEQ, 0, inBand, refused)), refused))
+	rules[unix.SYS_CLOSE_RANGE] = argument(2, anySet(unix.CLOSE_RANGE_UNSHARE, refused, allow()))
 	rules[unix.SYS_IOCTL] = argument(1, oneOf([]uint32{unix.TCGETS, unix.TIOCGWINSZ, fionread, fionbio, fioclex, fionclex}, allow(), giveErrno(unix.ENOTTY)))
 	rules[unix.SYS_FCNTL] = argument(1, oneOf([]uint32{unix.F_DUPFD, unix.F_DUPFD_CLOEXEC, unix.F_GETFD, unix.F_SETFD, unix.F_GETFL, unix.F_SETFL, unix.F_GET_SEALS}, allow(), refused))
 	return rules

@@ -42,7 +42,7 @@ CONTROL = 3
 READY, LOADED, SETUP_FAILED = b"R", 0x10, b"F"
 CLONE_NEWPID = 0x20000000
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
-SIGKILL = 9
+SIGKILL, F_GETFL, F_SETFL = 9, 3, 4
 NO_QUESTION = 0xFFFFFFFF
 # The kernel kills the highest first when memory runs out.
 SERVER_OOM, PROGRAM_OOM = b"900", b"1000"
@@ -69,7 +69,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 syscall = libc.syscall
 syscall.restype = ctypes.c_long
 prctl = libc.prctl
-_errno = ctypes.get_errno
+_fcntl, _errno = libc.fcntl, ctypes.get_errno
 
 
 class SetupError(Exception):
@@ -185,6 +185,8 @@ class Server:
         self.mode, self.output_cap = plan["mode"], plan["output_cap"]
         self.pidns = plan["pidns_fd"] if plan["pidns"] else -1
         self.oom = plan["oom_fd"]
+        # Shared by all programs, as are the flags that each may set on them.
+        self.shared = [(fd, must("read descriptor's flags", _fcntl(fd, F_GETFL))) for fd in (0, 1)]
         self.confinement = Confinement(plan)
         self.questions = {}
         self.child = 0
@@ -227,6 +229,8 @@ class Server:
         index, test, cpu = struct.unpack_from("<IiI", data, 1)
         question = None if index == NO_QUESTION else self.questions[index]
         self.fork_error = None
+        for fd, flags in self.shared:
+            _fcntl(fd, F_SETFL, flags)
         try:
             if self.pidns >= 0:
                 must("unshare pid namespace", libc.unshare(CLONE_NEWPID))
