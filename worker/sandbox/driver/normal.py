@@ -17,8 +17,33 @@ import types
 MOST_NORMAL = 64 << 10
 MOST_DEEP = 300
 
+# The only modules that a program with a normal form imports: those that most programs use. Of
+# any other nobody knows whether it shows a program its text, as the repr of a task does.
+PLAIN_MODULES = frozenset(
+    "abc array bisect collections copy dataclasses datetime decimal enum fractions functools heapq io itertools json math "
+    "numbers operator os queue random re statistics string struct sys threading time typing".split()
+)
+# The only names of this form that it holds. The others are asked for by the interpreter or the
+# library behind a program's back, and some of them are handed its docstrings.
+PLAIN_SPECIAL = frozenset(
+    "__%s__" % name
+    for name in (
+        "main name init new call del post_init slots repr str bytes bool int float complex index hash eq ne lt le gt ge "
+        "len iter next reversed contains getitem setitem delitem missing enter exit neg pos abs invert round floor ceil trunc "
+        "add sub mul matmul truediv floordiv mod divmod pow lshift rshift and xor or "
+        "radd rsub rmul rmatmul rtruediv rfloordiv rmod rdivmod rpow rlshift rrshift rand rxor ror "
+        "iadd isub imul imatmul itruediv ifloordiv imod ipow ilshift irshift iand ixor ior "
+        "copy deepcopy length_hint debug"
+    ).split()
+)
+_special = re.compile(r"__[A-Za-z]\w*__").fullmatch
+# What is harmless of sys.
+PLAIN_SYS = frozenset(
+    "stdin stdout stderr exit argv path prefix platform version version_info maxsize maxunicode byteorder flags intern copyright "
+    "float_info int_info hash_info setrecursionlimit getrecursionlimit set_int_max_str_digits get_int_max_str_digits".split()
+)
 # Names that lead to a program's own lines, docstrings, frames or code, that have a
-# traceback printed, that measure memory, or that make a name from a string.
+# traceback printed or read, that measure memory, or that make a name or a class from a string.
 OWN_NAMES = frozenset(
     "__doc__ __code__ __dict__ __getattribute__ __getattr__ __traceback__ with_traceback __reduce__ __reduce_ex__ __globals__ "
     "__closure__ __future__ __prepare__ __build_class__ __file__ __loader__ __spec__ __builtins__ "
@@ -27,7 +52,12 @@ OWN_NAMES = frozenset(
     "getsizeof getrefcount getallocatedblocks _debugmallocstats breakpoint breakpointhook _getframe _getframemodulename "
     "_current_frames _current_exceptions settrace setprofile gettrace getprofile call_tracing exc_info last_traceback last_exc "
     "excepthook unraisablehook displayhook monitoring addaudithook redirect_stderr dup dup2 "
-    "TracebackException StackSummary".split()
+    "TracebackException StackSummary lineno pipe pipe2 openpty type ABCMeta EnumMeta EnumType _convert_ "
+    "make_dataclass update_wrapper wraps singledispatch singledispatchmethod get_type_hints ForwardRef evaluate_forward_ref".split()
+).union(
+    (name for name in dir(sys) if name not in PLAIN_SYS and not _special(name)),
+    # What a module keeps for itself.
+    (name for module in PLAIN_MODULES for name in dir(__import__(module)) if name[0] == "_" and not _special(name)),
 ).union(
     name
     for kind in (types.CodeType, types.FrameType, types.TracebackType)
@@ -36,9 +66,9 @@ OWN_NAMES = frozenset(
     if name[:2] == "f_" or name[:3] in ("co_", "tb_", "gi_", "cr_", "ag_")
 )
 # Modules that do such things. Only an import or an attribute reaches them: a variable
-# that is called code is none.
-OWN_MODULES = frozenset(
-    "inspect traceback linecache tokenize token symtable ast dis code codeop opcode marshal pickle pickletools copyreg shelve "
+# that is called code is none. A file has a readline, too.
+OWN_MODULES = sys.stdlib_module_names.difference(PLAIN_MODULES, ("readline",)).union(
+    "numpy inspect traceback linecache tokenize token symtable ast dis code codeop opcode marshal pickle pickletools copyreg shelve "
     "importlib pkgutil runpy trace bdb pdb cmd doctest unittest pydoc profile cProfile pstats timeit tracemalloc faulthandler logging "
     "warnings gc ctypes resource exception".split()
 )
@@ -103,8 +133,10 @@ class Form:
             self.attribute(node)
         elif kind is ast.alias:
             check_module(node.name)
+        elif kind is ast.Import:
+            check_imports(alias.name for alias in node.names)
         elif kind is ast.ImportFrom:
-            check_module(node.module or "")
+            check_imports([node.module or ""])
         for name in node._fields:
             value = _getattr(node, name, None)
             if name == "body" and bare:
@@ -129,7 +161,7 @@ class Form:
             return
         if _type(value) is _str:
             # A name, or a string, which may hold one.
-            if value in OWN_NAMES or not value.isidentifier() and not OWN_NAMES.isdisjoint(_words(value)):
+            if is_own(value) or not value.isidentifier() and any(map(is_own, _words(value))):
                 raise Own
         elif value is Ellipsis:
             value = ("Ellipsis",)
@@ -155,6 +187,15 @@ def is_plain_class(node):
     return not node.keywords and all(_type(base) is _Name and base.id == "object" for base in node.bases)
 
 
+def is_own(name):
+    return name in OWN_NAMES or _special(name) and name not in PLAIN_SPECIAL
+
+
+def check_imports(names):
+    if not PLAIN_MODULES.issuperset(name.partition(".")[0] for name in names):
+        raise Own
+
+
 def check_module(name):
-    if not OWN_MODULES.isdisjoint(name.split(".")):
+    if not OWN_MODULES.isdisjoint(part.lstrip("_") for part in name.split(".")):
         raise Own
