@@ -52,7 +52,7 @@ func (s *Slot) settle(ctx context.Context, srv *server, c *conversation, r Resul
 		switch {
 		case exc.outOfMemory():
 			r.Outcome = MemoryLimit
-		case exc.outOfThreads() && !s.host.running.alone(c.program):
+		case exc.outOfThreads() && !s.host.running.alone(c.program) && s.host.crowded(c.program, taskLimits()):
 			return Result{}, fmt.Errorf("%w: it could not start a thread", ErrAlone)
 		}
 	case errors.Is(end, errGone) && c.pid == 0:

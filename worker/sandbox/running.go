@@ -3,6 +3,7 @@ package sandbox
 import (
 	"errors"
 	"sync"
+	"time"
 )
 
 // ErrAlone is returned by Run when a program met with something that another
@@ -16,12 +17,15 @@ var ErrAlone = errors.New("program must be run alone")
 type running struct {
 	pid    int  // 0 until it is known
 	shared bool // another ran at some time since this one's start
+	began  time.Time
 }
 
 // A register holds the programs that run. The zero value is ready for use.
 type register struct {
 	mu  sync.Mutex
 	all map[*running]struct{}
+
+	crowd time.Time // when a program was last found to have too many threads
 }
 
 // add notes that a program starts.
@@ -31,7 +35,7 @@ func (r *register) add() *running {
 	if r.all == nil {
 		r.all = map[*running]struct{}{}
 	}
-	p := new(running)
+	p := &running{began: time.Now()}
 	r.all[p] = struct{}{}
 	if len(r.all) > 1 {
 		for other := range r.all {
@@ -80,4 +84,18 @@ func (r *register) others(p *running) []int {
 		}
 	}
 	return pids
+}
+
+// crowded notes that a program has more threads than it may.
+func (r *register) crowded() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.crowd = time.Now()
+}
+
+// crowdedSince reports whether a program had more threads than it may since p started.
+func (r *register) crowdedSince(p *running) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.crowd.After(p.began)
 }

@@ -66,3 +66,20 @@ func reserveThreads(n int) {
 // reserve is what a slot needs of the runtime's threads: one that waits for its program and
 // one that starts its fork servers.
 const reserve = 2
+
+// crowded reports whether p may have found no thread left because of others: it only says so,
+// and running it alone holds up all the rest. Programs that keep to what they may have leave
+// enough to each.
+func (h *Host) crowded(p *running, limits []taskLimit) bool {
+	for _, l := range limits {
+		if l.limit-l.used < spareTasks {
+			return true
+		}
+	}
+	for _, pid := range h.running.others(p) {
+		if _, threads, err := stateOf(pid); err == nil && threads > h.tasks {
+			return true
+		}
+	}
+	return h.running.crowdedSince(p)
+}

@@ -83,3 +83,50 @@ func TestMoreFor(t *testing.T) {
 		}
 	}
 }
+
+// TestCrowded wants a program that says it found no thread to be believed only where others can
+// have taken them.
+func TestCrowded(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		limits []taskLimit
+		tasks  int  // that each program may have, of which this process is one
+		crowd  bool // another was found to have too many
+		want   bool
+	}{
+		{"no limit", nil, 1 << 20, false, false},
+		{"room left", []taskLimit{{limit: 1000, used: 500}}, 1 << 20, false, false},
+		{"no room left", []taskLimit{{limit: 1000, used: 500}, {limit: 300, used: 290}}, 1 << 20, false, true},
+		{"a crowd beside it", nil, 1, false, true},
+		{"a crowd that is gone", nil, 1 << 20, true, true},
+	} {
+		h := &Host{running: new(register), tasks: c.tasks}
+		h.running.crowded() // before it started
+		p := h.running.add()
+		h.running.known(h.running.add(), os.Getpid())
+		if c.crowd {
+			h.running.crowded()
+		}
+		if got := h.crowded(p, c.limits); got != c.want {
+			t.Errorf("%s: crowded = %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+// TestSaysNoThread wants the program's own failure of one that raises, beside another, what a
+// program raises that cannot start a thread.
+func TestSaysNoThread(t *testing.T) {
+	t.Parallel()
+	forEachLevel(t, Config{Limits: shortLimits}, func(t *testing.T, h *Host) {
+		t.Helper()
+		own := *h
+		own.running = new(register)
+		s := openSlotOn(t, &own)
+		own.running.add()
+		r, err := s.Run(t.Context(), &Question{ID: "q", Inputs: []string{""}}, "raise RuntimeError(\"can't start new thread\")", func(int, Output) bool { return true })
+		if err != nil || r.Outcome != Exception {
+			t.Errorf("Run = %+v, %v, want its exception", r, err)
+		}
+	})
+}

@@ -192,6 +192,7 @@ func (c *conversation) look() error {
 	}
 	state, threads, stateErr := stateOf(c.pid)
 	if threads > c.host.tasks {
+		c.host.running.crowded()
 		return &stop{Crashed, fmt.Sprintf("started %d threads, limit %d", threads, c.host.tasks)}
 	}
 	now := time.Now()
