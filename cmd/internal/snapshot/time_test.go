@@ -244,3 +244,27 @@ func TestFewerSamples(t *testing.T) {
 		t.Errorf("with 2 samples that are enough: %+v, %+v, %+v", s.Run, s.Temperatures[0], s.Units)
 	}
 }
+
+// TestNoTimeWhileHeld: while the folder cannot be written, or no evaluator judges, the time left is not known.
+func TestNoTimeWhileHeld(t *testing.T) {
+	t.Parallel()
+	now := time.UnixMilli(1_800_000_000_000)
+	for _, x := range []struct {
+		held stream.Stage
+		want bool
+	}{{"", true}, {stream.Combine, false}, {stream.Evaluate, false}, {stream.Generate, true}} { // all is generated
+		var workers []store.Worker
+		for _, stage := range stream.Stages {
+			w := store.Worker{Stage: stage, Name: string(stage) + "0", Host: "h1", Slots: 1, Seen: now.UnixMilli(), Rates: []store.RunRate{{Run: "r1", Minute: 1, Quarter: 1}}}
+			if stage == x.held {
+				w.Trouble = &store.Trouble{Code: store.TroubleWaits, Text: "it waits", Since: now.Add(-time.Hour).UnixMilli()}
+			}
+			workers = append(workers, w)
+		}
+		r := &Reader{}
+		r.run = "r1"
+		if s := r.make(at(now, workers...)); (s.Left != nil) != x.want {
+			t.Errorf("while %q is held the time left is %+v", x.held, s.Left)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package figure
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -118,13 +119,13 @@ func (s *Source) cost() Figure {
 
 // eachCost is that in a panel for each temperature, before what all of them span.
 func (s *Source) eachCost() Figure {
-	c := chart.Panels{Title: s.titled("What a solved question costs"), Desc: "One panel for each temperature, k on a logarithmic scale.", Narrowest: 160, Height: 190}
+	c := chart.Panels{Title: s.titled("What a solved question costs"), Desc: "One panel for each temperature, both scales logarithmic.", Narrowest: 160, Height: 190}
 	all := s.Analysis.Temperatures
-	highest, most := 1.0, 2
+	lowest, highest, most := math.Inf(1), 1.0, 2
 	at := make(map[int][2]float64) // the cheapest and the dearest temperature at each k
 	for i := range all {
 		for _, v := range all[i].Costs {
-			highest, most = max(highest, v.Tokens), max(most, v.K)
+			lowest, highest, most = min(lowest, v.Tokens), max(highest, v.Tokens), max(most, v.K)
 			e, ok := at[v.K]
 			if !ok {
 				e = [2]float64{v.Tokens, v.Tokens}
@@ -140,13 +141,12 @@ func (s *Source) eachCost() Figure {
 	for i := range all {
 		x := &all[i]
 		name := "T = " + Temperature(x.Temperature)
-		y := chart.Axis{Label: name}
-		y.Min, y.Max = chart.FromZero(highest, 0)
+		y := chart.Axis{Label: name, Log: true, Min: math.Pow(10, math.Floor(math.Log10(min(max(1, lowest), highest)))), Max: math.Pow(10, math.Ceil(math.Log10(max(highest, 10))))}
 		c.Charts = append(c.Charts, chart.Line{X: chart.Axis{Label: "k", Log: true, Min: 1, Max: float64(most)}, Y: y, Series: []chart.Track{span, s.costTrack(i, chart.Ramp(float64(i)/float64(len(all)-1)))}})
 	}
 	return Figure{
 		Name: "cost", Short: "Cost", Full: true, Title: "What a solved question costs", Table: s.Costs(),
-		Caption: "Tokens for each question solved, a panel for each temperature, all on the same scale. Grey: from the cheapest to the dearest temperature at each k; where the line lies on its lower edge, no other is cheaper. " + costCaption,
+		Caption: "Tokens for each question solved, a panel for each temperature, all on the same scale, where ten times as much is as far everywhere. Grey: from the cheapest to the dearest temperature at each k; where the line lies on its lower edge, no other is cheaper. " + costCaption,
 		Draw:    c.Draw,
 	}
 }
