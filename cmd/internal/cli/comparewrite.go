@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/lcbq/lcbq/cmd/internal/report/figure"
 	"github.com/lcbq/lcbq/worker/score"
 	"github.com/lcbq/lcbq/worker/score/curve"
 )
@@ -96,15 +97,12 @@ func reach(p *curve.Contrast, d *curve.Deviation) string {
 	return arms(p.Difference, d.Interval)
 }
 
+// chance writes a P as the page does: never 0, and no more digits than it is known to.
 func chance(d *curve.Deviation) string {
-	switch {
-	case d == nil:
+	if d == nil {
 		return "-"
-	case d.P < 1e-4:
-		return "<0.0001"
-	default:
-		return fmt.Sprintf("%.4f", d.P)
 	}
+	return figure.Chance(d.P)
 }
 
 var compareColumns = []string{
