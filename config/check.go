@@ -114,7 +114,9 @@ func (v VLLM) PerGPU() (int, error) {
 // Check reports every setting of r that is out of range.
 func (r Rules) Check() error {
 	var c checker
-	c.check(r.TimeLimit >= 0.1 && r.TimeLimit <= 3600, "time-limit", r.TimeLimit, "0.1 to 3600 seconds")
+	c.check(r.TimeLimit.Seconds >= 0.1 && r.TimeLimit.Seconds <= 3600, "time-limit", r.TimeLimit, "0.1 to 3600 seconds")
+	c.check(!r.TimeLimit.Audited || r.Judge == "lcb", "time-limit", r.TimeLimit, "a number of seconds, for --judge script: soft limits are learned of the official runner's tests alone")
+	c.check(r.AuditShare >= LeastAuditShare && r.AuditShare <= 1, "audit-share", r.AuditShare, "0.01 to 1")
 	c.check(r.MemoryLimit >= 64<<20, "memory-limit", r.MemoryLimit, "64MiB or more")
 	c.check(r.OutputLimit >= 1<<10 && r.OutputLimit <= 1<<30, "output-limit", r.OutputLimit, "1KiB to 1GiB")
 	return errors.Join(c.errs...)

@@ -112,10 +112,11 @@ type Generators struct {
 
 // Rules say how programs are judged. They define a run.
 type Rules struct {
-	Judge       string  `toml:"judge" default:"lcb" enum:"lcb,script" help:"lcb: the official runner's verdicts; script: a real script on real stdin and stdout"`
-	TimeLimit   float64 `toml:"time-limit" default:"6" help:"CPU seconds per test"`
-	MemoryLimit Bytes   `toml:"memory-limit" default:"4GiB" help:"memory of one program"`
-	OutputLimit Bytes   `toml:"output-limit" default:"16MiB" help:"output of one test"`
+	Judge       string    `toml:"judge" default:"lcb" enum:"lcb,script" help:"lcb: the official runner's verdicts; script: a real script on real stdin and stdout"`
+	TimeLimit   TimeLimit `toml:"time-limit" default:"6" placeholder:"SECONDS|audited" help:"CPU seconds per test; audited (or audited:SECONDS) is cheaper and never the default: programs that run beyond a soft limit, learned from those that pass, are stopped, except a random share that runs to the full limit; pass rates are corrected by that share and stay unbiased"`
+	AuditShare  float64   `toml:"audit-share" default:"0.1" help:"share of the programs beyond the soft limit that run to the full limit, with --time-limit audited"`
+	MemoryLimit Bytes     `toml:"memory-limit" default:"4GiB" help:"memory of one program"`
+	OutputLimit Bytes     `toml:"output-limit" default:"16MiB" help:"output of one test"`
 }
 
 // An Interpreter is what judges on this machine.

@@ -8,7 +8,7 @@ import "maps"
 type Counts struct {
 	N              int             `json:"n"`                 // scored samples
 	Passed         int             `json:"passed"`            // of those, the ones that passed: 0 to N
-	PassRate       float64         `json:"pass_rate"`         // percent: PassRate(Passed, N)
+	PassRate       float64         `json:"pass_rate"`         // percent: Rate
 	GenTPS         float64         `json:"gen_tps"`           // completion tokens per second per GPU while the cell was generated; 0 if unknown
 	Unscored       int             `json:"unscored"`          // samples with verdict judge_fault, beyond N
 	Verdicts       map[Verdict]int `json:"verdicts"`          // samples by verdict, zeros left out; they sum to N + Unscored
@@ -17,6 +17,7 @@ type Counts struct {
 	Tokens         int64           `json:"completion_tokens"` // sum of the samples' tokens
 	JudgeCPU       float64         `json:"judge_cpu_s"`       // sum of the cpu_s of the samples that are not cached: seconds spent on judging; 0 if not counted
 	Answers        *Answers        `json:"answers,omitempty"` // of all N + Unscored samples; nil if not counted
+	Audit          *Audit          `json:"audit,omitempty"`   // of the time limit; nil if no sample ran beyond a soft limit
 }
 
 // PassRate returns the share of passed among n, in percent, and 0 if n is 0.
@@ -27,8 +28,18 @@ func PassRate(passed, n int) float64 {
 	return 100 * float64(passed) / float64(n)
 }
 
+// Rate returns the share that passed of one cell, in percent. With an audited time limit it is
+// the estimate by inverse probability: each sample that passed beyond a soft limit stands for
+// 1/share samples. It is unbiased, and so may be above 100.
+func (c *Counts) Rate() float64 {
+	if c.Audit == nil || c.N == 0 || c.Audit.Passed == 0 {
+		return PassRate(c.Passed, c.N)
+	}
+	return 100 * (float64(c.Passed-c.Audit.Passed) + float64(c.Audit.Passed)/c.Audit.Share) / float64(c.N)
+}
+
 // Count adds one sample. It leaves alone what follows from several samples: the
-// pass rate, the speed and the distinct programs.
+// pass rate, the speed, the distinct programs and the audit.
 func (c *Counts) Count(s *Sample, j *Judgement) {
 	if c.Verdicts == nil {
 		c.Verdicts = make(map[Verdict]int)
@@ -74,6 +85,12 @@ func (c *Counts) Add(b *Counts) {
 		}
 		c.Answers.Add(b.Answers)
 	}
+	if b.Audit != nil {
+		if c.Audit == nil {
+			c.Audit = new(Audit)
+		}
+		c.Audit.Add(b.Audit)
+	}
 }
 
 // Clone returns a copy that shares nothing with c.
@@ -82,6 +99,9 @@ func (c *Counts) Clone() Counts {
 	out.Verdicts = maps.Clone(c.Verdicts)
 	if c.Answers != nil {
 		out.Answers = c.Answers.Clone()
+	}
+	if c.Audit != nil {
+		out.Audit = c.Audit.Clone()
 	}
 	return out
 }

@@ -60,7 +60,12 @@ type Judgement struct {
 	Test      *int    `json:"test"`             // first failing test; null for none, -1 for before the first
 	CPU       float64 `json:"cpu_s"`            // CPU seconds the program spent, in the run that this is from
 	Cached    bool    `json:"cached,omitempty"` // the program was run for another sample with the same text, not for this one
-	Detail    string  `json:"detail,omitempty"`
+
+	// Of a program that ran beyond a soft limit; see Audit. Else both are 0.
+	Draw  float64 `json:"audit_draw,omitempty"`  // its draw, above 0 and below 1
+	Share float64 `json:"audit_share,omitempty"` // of the draws with which programs run on, above 0, at most 1
+
+	Detail string `json:"detail,omitempty"`
 }
 
 // A Scored is what COMBINE carries: a batch and its judgements, index by index.

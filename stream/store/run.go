@@ -123,11 +123,20 @@ type Serve struct {
 
 // A Judge says how a run's samples are judged.
 type Judge struct {
-	Mode        string  `json:"mode"`         // lcb or script
-	TimeLimit   float64 `json:"time_limit_s"` // CPU seconds a test
-	MemoryLimit int64   `json:"memory_limit"` // bytes
-	OutputLimit int64   `json:"output_limit"` // bytes a test
-	Fingerprint string  `json:"fingerprint"`  // of the first environment that judged; "" until then
+	Mode        string  `json:"mode"`                  // lcb or script
+	TimeLimit   float64 `json:"time_limit_s"`          // CPU seconds a test
+	AuditShare  float64 `json:"audit_share,omitempty"` // of the programs beyond a soft limit that run on; 0: there is no soft limit
+	MemoryLimit int64   `json:"memory_limit"`          // bytes
+	OutputLimit int64   `json:"output_limit"`          // bytes a test
+	Fingerprint string  `json:"fingerprint"`           // of the first environment that judged; "" until then
+}
+
+// Limit says what the time limit is, in words.
+func (j Judge) Limit() string {
+	if j.AuditShare > 0 {
+		return fmt.Sprintf("%v s, audited at a share of %v", j.TimeLimit, j.AuditShare)
+	}
+	return fmt.Sprintf("%v s", j.TimeLimit)
 }
 
 // Wanted returns the number of samples wanted of question q at a temperature.

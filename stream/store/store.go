@@ -249,7 +249,7 @@ func (st *CellState) UnmarshalJSON(b []byte) error {
 	}
 	st.Tokens = cmp.Or(st.Tokens, former.Tokens)
 	st.UniquePrograms = cmp.Or(st.UniquePrograms, former.Unique)
-	st.PassRate = stream.PassRate(st.Passed, st.N)
+	st.PassRate = st.Rate()
 	return nil
 }
 

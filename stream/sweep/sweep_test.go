@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -124,6 +125,12 @@ func TestSubmitRefusesAnotherRun(t *testing.T) {
 		if _, err := s.Submit(t.Context(), m, rows); !errors.Is(err, sweep.ErrConflict) {
 			t.Errorf("Submit with other %s = %v, want ErrConflict", what, err)
 		}
+	}
+	// A run keeps its time limit, and who asks for another is told both.
+	m := served()
+	m.Judge.TimeLimit, m.Judge.AuditShare = 6, 0.25
+	if _, err := s.Submit(t.Context(), m, rows); !errors.Is(err, sweep.ErrConflict) || !strings.Contains(err.Error(), "is 0 s, and not 6 s, audited at a share of 0.25") {
+		t.Errorf("Submit with an audited time limit = %v, want both limits", err)
 	}
 	// The fingerprint is a finding, not a setting.
 	if _, err := env.Store.UpdateRun(t.Context(), "r1", func(m *store.Manifest) bool { m.Judge.Fingerprint = "f"; return true }); err != nil {

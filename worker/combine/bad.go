@@ -26,8 +26,8 @@ func (e *badUnitError) Error() string {
 func (e *badUnitError) Unwrap() []error { return []error{stream.ErrPoison, e.err} }
 
 // check refuses a judged unit that no file can hold: its samples are not the task's, or the
-// results folder would refuse one. Any program that reaches the server can send messages.
-func check(s *stream.Scored, task stream.Task) error {
+// results folder would refuse one; share is of the run's audited time limit. Any program that reaches the server can send messages.
+func check(s *stream.Scored, task stream.Task, share float64) error {
 	bad := func(format string, args ...any) error {
 		return &badUnitError{task.Unit, fmt.Errorf(format, args...)}
 	}
@@ -42,6 +42,9 @@ func check(s *stream.Scored, task stream.Task) error {
 		if err := x.Validate(); err != nil {
 			return bad("%w", err)
 		}
+		if x.Beyond() && x.Share != share {
+			return bad("sample %d: audit_share = %v, want the run's %v", x.Index, x.Share, share)
+		}
 		if !x.Verdict.Scored() { // the evaluator tries it again, and never publishes it
 			return bad("sample %d: verdict = %s, want one that counts", x.Index, x.Verdict)
 		}
@@ -51,13 +54,13 @@ func check(s *stream.Scored, task stream.Task) error {
 
 // admit refuses a unit that no file can hold. A unit that was refused before may have been
 // generated again since.
-func (w *Worker) admit(msg worker.Message, task stream.Task) error {
+func (w *Worker) admit(msg worker.Message, task stream.Task, share float64) error {
 	var s stream.Scored
 	err := stream.Decode(msg.Body, &s)
 	if err != nil {
 		err = &badUnitError{msg.Unit, err}
 	} else {
-		err = check(&s, task)
+		err = check(&s, task, share)
 	}
 	if err != nil {
 		w.spoilt(msg.Unit)

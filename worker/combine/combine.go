@@ -94,7 +94,7 @@ func (w *Worker) handle(ctx context.Context, msg worker.Message) error {
 	}
 	// A unit that no file can hold is given up when it comes. Its cell may wait for hours for
 	// other units, and a person should know before that.
-	if err := w.admit(msg, task); err != nil {
+	if err := w.admit(msg, task, m.Judge.AuditShare); err != nil {
 		return err
 	}
 	if w.note(msg.Unit, m.Tasks(q, task.Temperature), have) {

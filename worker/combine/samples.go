@@ -36,7 +36,7 @@ func (c *cell) visit(ctx context.Context, each func(*stream.Scored) error, f vis
 		case err != nil:
 			return err
 		}
-		if err := check(&s, t); err != nil {
+		if err := check(&s, t, c.m.Judge.AuditShare); err != nil {
 			return err
 		}
 		if each != nil {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/worker/sandbox"
 )
 
@@ -63,6 +65,13 @@ type trial struct {
 	asked bool     // the program's form was asked for, or is not to be
 	form  cacheKey // of the form; zero if there is none
 	claim *claim   // of this trial; nil if it has none
+
+	formed atomic.Bool // form is what it stays
+
+	// Of an audited time limit; used by the goroutine that runs the program.
+	begun bool             // limit is set
+	limit *store.SoftLimit // that holds for the program; nil for none
+	draw  float64          // of the program, once it was beyond the limit; else 0
 }
 
 // slow waits until the program in the slot is slow. It returns false if ctx ends before.
@@ -101,7 +110,7 @@ func (f *forms) find(ctx context.Context, t *trial) bool {
 	if err != nil || !ok {
 		return false
 	}
-	t.form = cacheKey{question: t.q.Digest, program: sum}
+	t.form = cacheKey{question: t.q.key(), program: sum}
 	return true
 }
 

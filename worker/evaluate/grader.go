@@ -142,7 +142,7 @@ func (g *Grader) Judge(ctx context.Context, q *Question, s stream.Sample) (j str
 	if j, decided := withoutRunning(s); decided {
 		return j, false, nil
 	}
-	key := cacheKey{question: q.Digest, program: sha256.Sum256([]byte(s.Code))}
+	key := cacheKey{question: q.key(), program: sha256.Sum256([]byte(s.Code))}
 	for {
 		f, ok := g.cache.get(key)
 		switch {

@@ -62,6 +62,12 @@ func verdict(q *Question, r sandbox.Result, failed comparison) stream.Judgement 
 			code = codeRuntime // the official runner reports a time-out while loading as an error outside the tests
 		}
 		return fail(stream.TimeLimit, code, r.Test, q.where(r.Test)+"time limit exceeded")
+	case sandbox.Stopped:
+		code := codeTime
+		if r.Test < 0 {
+			code = codeRuntime
+		}
+		return fail(stream.TimeLimit, code, r.Test, q.where(r.Test)+r.Detail+", beyond the soft limit: nobody knows whether it would have passed")
 	case sandbox.MemoryLimit:
 		if tooDeep(r) {
 			return fail(stream.CompileError, r.Exception.Code, r.Test, q.where(r.Test)+"MemoryError: nested too deep for the parser")

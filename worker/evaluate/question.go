@@ -17,6 +17,7 @@ type Question struct {
 	sandbox sandbox.Question
 	lines   []string          // stdin problems: expected output by test
 	values  []*judge.Expected // functional problems: expected value by test
+	audit   *Audit            // of the time limit; nil for none
 }
 
 // NewQuestion decodes a problem's tests. Its error names the problem and the

@@ -36,6 +36,9 @@ func (g *Grader) run(ctx context.Context, t *trial) (finding, error) {
 	if had, ok := errors.AsType[*knownError](err); ok {
 		f, err = finding{Judgement: had.judgement, known: true, own: had.own}, nil
 	}
+	if err == nil && !f.known && t.draw > 0 {
+		f.Draw, f.Share = t.draw, t.q.audit.Share
+	}
 	if g.forms != nil {
 		g.forms.settle(t, f, err, g.cache)
 	}
@@ -68,6 +71,9 @@ func (g *Grader) judge(ctx context.Context, t *trial) (finding, time.Duration, e
 	}
 	if err != nil {
 		return finding{}, 0, err
+	}
+	if a := t.q.audit; a != nil && t.limit == nil {
+		a.learn(ctx, res)
 	}
 	return finding{Judgement: judgement(t.q, res, failed), chance: res.Chance, own: res.Outcome == sandbox.Exception}, res.CPU, nil
 }
@@ -153,9 +159,12 @@ func near(r sandbox.Result, limit time.Duration) bool {
 }
 
 // once runs a program to its end or its first failing test.
-func once(ctx context.Context, slot *pooled, q *Question, code string) (sandbox.Result, comparison, error) {
+func once(ctx context.Context, slot *pooled, t *trial) (sandbox.Result, comparison, error) {
 	var failed comparison
-	res, err := slot.Run(ctx, &q.sandbox, code, func(test int, out sandbox.Output) bool {
+	q := t.q
+	slot.Soft(t.softly())
+	defer slot.Soft(nil)
+	res, err := slot.Run(ctx, &q.sandbox, t.code, func(test int, out sandbox.Output) bool {
 		failed = q.compare(test, out)
 		return failed.equal()
 	})

@@ -54,8 +54,11 @@ func (*knownError) Error() string { return "judged before" }
 // watched runs a program to its end or its first failing test. If its verdict is found
 // meanwhile, or another program of its form is being judged, that is the error.
 func (g *Grader) watched(ctx context.Context, slot *pooled, t *trial) (sandbox.Result, comparison, error) {
+	if t.asked {
+		t.formed.Store(true)
+	}
 	if g.shared == nil && t.asked {
-		return once(ctx, slot, t.q, t.code)
+		return once(ctx, slot, t)
 	}
 	running, stop := context.WithCancelCause(ctx)
 	var watching sync.WaitGroup
@@ -65,7 +68,7 @@ func (g *Grader) watched(ctx context.Context, slot *pooled, t *trial) (sandbox.R
 			stop(reason)
 		}
 	})
-	res, failed, err := once(running, slot, t.q, t.code)
+	res, failed, err := once(running, slot, t)
 	stop(nil)
 	watching.Wait()
 	if err != nil && ctx.Err() == nil && reason != nil {
@@ -77,9 +80,13 @@ func (g *Grader) watched(ctx context.Context, slot *pooled, t *trial) (sandbox.R
 // watch returns a reason to end a run as soon as there is one, and nil when ctx is done.
 func (g *Grader) watch(ctx context.Context, slot *pooled, t *trial) error {
 	began := time.Now()
-	if !t.asked && g.forms.slow(ctx, slot) && g.forms.find(ctx, t) {
-		if reason := g.forms.claim(t, g.cache); reason != nil {
-			return reason
+	if !t.asked && g.forms.slow(ctx, slot) {
+		found := g.forms.find(ctx, t)
+		t.formed.Store(true)
+		if found {
+			if reason := g.forms.claim(t, g.cache); reason != nil {
+				return reason
+			}
 		}
 	}
 	if g.shared == nil {
@@ -96,12 +103,12 @@ func (g *Grader) watch(ctx context.Context, slot *pooled, t *trial) error {
 }
 
 func (g *Grader) keyOf(q *Question, code string) store.VerdictKey {
-	return store.VerdictKey{Fingerprint: g.fingerprint, Question: q.Digest, Program: sha256.Sum256([]byte(code))}
+	return store.VerdictKey{Fingerprint: g.fingerprint, Question: q.key(), Program: sha256.Sum256([]byte(code))}
 }
 
 // formKey returns the key of the form of a trial that has one.
 func (g *Grader) formKey(t *trial) store.VerdictKey {
-	return store.VerdictKey{Fingerprint: g.fingerprint, Question: t.q.Digest, Program: t.form.program}
+	return store.VerdictKey{Fingerprint: g.fingerprint, Question: t.q.key(), Program: t.form.program}
 }
 
 // keyFor returns the key under which others are told of what a trial came to: its form's, unless

@@ -34,6 +34,7 @@ type Worker struct {
 	Log    *slog.Logger
 
 	questions questions
+	audits    audits
 	atOnce    atOnce
 }
 
@@ -110,6 +111,9 @@ func (w *Worker) handle(ctx context.Context, msg worker.Message) error {
 	}
 	question, err := w.questions.get(ctx, m.Problems.Digest, q.Index)
 	if err != nil {
+		return err
+	}
+	if question, err = w.audited(ctx, m, q.Index, question); err != nil {
 		return err
 	}
 	scored := stream.Scored{

@@ -118,6 +118,7 @@ func (c *conversation) answer(want byte) ([]byte, error) {
 	if err := c.clocks.answered(c.limits); err != nil {
 		return nil, err
 	}
+	c.timed()
 	switch status {
 	case statusError:
 		return nil, raisedIn(payload, want == statusLoaded)

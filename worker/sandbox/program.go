@@ -32,6 +32,10 @@ type conversation struct {
 	kernelCPU uint32   // seconds of processor time after which the kernel ends the program
 	program   *running // nil for none
 
+	test  *int // the test at hand; nil where nobody asks for it
+	soft  Soft // nil for none
+	times map[int]time.Duration
+
 	// A script's standard output: ours of the socket, and what came of it.
 	out    int // -1 for none
 	text   []byte

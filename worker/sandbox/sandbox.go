@@ -176,11 +176,12 @@ const (
 	MemoryLimit                    // over Limits.Memory
 	OutputLimit                    // over Limits.Output
 	Crashed                        // the process died, or spoke out of turn
+	Stopped                        // beyond a time at which the slot's Soft said so
 )
 
 // String returns the outcome's name.
 func (o Outcome) String() string {
-	names := [...]string{"none", "accepted", "rejected", "exception", "time limit", "memory limit", "output limit", "crashed"}
+	names := [...]string{"none", "accepted", "rejected", "exception", "time limit", "memory limit", "output limit", "crashed", "stopped"}
 	if int(o) < len(names) {
 		return names[o]
 	}
@@ -207,6 +208,9 @@ type Result struct {
 	// TestCPU is the largest processor time of a single test, or of the load.
 	// A value near Limits.CPU makes the outcome a matter of luck.
 	TestCPU time.Duration
+	// Times are the processor times of the tests that were answered and took longer than
+	// worthTelling, by test; -1 is the load. Nil for none.
+	Times map[int]time.Duration
 	// PeakMemory is the largest resident size of the process in bytes.
 	PeakMemory int64
 	// Exception says what was raised: with Exception always, and with

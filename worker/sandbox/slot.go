@@ -36,6 +36,7 @@ type Slot struct {
 	oom     int                     // processes the kernel killed in them, as last seen
 	cpus    []int                   // that its programs run on instead of the host's, nil for those
 	now     atomic.Pointer[running] // its program, nil while there is none
+	soft    Soft                    // nil for none
 
 	// spawn hands a function to the thread that starts fork servers. The
 	// kernel kills a fork server when the thread that started it ends, so this
@@ -292,8 +293,10 @@ func (s *Slot) converseOnce(ctx context.Context, srv *server, index uint32, q *Q
 	c.strict, c.final = strict, strict
 	release := c.watch(ctx)
 	r := Result{}
+	c.test, c.soft = &r.Test, s.soft
 	err = c.talk(q, source, check, &r.Test)
 	release()
+	r.Times = c.times
 	return s.settle(ctx, srv, c, r, err)
 }
 

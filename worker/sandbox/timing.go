@@ -210,6 +210,9 @@ func (c *conversation) look() error {
 	if err != nil {
 		return err
 	}
+	if err := c.softly(); err != nil {
+		return err
+	}
 	if err := c.lookEvery(c.clocks.period(c.limits, runtime.NumCPU())); err != nil {
 		return err
 	}

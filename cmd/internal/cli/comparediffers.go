@@ -54,7 +54,7 @@ func differences(x, y *folder.Results) []differ {
 	add("served with", served(a), served(b))
 	add("thinking", thinking(a), thinking(b))
 	add("output limit", text(a.Judging.OutputLimit), text(b.Judging.OutputLimit))
-	add("time limit", text(a.Judging.TimeLimit), text(b.Judging.TimeLimit))
+	add("time limit", a.Judging.Limit(), b.Judging.Limit())
 	add("memory limit", text(a.Judging.MemoryLimit), text(b.Judging.MemoryLimit))
 	return out
 }

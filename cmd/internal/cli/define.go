@@ -100,9 +100,7 @@ func define(ctx context.Context, cfg *config.Definition, pace config.Pace, progr
 	}
 	m := &store.Manifest{
 		LCBQ: Version(), OutputDir: cfg.OutputDir, Problems: set.ProblemSet, Temperatures: ts, UnitSize: cfg.UnitSize,
-		Judge: store.Judge{
-			Mode: cfg.Judge, TimeLimit: cfg.TimeLimit, MemoryLimit: int64(cfg.MemoryLimit), OutputLimit: int64(cfg.OutputLimit),
-		},
+		Judge: judgeOf(cfg.Rules),
 	}
 	if m.Model, err = model(*cfg, set); err != nil {
 		return nil, err

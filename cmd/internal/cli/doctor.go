@@ -11,7 +11,6 @@ import (
 	"github.com/lcbq/lcbq/cmd/internal/doctor"
 	"github.com/lcbq/lcbq/cmd/internal/locate"
 	"github.com/lcbq/lcbq/config"
-	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/worker/lcb/dataset"
 )
 
@@ -31,9 +30,7 @@ func (c *doctorCmd) Run(a *app) error {
 	if err := c.Check(); err != nil {
 		return usageError{err}
 	}
-	judging, err := sandboxConfig(c.Interpreter, store.Judge{
-		Mode: c.Judge, TimeLimit: c.TimeLimit, MemoryLimit: int64(c.MemoryLimit), OutputLimit: int64(c.OutputLimit),
-	}, a.log)
+	judging, err := sandboxConfig(c.Interpreter, judgeOf(c.Rules), a.log)
 	if err != nil {
 		return err
 	}

@@ -53,10 +53,20 @@ func (c *evaluateCmd) Run(a *app) error {
 	})
 }
 
+// judgeOf returns the judge that the rules describe.
+func judgeOf(r config.Rules) store.Judge {
+	j := store.Judge{Mode: r.Judge, TimeLimit: r.TimeLimit.Seconds, MemoryLimit: int64(r.MemoryLimit), OutputLimit: int64(r.OutputLimit)}
+	if r.TimeLimit.Audited {
+		j.AuditShare = r.AuditShare
+	}
+	return j
+}
+
 // sameJudge reports whether an evaluator of one run can judge for another.
 func sameJudge(a, b *store.Manifest) bool {
 	x, y := a.Judge, b.Judge
 	x.Fingerprint, y.Fingerprint = "", ""
+	x.AuditShare, y.AuditShare = 0, 0 // a grader takes it from each run
 	return x == y
 }
 

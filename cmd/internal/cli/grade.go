@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/lcbq/lcbq/worker/engine/replay"
 	"github.com/lcbq/lcbq/worker/evaluate"
 	"github.com/lcbq/lcbq/worker/lcb"
+	"github.com/lcbq/lcbq/worker/score"
 )
 
 // gradeCmd judges a file of completions without a server.
@@ -71,13 +73,13 @@ func (c *gradeCmd) Run(a *app) error {
 	if err := g.check(a.ctx, c, a.log); err != nil {
 		return err
 	}
-	g.grader, err = newGrader(a.ctx, c.Interpreter, store.Judge{
-		Mode: c.Judge, TimeLimit: c.TimeLimit, MemoryLimit: int64(c.MemoryLimit), OutputLimit: int64(c.OutputLimit),
-	}, share, a.log)
+	judge := judgeOf(c.Rules)
+	g.grader, err = newGrader(a.ctx, c.Interpreter, judge, share, a.log)
 	if err != nil {
 		return err
 	}
-	g.settings = fmt.Sprintf("%s,%gs,%s,%s,env:%.12s", c.Judge, c.TimeLimit, c.MemoryLimit, c.OutputLimit, g.grader.Host().Environment().Digest())
+	g.audit = judge.AuditShare
+	g.settings = fmt.Sprintf("%s,%s,%s,%s,env:%.12s", c.Judge, limitOf(judge), c.MemoryLimit, c.OutputLimit, g.grader.Host().Environment().Digest())
 	err = g.run(a.ctx, c.Completions, c.Output, c.Overwrite)
 	if errors.Is(err, verdicts.ErrStale) {
 		return errors.Join(err, g.grader.Close())
@@ -97,6 +99,14 @@ func (c *gradeCmd) Run(a *app) error {
 	return errors.Join(err, g.grader.Close())
 }
 
+// limitOf names a time limit without a space.
+func limitOf(j store.Judge) string {
+	if j.AuditShare > 0 {
+		return fmt.Sprintf("%gs:audited:%g", j.TimeLimit, j.AuditShare)
+	}
+	return fmt.Sprintf("%gs", j.TimeLimit)
+}
+
 // A gradeSummary is what the rows of the output add up to.
 type gradeSummary struct {
 	Rows      int                    `json:"rows"`
@@ -110,7 +120,44 @@ type gradeSummary struct {
 	Output    string                 `json:"output"`
 	Outside   int                    `json:"outside_window,omitempty"` // completions of questions that the window leaves out
 	Windows   []store.Window         `json:"windows,omitempty"`
+	Audit     *gradeAudit            `json:"audit,omitempty"` // with an audited time limit
 }
+
+// A gradeAudit is what an audited time limit did to the rows.
+type gradeAudit struct {
+	stream.Audit
+	Corrected     float64        `json:"corrected"`      // of the rows that passed, the unbiased estimate of what the full limit gives
+	StandardError float64        `json:"standard_error"` // of that number, by the audit
+	FalseStops    float64        `json:"false_stops"`    // rows that were stopped and would have passed, estimated
+	Interval      score.Interval `json:"false_stops_interval"`
+}
+
+// audited returns what an audited time limit did to the rows, nil for a full limit.
+func (g *grading) audited() (*gradeAudit, error) {
+	if g.audit == 0 {
+		return nil, nil //nolint:nilnil // absent
+	}
+	out := &gradeAudit{Audit: stream.Audit{Share: g.audit}, Corrected: float64(g.verdicts[stream.Passed])}
+	if a := g.audits.Audit(); a != nil {
+		out.Audit = *a
+	}
+	a := score.Audit{Share: out.Share, Passed: out.PassedDraws, Draws: out.Draws, Stopped: out.Stopped}
+	var err error
+	if out.FalseStops, out.Interval, err = a.FalseStops(gradeLevel); err != nil {
+		return nil, err
+	}
+	out.Corrected += out.FalseStops
+	count := score.Count{N: g.written - g.verdicts[stream.JudgeFault], C: g.verdicts[stream.Passed]}
+	if count.N == 0 {
+		return out, nil
+	}
+	variance, err := a.Variance(count, 1)
+	out.StandardError = math.Sqrt(variance) * float64(count.N)
+	return out, err
+}
+
+// gradeLevel is that of the interval that grade tells.
+const gradeLevel = 0.95
 
 // sumUp prints how many completions got which verdict.
 func (g *grading) sumUp(a *app, output string) error {
@@ -122,6 +169,10 @@ func (g *grading) sumUp(a *app, output string) error {
 		n := int(g.hidden.Load())
 		s.Hidden = &n
 	}
+	var err error
+	if s.Audit, err = g.audited(); err != nil {
+		return err
+	}
 	if a.json {
 		return a.printJSON(s)
 	}
@@ -130,6 +181,10 @@ func (g *grading) sumUp(a *app, output string) error {
 		if n := s.Verdicts[v]; n > 0 {
 			fmt.Fprintf(a.out, "  %-14s %8d  %5.1f %%\n", v, n, 100*float64(n)/float64(s.Rows))
 		}
+	}
+	if x := s.Audit; x != nil {
+		fmt.Fprintf(a.out, "time limit audited at a share of %v: %d stopped at a soft limit, of which %.0f (%.0f to %.0f) would have passed; %d ran on, of which %d passed\n", x.Share, x.Stopped, x.FalseStops, x.Interval.Low, x.Interval.High, x.Audited, x.Passed)
+		fmt.Fprintf(a.out, "passed, corrected: %.0f, standard error by the audit %.1f\n", x.Corrected, x.StandardError)
 	}
 	if len(s.Windows) > 0 {
 		fmt.Fprintf(a.out, "%s; %d completions of other questions were not judged\n", window.Names(s.Windows), s.Outside)

@@ -35,6 +35,7 @@ type grading struct {
 	settings string // of the judge, as rows name it
 	log      *slog.Logger
 	every    time.Duration // at most, between two lines on how far it is
+	audit    float64       // share of an audited time limit, 0 for a full limit
 
 	mu        sync.Mutex
 	questions map[string]*evaluate.Question // decoded, by id; the mutex guards it
@@ -48,6 +49,7 @@ type grading struct {
 	skipped       int               // bad ones, left out
 	kept, written int               // rows in the output: from before, and in all
 	verdicts      map[stream.Verdict]int
+	audits        stream.AuditTally
 	hidden        atomic.Int64 // completions without a program in which the robust rule finds one
 }
 
@@ -213,6 +215,7 @@ func (g *grading) stream(ctx context.Context, rows iter.Seq2[replay.Row, error],
 				g.kept++
 				g.written++
 				g.verdicts[kept.Verdict]++
+				g.audits.Count(&stream.Judgement{Verdict: kept.Verdict, Draw: kept.Draw, Share: kept.Share})
 				continue
 			}
 		}
@@ -276,11 +279,13 @@ func (g *grading) write(queue <-chan *pending, appendRow func(verdicts.Row, verd
 		}
 		r := p.row
 		r.Passed, r.Verdict, r.ErrorCode, r.Test, r.CPU, r.Detail = p.j.Verdict == stream.Passed, p.j.Verdict, p.j.ErrorCode, p.j.Test, p.j.CPU, pyjson.Text(p.j.Detail)
+		r.Draw, r.Share = p.j.Draw, p.j.Share
 		if err := appendRow(r, p.base); err != nil {
 			return err
 		}
 		g.written++
 		g.verdicts[p.j.Verdict]++
+		g.audits.Count(&p.j)
 		if time.Since(said) >= g.every {
 			said = time.Now()
 			rate := float64(g.written-g.kept) / said.Sub(began).Seconds()
@@ -309,6 +314,9 @@ func (g *grading) question(id string) (*evaluate.Question, error) {
 	}
 	q, err := evaluate.NewQuestion(g.problems[id])
 	if err == nil {
+		if g.audit > 0 {
+			q = q.Audited(&evaluate.Audit{Run: "grade", Share: g.audit})
+		}
 		g.questions[id] = q
 	}
 	return q, err

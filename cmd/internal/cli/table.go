@@ -66,11 +66,25 @@ func writeTable(w io.Writer, s *summary.Run) {
 	if s.Until != nil {
 		fmt.Fprintln(w, folded("samples", strings.Fields(fact.Until(s.Until)))+"\n+-samples is for a given number of samples")
 	}
+	writeAudit(w, s)
 	if s.Passed == 0 {
 		fmt.Fprintln(w, "no sample passed: there is no best temperature")
 		return
 	}
 	writeWords(w, s.Analysis)
+}
+
+// writeAudit prints what an audited time limit did, by temperature.
+func writeAudit(w io.Writer, s *summary.Run) {
+	if s.Analysis == nil || len(s.Analysis.Audited) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "time limit %s: pass@k is corrected for the programs that were stopped\n", s.Judging.Limit())
+	fmt.Fprintf(w, "%5s %8s %9s %20s %9s %9s\n", "T", "stopped", "share", "would have passed", "pass@1", "+-audit")
+	for _, x := range s.Analysis.Audited {
+		wrong := fmt.Sprintf("%.0f (%.0f to %.0f)", x.FalseStops, x.Interval.Low, x.Interval.High)
+		fmt.Fprintf(w, "%5.2f %8d %8.2f%% %20s %8.2f%% %9.3f\n", x.Temperature, x.Stopped, 100*x.StoppedOf, wrong, 100*x.Corrected, 100*x.StandardError)
+	}
 }
 
 // arm is how far a point's interval reaches, in points of percent.

@@ -20,6 +20,9 @@ func (d *definition) stepwise(u config.Until, n int) error {
 	if d.source.recorded != nil {
 		return usageError{fmt.Errorf("--until-width = %s: recorded completions are as many as they are\nleave it out; 'lcbq report' shows how well they are known", u.UntilWidth)}
 	}
+	if d.manifest.Judge.AuditShare > 0 {
+		return usageError{fmt.Errorf("--until-width = %s: its rule looks at counts, and with an audited --time-limit these are estimates\nleave out one of the two", u.UntilWidth)}
+	}
 	d.manifest.Until = &store.Until{Half: half, K: u.K, Most: n}
 	return nil
 }

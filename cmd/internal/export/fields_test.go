@@ -45,6 +45,7 @@ func TestFieldsReachEveryFile(t *testing.T) {
 	// What carries half surrogates in a message is Encode's to set.
 	u.Samples[0].RawCompletion, u.Samples[0].RawCode = "", ""
 	u.Samples[0].Index, u.Judgements[0].Verdict, u.Judgements[0].ErrorCode = 0, stream.TimeLimit, new(-3)
+	u.Judgements[0].Draw, u.Judgements[0].Share = 0.75, 0.5
 	u.Generator, u.Evaluator, u.Fingerprint = "the generator", "the evaluator", "f00d"
 	want := object{"passed": false, "generator": u.Generator, "evaluator": u.Evaluator}
 	for _, part := range []any{u.Samples[0], u.Judgements[0]} {
@@ -155,7 +156,7 @@ func combined(t *testing.T, u stream.Scored) (dir string) {
 	s := sweep.Sweeper{Queue: env.Queue, Store: env.Store}
 	sub, err := s.Submit(t.Context(), &store.Manifest{
 		ID: "r1", OutputDir: dir, UnitSize: 10, Temperatures: []stream.Temperature{100}, Problems: store.ProblemSet{Digest: "d"},
-		Model: store.Model{Engine: "sim"}, Judge: store.Judge{Mode: "lcb"}, Questions: []store.Question{{ID: "q0", Title: "T", Cuts: []int{1}}},
+		Model: store.Model{Engine: "sim"}, Judge: store.Judge{Mode: "lcb", AuditShare: 0.5}, Questions: []store.Question{{ID: "q0", Title: "T", Cuts: []int{1}}},
 	}, func(int) []byte { return []byte("{}") })
 	if err != nil {
 		t.Fatal(err)

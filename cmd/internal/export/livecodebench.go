@@ -28,6 +28,9 @@ func (w *writer) liveCodeBench() error {
 			if c.Path == "" {
 				return fmt.Errorf("question %s at temperature %v: %w: its samples are not in the folder", q.ID, t, ErrCannot)
 			}
+			if err := unaudited(&c); err != nil {
+				return err
+			}
 			n = c.Counts.N
 			cells = append(cells, official.Cell{Question: q, Path: c.Path})
 		}
@@ -50,9 +53,23 @@ func (w *writer) liveCodeBench() error {
 	return nil
 }
 
+// unaudited refuses a cell of which programs were stopped at a soft limit, for a format that
+// counts such a program as failed.
+func unaudited(c *Cell) error {
+	if c.Counts.Audit == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: the time limit was audited, and the format has no place for the correction of what was stopped\nexport jsonl or parquet, whose rows hold audit_draw and audit_share", ErrCannot)
+}
+
 // evalPlus writes one line a sample, as EvalPlus' sample files are: task_id and
 // solution, and beside them what its evaluator would have found.
 func (w *writer) evalPlus() error {
+	for i := range w.Cells {
+		if err := unaudited(&w.Cells[i]); err != nil {
+			return err
+		}
+	}
 	for _, t := range w.temperatures() {
 		err := w.lines(fmt.Sprintf("livecodebench_%s_temp_%s.jsonl", w.model(), decimal(t)), func(emit func([]byte) error) error {
 			for _, c := range w.at(t) {

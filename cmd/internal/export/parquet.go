@@ -33,7 +33,9 @@ type Row struct {
 	Redrawn      string  `parquet:"redrawn,dict"`     // why completions before this one were lost
 	AnsweredAs   string  `parquet:"answered_as,dict"` // model that the server says wrote it, where that is another
 	CPUSeconds   float64 `parquet:"cpu_s"`
-	Cached       bool    `parquet:"cached"` // the program was run for another sample, whose time cpu_s is
+	Cached       bool    `parquet:"cached"`      // the program was run for another sample, whose time cpu_s is
+	AuditDraw    float64 `parquet:"audit_draw"`  // of a program beyond a soft limit, else 0; it was stopped if it is not below audit_share
+	AuditShare   float64 `parquet:"audit_share"` // of the draws with which programs run on; 0 with audit_draw
 	Generator    string  `parquet:"generator,dict"`
 	Evaluator    string  `parquet:"evaluator,dict"`
 	Detail       string  `parquet:"detail"`

@@ -84,8 +84,20 @@ func (w *writer) provenance() object {
 		"judge": orUnknown(s.Judge), "judge_fingerprint": orUnknown(s.Fingerprint), "sandbox_level": orUnknown(s.Provenance.SandboxLevel),
 		"dataset_digest": orUnknown(s.Problems.Digest), "prompt_style": orUnknown(s.Sampling.Prompt), "extraction": orUnknown(s.Sampling.Extract),
 		"run": orUnknown(s.Run), "questions": window.Names(windowsOf(s)), "excluded_questions": excluded(s),
-		"findings": findings(s),
+		"findings": findings(s), "time_limit": s.Judging.Limit(), "stopped_at_soft_limit": stopped(s),
 	}
+}
+
+// stopped says what an audited time limit did, by temperature; "none" for nothing.
+func stopped(s *summary.Run) string {
+	if s.Analysis == nil || len(s.Analysis.Audited) == 0 {
+		return "none"
+	}
+	var out []string
+	for _, x := range s.Analysis.Audited {
+		out = append(out, fmt.Sprintf("temperature %v: %d samples, of which %.0f (%.0f to %.0f) would have passed; scores are corrected, standard error of pass@1 by this %.2g", x.Temperature, x.Stopped, x.FalseStops, x.Interval.Low, x.Interval.High, x.StandardError))
+	}
+	return strings.Join(out, "; ")
 }
 
 // findings says what a reader must know of the answers; "none" for nothing.
@@ -252,6 +264,9 @@ func (w *writer) hub() error {
 		notes := fmt.Sprintf("pass@1 at temperature %v, %d to %d samples a question, %d of %d questions, judge %s", t.Temperature, t.NMin, t.NMax, p.Questions, s.Problems.Count, s.Judge)
 		if p.Population != nil {
 			notes += fmt.Sprintf("; %v %% interval over questions %.2f to %.2f", 100*w.Analysis.Level, 100*p.Population.Low, 100*p.Population.High)
+		}
+		if s.Judging.AuditShare > 0 {
+			notes += fmt.Sprintf("; time limit %s, value corrected", s.Judging.Limit())
 		}
 		var b bytes.Buffer
 		fmt.Fprintf(&b, "- dataset:\n    id: %s\n    task_id: %s\n", quote(dataset.Repository), quote(w.Release))

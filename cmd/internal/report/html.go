@@ -39,6 +39,7 @@ type page struct {
 	Tiles     []Tile
 	Answers   []Answer
 	Summary   *figure.Table
+	Audited   *figure.Table // without rows for a full time limit
 	Figures   []shownFigure
 	Questions []folder.Question
 	Facts     []fact.Fact
@@ -63,7 +64,7 @@ func (r *Report) HTML(ctx context.Context, w io.Writer) error {
 	css, js := frame.CSS(heatCSS()), frame.JS(pageJS)
 	p := &page{
 		CSS: template.CSS(css), JS: template.JS(js), Policy: frame.Policy(css, js),
-		Title: r.Title(), Scope: r.Scope(), Simulated: r.Simulated, Remarks: r.Remarks(), Tiles: r.Tiles(), Summary: r.Summary().Filled(), Answers: r.Answers(),
+		Title: r.Title(), Scope: r.Scope(), Simulated: r.Simulated, Remarks: r.Remarks(), Tiles: r.Tiles(), Summary: r.Summary().Filled(), Audited: r.Audited(), Answers: r.Answers(),
 		Questions: r.Questions, Facts: fact.Of(r.Results), Version: r.opts.Version,
 	}
 	for _, b := range blocks {

@@ -36,7 +36,7 @@ func (r *Report) Markdown(w io.Writer) error {
 		b.WriteString("\n")
 		return nil
 	}
-	for _, t := range []*figure.Table{r.Summary(), r.BestSets()} {
+	for _, t := range []*figure.Table{r.Summary(), r.BestSets(), r.Audited()} {
 		if err := table(t); err != nil {
 			return err
 		}

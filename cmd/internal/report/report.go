@@ -158,7 +158,7 @@ func (r *Report) figure(name string) (figure.Figure, error) {
 
 // tables returns every table, the most telling first.
 func (r *Report) tables() []*figure.Table {
-	out := []*figure.Table{r.Curves(), r.Summary(), r.BestSets(), r.Standings(), r.Source.Cells(), r.Verdicts(), r.Diversity(), r.Solved(), r.Union(), r.Splits(), r.Months(), r.CutoffTable(), r.Choices(), r.Mixing(), r.Truncation(), r.Costs(), r.Flips()}
+	out := []*figure.Table{r.Curves(), r.Summary(), r.BestSets(), r.Standings(), r.Source.Cells(), r.Verdicts(), r.Diversity(), r.Solved(), r.Union(), r.Splits(), r.Months(), r.CutoffTable(), r.Choices(), r.Mixing(), r.Truncation(), r.Costs(), r.Flips(), r.Audited()}
 	for _, f := range r.All() {
 		if f.Table != nil && !slices.ContainsFunc(out, func(t *figure.Table) bool { return t.Name == f.Table.Name }) {
 			out = append(out, f.Table)

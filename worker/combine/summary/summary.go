@@ -152,18 +152,25 @@ func (s *Run) Count(summaries []*result.Summary, sweep *curve.Sweep) error {
 }
 
 // passAtK returns the mean over questions of pass@k, for every k of the ladder
-// that each question has samples for.
+// that each question has samples for. Where programs were stopped at a soft limit it is the
+// unbiased estimate, for every k that it reaches.
 func passAtK(summaries []*result.Summary, temperature float64) (map[int]float64, error) {
 	out := make(map[int]float64)
-	least := math.MaxInt
+	least, share := math.MaxInt, 0.0
 	var counts []stream.Counts
 	for _, s := range summaries {
 		for _, c := range s.Results {
 			if c.Temperature == temperature && c.N > 0 {
 				counts = append(counts, c.Counts)
 				least = min(least, c.N)
+				if c.Audit != nil {
+					share = c.Audit.Share
+				}
 			}
 		}
+	}
+	if share > 0 {
+		least = score.Audit{Share: share}.Reach(least)
 	}
 	for _, k := range ladder {
 		if len(counts) == 0 || k > least {
@@ -171,7 +178,7 @@ func passAtK(summaries []*result.Summary, temperature float64) (map[int]float64,
 		}
 		sum := 0.0
 		for _, c := range counts {
-			p, err := score.PassAtK(c.N, c.Passed, k)
+			p, err := pass(&c, k)
 			if err != nil {
 				return nil, err
 			}
@@ -180,4 +187,12 @@ func passAtK(summaries []*result.Summary, temperature float64) (map[int]float64,
 		out[k] = sum / float64(len(counts))
 	}
 	return out, nil
+}
+
+// pass returns pass@k of a cell.
+func pass(c *stream.Counts, k int) (float64, error) {
+	if c.Audit == nil {
+		return score.PassAtK(c.N, c.Passed, k)
+	}
+	return score.Audit{Share: c.Audit.Share, Passed: c.Audit.PassedDraws}.PassAtK(score.Count{N: c.N, C: c.Passed}, k)
 }

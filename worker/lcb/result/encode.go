@@ -51,6 +51,8 @@ var fields = []field{
 	leftOut(words("left_out", func(s *Sample) *string { return &s.LeftOut }), func(s *Sample) bool { return s.LeftOut == "" }),
 	leftOut(words("redrawn", func(s *Sample) *string { return &s.Redrawn }), func(s *Sample) bool { return s.Redrawn == "" }),
 	leftOut(words("answered_as", func(s *Sample) *string { return &s.AnsweredAs }), func(s *Sample) bool { return s.AnsweredAs == "" }),
+	fraction("audit_draw", func(s *Sample) *float64 { return &s.Draw }),
+	fraction("audit_share", func(s *Sample) *float64 { return &s.Share }),
 	leftOut(words("detail", func(s *Sample) *string { return &s.Detail }), func(s *Sample) bool { return s.Detail == "" }),
 }
 
@@ -59,6 +61,16 @@ func number(name string, of func(*Sample) *int) field {
 		name:   name,
 		append: func(dst []byte, s *Sample) []byte { return strconv.AppendInt(dst, int64(*of(s)), 10) },
 		parse:  func(raw []byte, s *Sample) error { return json.Unmarshal(raw, of(s)) },
+	}
+}
+
+// fraction is a number that is left out where it is 0.
+func fraction(name string, of func(*Sample) *float64) field {
+	return field{
+		name:   name,
+		append: func(dst []byte, s *Sample) []byte { return appendFloat(dst, *of(s)) },
+		parse:  func(raw []byte, s *Sample) error { return json.Unmarshal(raw, of(s)) },
+		absent: func(s *Sample) bool { return *of(s) == 0 },
 	}
 }
 

@@ -32,6 +32,7 @@ type Cell struct {
 	path   string
 	header Header
 	seen   stream.Counts
+	audit  stream.AuditTally
 	next   int
 	file   *os.File
 	zstd   *zstd.Decoder // nil if uncompressed
@@ -137,8 +138,12 @@ func (c *Cell) nextSample() (Sample, error) {
 	if err := s.Validate(); err != nil {
 		return Sample{}, err
 	}
+	if err := c.header.fits(&s); err != nil {
+		return Sample{}, err
+	}
 	c.next++
 	c.seen.Count(&s.Sample, &s.Judgement)
+	c.audit.Count(&s.Judgement)
 	return s, nil
 }
 
@@ -152,6 +157,7 @@ func (c *Cell) end() error {
 	} else if !errors.Is(err, io.EOF) {
 		return err
 	}
+	c.seen.Audit = c.audit.Audit()
 	if diffs := disagreements(&c.header.Counts, &c.seen); len(diffs) > 0 {
 		return fmt.Errorf("header does not match: %s", strings.Join(diffs, "; "))
 	}

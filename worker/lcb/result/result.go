@@ -5,6 +5,7 @@
 package result
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -59,6 +60,15 @@ func (s *Sample) Validate() error {
 	if !finite(s.CPU) || s.CPU < 0 {
 		errs = append(errs, bad("cpu_s", s.CPU, "a finite number, 0 or more"))
 	}
+	switch {
+	case s.Draw == 0 && s.Share == 0: // not beyond a soft limit
+	case !(s.Draw > 0 && s.Draw < 1):
+		errs = append(errs, bad("audit_draw", s.Draw, "above 0 and below 1, beside audit_share"))
+	case !(s.Share > 0 && s.Share <= 1):
+		errs = append(errs, bad("audit_share", s.Share, "above 0, at most 1, beside audit_draw"))
+	case s.Stopped() && s.Verdict != stream.TimeLimit && s.Verdict != stream.JudgeFault:
+		errs = append(errs, bad("verdict", s.Verdict, "time_limit: audit_draw says that the program was stopped"))
+	}
 	return errors.Join(errs...)
 }
 
@@ -76,9 +86,10 @@ func disagreements(claimed, samples *stream.Counts) []string {
 	differ("passed", claimed.Passed, samples.Passed)
 	differ("unscored", claimed.Unscored, samples.Unscored)
 	differ("completion_tokens", claimed.Tokens, samples.Tokens)
-	if want := stream.PassRate(samples.Passed, samples.N); math.Abs(claimed.PassRate-want) > 1e-9 {
+	if want := samples.Rate(); math.Abs(claimed.PassRate-want) > 1e-9 {
 		out = append(out, fmt.Sprintf("pass_rate says %v, the samples %v", claimed.PassRate, want))
 	}
+	out = append(out, audits(claimed.Audit, samples.Audit)...)
 	for _, v := range stream.Verdicts() {
 		differ("verdicts."+v.String(), claimed.Verdicts[v], samples.Verdicts[v])
 	}
@@ -103,6 +114,27 @@ func disagreements(claimed, samples *stream.Counts) []string {
 		maps.Copy(both, m.said)
 		for _, key := range slices.Sorted(maps.Keys(both)) {
 			differ("answers."+m.name+"."+key, m.said[key], m.is[key])
+		}
+	}
+	return out
+}
+
+// audits is disagreements for the audit of a time limit.
+func audits(claimed, samples *stream.Audit) (out []string) {
+	a, b := cmp.Or(claimed, &stream.Audit{}), cmp.Or(samples, &stream.Audit{})
+	for _, f := range []struct {
+		name     string
+		said, is any
+	}{
+		{"share", a.Share, b.Share},
+		{"stopped", a.Stopped, b.Stopped},
+		{"audited", a.Audited, b.Audited},
+		{"passed", a.Passed, b.Passed},
+		{"draws", fmt.Sprint(a.Draws), fmt.Sprint(b.Draws)}, // maps are printed in order
+		{"passed_draws", fmt.Sprint(a.PassedDraws), fmt.Sprint(b.PassedDraws)},
+	} {
+		if f.said != f.is {
+			out = append(out, fmt.Sprintf("audit.%s says %v, the samples %v", f.name, f.said, f.is))
 		}
 	}
 	return out
@@ -136,8 +168,13 @@ func (h *Header) Validate() error {
 	check(h.N >= 0, "n", h.N, "0 or more")
 	check(h.Passed >= 0 && h.Passed <= h.N, "passed", h.Passed, fmt.Sprintf("0 to n = %d", h.N))
 	check(h.Unscored >= 0, "unscored", h.Unscored, "0 or more")
-	check(finite(h.PassRate) && math.Abs(h.PassRate-stream.PassRate(h.Passed, h.N)) <= 1e-9,
-		"pass_rate", h.PassRate, fmt.Sprint(stream.PassRate(h.Passed, h.N)))
+	if a := h.Audit; a != nil {
+		check(a.Share > 0 && a.Share <= 1, "audit.share", a.Share, "above 0, at most 1")
+		check(a.Stopped >= 0 && a.Stopped <= h.Verdicts[stream.TimeLimit], "audit.stopped", a.Stopped, fmt.Sprintf("0 to verdicts.time_limit = %d", h.Verdicts[stream.TimeLimit]))
+		check(a.Audited >= 0 && a.Beyond() <= h.N, "audit.audited", a.Audited, "0 to n less audit.stopped")
+		check(a.Passed >= 0 && a.Passed <= min(a.Audited, h.Passed), "audit.passed", a.Passed, "0 to audit.audited and passed")
+	}
+	check(finite(h.PassRate) && math.Abs(h.PassRate-h.Rate()) <= 1e-9, "pass_rate", h.PassRate, fmt.Sprint(h.Rate()))
 	check(finite(h.GenTPS) && h.GenTPS >= 0, "gen_tps", h.GenTPS, "a finite number, 0 or more")
 	check(finite(h.JudgeCPU) && h.JudgeCPU >= 0, "judge_cpu_s", h.JudgeCPU, "a finite number, 0 or more")
 	sum := 0
@@ -151,6 +188,18 @@ func (h *Header) Validate() error {
 	return errors.Join(errs...)
 }
 
+// fits refuses a sample that has another share of an audited time limit than its cell.
+func (h *Header) fits(s *Sample) error {
+	if !s.Beyond() || h.Audit != nil && s.Share == h.Audit.Share {
+		return nil
+	}
+	of := "no audit"
+	if h.Audit != nil {
+		of = fmt.Sprint(h.Audit.Share)
+	}
+	return fmt.Errorf("sample %d: audit_share = %v, the cell has %s", s.Index, s.Share, of)
+}
+
 // A Tally counts a cell's samples one by one for its header, on the first of the
 // two passes that writing a cell takes. Its memory is one hash for each distinct
 // program, 32 bytes, and one for each distinct text, 8 bytes. The zero value is ready.
@@ -158,15 +207,17 @@ type Tally struct {
 	counts stream.Counts
 	texts  map[uint64]struct{}        // hashes of the texts
 	unique map[[sha256.Size]byte]bool // program -> one of its samples passed
+	audit  stream.AuditTally
 }
 
 // textSeed makes the hashes of texts those of this process.
 var textSeed = maphash.MakeSeed()
 
-// Add counts s. It looks at Completion, Code, Verdict, Tokens, FinishReason, LeftOut, Redrawn, AnsweredAs and
-// CPU only.
+// Add counts s. It looks at Completion, Code, Verdict, Tokens, FinishReason, LeftOut, Redrawn, AnsweredAs,
+// CPU and the draw only.
 func (t *Tally) Add(s *Sample) {
 	t.counts.Count(&s.Sample, &s.Judgement)
+	t.audit.Count(&s.Judgement)
 	if s.Completion != "" {
 		if t.texts == nil {
 			t.texts = make(map[uint64]struct{})
@@ -191,7 +242,8 @@ func (t *Tally) Add(s *Sample) {
 // Counts returns what was counted, GenTPS aside.
 func (t *Tally) Counts() stream.Counts {
 	c := t.counts.Clone()
-	c.PassRate = stream.PassRate(c.Passed, c.N)
+	c.Audit = t.audit.Audit()
+	c.PassRate = c.Rate()
 	c.UniquePrograms = len(t.unique)
 	if c.Answers != nil {
 		c.Answers.Texts = len(t.texts)

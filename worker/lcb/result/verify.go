@@ -352,6 +352,9 @@ func (v *verifier) runSummary(questions []int) {
 		differ(at+"n", s.N, t.N)
 		differ(at+"passed", s.Passed, t.Passed)
 		differ(at+"unscored", s.Unscored, t.Unscored)
+		for _, diff := range audits(s.Audit, t.Audit) {
+			v.find(path, Summaries, "%s%s", at, diff)
+		}
 		n, passed, unscored = n+t.N, passed+t.Passed, unscored+t.Unscored
 	}
 	for _, t := range run.Results {

@@ -42,6 +42,7 @@ type Digest struct {
 type CellWriter struct {
 	header Header
 	seen   stream.Counts
+	audit  stream.AuditTally
 	next   int // index that Add expects
 	file   *pending
 	zstd   *zstd.Encoder // nil if uncompressed
@@ -94,6 +95,9 @@ func (w *CellWriter) Add(s *Sample) error {
 	if err := s.Validate(); err != nil {
 		return w.fail(fmt.Errorf("add sample: %w", err))
 	}
+	if err := w.header.fits(s); err != nil {
+		return w.fail(fmt.Errorf("add sample: %w", err))
+	}
 	w.line = w.line[:0]
 	if w.next > 0 {
 		w.line = append(w.line, ',')
@@ -102,6 +106,7 @@ func (w *CellWriter) Add(s *Sample) error {
 	w.line = AppendSample(w.line, s)
 	w.next++
 	w.seen.Count(&s.Sample, &s.Judgement)
+	w.audit.Count(&s.Judgement)
 	w.put(w.line)
 	return w.err
 }
@@ -123,6 +128,7 @@ func (w *CellWriter) Seal() (Digest, error) {
 	if w.err != nil {
 		return Digest{}, errors.Join(w.err, w.Abort())
 	}
+	w.seen.Audit = w.audit.Audit()
 	if diffs := disagreements(&w.header.Counts, &w.seen); len(diffs) > 0 {
 		err := w.fail(fmt.Errorf("commit cell: header does not match: %s", strings.Join(diffs, "; ")))
 		return Digest{}, errors.Join(err, w.Abort())

@@ -13,9 +13,10 @@ type Analysis struct {
 	Union        *Union        `json:"union,omitempty"`
 	Mixing       []Mixing      `json:"mixing,omitempty"` // by budget and k; none for fewer than two temperatures, or samples than twice the budget's
 	Splits       []Split       `json:"splits"`
-	Flips        *Flips        `json:"flips,omitempty"`  // nil for fewer than two temperatures, or if no question can tell them apart
-	Beyond       *Beyond       `json:"beyond,omitempty"` // models, not measurements; nil if nothing passed, everything did, or n is below 10
-	Cutoff       *Cutoff       `json:"cutoff,omitempty"` // nil unless one was asked for
+	Flips        *Flips        `json:"flips,omitempty"`   // nil for fewer than two temperatures, or if no question can tell them apart
+	Beyond       *Beyond       `json:"beyond,omitempty"`  // models, not measurements; nil if nothing passed, everything did, or n is below 10
+	Cutoff       *Cutoff       `json:"cutoff,omitempty"`  // nil unless one was asked for
+	Audited      []Audited     `json:"audited,omitempty"` // of the time limit, by temperature; nil unless some program ran beyond a soft limit
 	Notes        []Note        `json:"notes"`
 }
 
@@ -215,4 +216,5 @@ const (
 	NoteUnscored    = "unscored"   // samples that could not be judged
 	NoteUnreliable  = "unreliable" // values that are little known
 	NoteGreedy      = "greedy"     // samples that are not independent draws
+	NoteAudited     = "audited"    // programs were stopped at a soft limit
 )

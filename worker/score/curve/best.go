@@ -13,7 +13,7 @@ import (
 func (a *analyser) columns(k int) (ts, questions []int) {
 	for t := range a.Temperatures {
 		for i := range a.Questions {
-			if a.Questions[i].Cells[t].N >= k {
+			if a.room(t, i) >= k {
 				ts = append(ts, t)
 				break
 			}
@@ -22,7 +22,7 @@ func (a *analyser) columns(k int) (ts, questions []int) {
 	for i := range a.Questions {
 		all := len(ts) > 0
 		for _, t := range ts {
-			all = all && a.Questions[i].Cells[t].N >= k
+			all = all && a.room(t, i) >= k
 		}
 		if all {
 			questions = append(questions, i)
@@ -114,7 +114,7 @@ func finding(s score.BestSet, i int) *Finding {
 
 // union fills in out.Union.
 func (a *analyser) union(out *Analysis) error {
-	if len(a.Temperatures) < 2 || len(a.Questions) == 0 {
+	if len(a.Temperatures) < 2 || len(a.Questions) == 0 || a.share > 0 {
 		return nil
 	}
 	counts := make([][]score.Count, len(a.Questions))

@@ -116,6 +116,9 @@ func pair(a, b *Sweep) (*paired, error) {
 		if err := s.Validate(); err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
+		if s.audited() {
+			return nil, fmt.Errorf("%s: %w", name, ErrAudited)
+		}
 		seen := make(map[string]bool, len(s.Questions))
 		for _, q := range s.Questions {
 			if seen[q.ID] {

@@ -80,7 +80,11 @@ func (s *Sweep) Validate() error {
 			continue
 		}
 		for i := range q.Cells {
-			if err := count(&q.Cells[i]).Validate(); err != nil {
+			err := count(&q.Cells[i]).Validate()
+			if err == nil && q.Cells[i].Audit != nil {
+				err = auditOf(&q.Cells[i]).Validate(count(&q.Cells[i]))
+			}
+			if err != nil {
 				errs = append(errs, fmt.Errorf("question %d at temperature %v: %w", q.Index, s.Temperatures[i], err))
 			}
 		}
@@ -98,8 +102,9 @@ type analyser struct {
 	rounds int
 	rand   *rand.Rand
 	ladder []int
-	least  int   // samples of the cell with the fewest, of those that have some
-	among  []int // questions that every value is over while cells are missing; nil for all
+	least  int     // samples of the cell with the fewest, of those that have some
+	share  float64 // of an audited time limit, 0 if no sample ran beyond a soft limit
+	among  []int   // questions that every value is over while cells are missing; nil for all
 	scores map[place][]score.Score
 	counts map[place][]score.Count
 	which  map[place][]int
@@ -136,6 +141,9 @@ func Analyse(s *Sweep, o Options) (*Analysis, error) {
 		for i := range q.Cells {
 			n := q.Cells[i].N
 			most = max(most, n)
+			if audit := q.Cells[i].Audit; audit != nil {
+				a.share = audit.Share
+			}
 			if n > 0 && (a.least == 0 || n < a.least) {
 				a.least = n
 			}
@@ -144,7 +152,7 @@ func Analyse(s *Sweep, o Options) (*Analysis, error) {
 	a.ladder = Ladder(most)
 	a.among = a.shared()
 	out := &Analysis{Level: o.Level, Questions: len(s.Questions)}
-	for _, part := range []func(*Analysis) error{a.temperatures, a.best, a.union, a.splits, a.cutoff, a.mixing, a.flips, a.beyond, a.notes} {
+	for _, part := range []func(*Analysis) error{a.temperatures, a.best, a.union, a.splits, a.cutoff, a.mixing, a.flips, a.beyond, a.audits, a.notes} {
 		if err := part(out); err != nil {
 			return nil, fmt.Errorf("analyse: %w", err)
 		}
@@ -191,12 +199,15 @@ func (a *analyser) at(t, k int) ([]score.Score, []score.Count, []int, error) {
 	var counts []score.Count
 	var which []int
 	for i := range a.Questions {
-		if c := count(&a.Questions[i].Cells[t]); c.N >= k {
-			counts = append(counts, c)
+		if a.room(t, i) >= k {
+			counts = append(counts, corrected(&a.Questions[i].Cells[t]))
 			which = append(which, i)
 		}
 	}
 	scores, err := score.Scores(counts, k)
+	if err == nil {
+		err = a.audit(scores, t, k, which)
+	}
 	if err != nil {
 		return nil, nil, nil, err
 	}

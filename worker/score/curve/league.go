@@ -111,6 +111,9 @@ func (l *league) share() error {
 		if err := s.Validate(); err != nil {
 			return fmt.Errorf("sweep %d: %w", i+1, err)
 		}
+		if s.audited() {
+			return fmt.Errorf("sweep %d: %w", i+1, ErrAudited)
+		}
 		byID[i] = make(map[string]*Question)
 		for j := range s.Questions {
 			q := &s.Questions[j]

@@ -42,7 +42,7 @@ type MixPart struct {
 
 // mixing fills in out.Mixing, over the questions that have samples at every temperature.
 func (a *analyser) mixing(out *Analysis) error {
-	if len(a.Temperatures) < 2 {
+	if len(a.Temperatures) < 2 || a.share > 0 {
 		return nil
 	}
 	var counts [][]score.Count

@@ -139,7 +139,7 @@ func (a *analyser) costs(t int, x *Temperature) []Cost {
 
 // flips fills in out.Flips.
 func (a *analyser) flips(out *Analysis) error {
-	if len(a.Temperatures) < 2 {
+	if len(a.Temperatures) < 2 || a.share > 0 {
 		return nil
 	}
 	f := &Flips{Cold: a.Temperatures[0], Questions: []Flip{}}
@@ -198,7 +198,7 @@ func (a *analyser) beyond(out *Analysis) error {
 		}
 	}
 	const fewest = 10 // samples of a question, below which nothing shows how pass@k goes on
-	if best < 0 || out.Temperatures[best].NMin < fewest {
+	if best < 0 || out.Temperatures[best].NMin < fewest || a.share > 0 {
 		return nil
 	}
 	_, counts, _, err := a.at(best, 1)

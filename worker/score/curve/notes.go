@@ -45,14 +45,19 @@ func (a *analyser) notes(out *Analysis) error {
 		add(NoteNoSamples, "no sample was scored: there is nothing to say of pass@k")
 		return nil
 	}
-	switch passed {
-	case 0:
+	if len(out.Audited) > 0 {
+		add(NoteAudited, "%s", noteAudited(out))
+	}
+	switch {
+	case passed == 0 && a.share > 0: // the bounds of the others are for verdicts that are known
+		add(NoteNothing, "none of %s samples passed, of which some were stopped", thousands(samples))
+	case passed == 0:
 		bound, err := score.UpperBound(samples, 0, a.level)
 		if err != nil {
 			return err
 		}
 		add(NoteNothing, "none of %s samples passed: the mean pass rate is below %.2g %% (%s, one-sided), not known to be 0", thousands(samples), 100*bound, percent(a.level))
-	case samples:
+	case passed == samples:
 		bound, err := score.LowerBound(samples, samples, a.level)
 		if err != nil {
 			return err

@@ -37,8 +37,10 @@ func (a *analyser) temperatures(out *Analysis) error {
 			x.AvgAtN = &avg
 		}
 		var err error
-		if x.Truncation, err = a.cutOff(t, Headline(x.NMin)); err != nil {
-			return err
+		if a.share == 0 {
+			if x.Truncation, err = a.cutOff(t, Headline(x.NMin)); err != nil {
+				return err
+			}
 		}
 		x.Costs = a.costs(t, x)
 	}
@@ -72,6 +74,9 @@ func (a *analyser) tally(t int, x *Temperature) error {
 		if err != nil {
 			return err
 		}
+		if a.share > 0 { // that none passed is known of this share of the programs for sure
+			below = min(1, below/a.share)
+		}
 		x.Unsolved = &Unsolved{unsolved, hardest, below}
 	}
 	x.Samples, x.Passed, x.Unscored, x.Tokens = sum.N, sum.Passed, sum.Unscored, sum.Tokens
@@ -90,11 +95,19 @@ func (a *analyser) tally(t int, x *Temperature) error {
 		x.UniqueShare = float64(x.UniquePrograms) / float64(x.Samples)
 		x.PerSample = float64(x.Tokens) / float64(x.Samples+x.Unscored)
 	}
-	if x.Passed > 0 {
-		per := float64(x.Tokens) / float64(x.Passed)
+	if passed := passedOf(&sum); passed > 0 {
+		per := float64(x.Tokens) / passed
 		x.PerPass = &per
 	}
 	return nil
+}
+
+// passedOf returns how many samples of several cells passed, estimated where some were stopped.
+func passedOf(sum *stream.Counts) float64 {
+	if sum.Audit == nil {
+		return float64(sum.Passed)
+	}
+	return sum.Rate() / 100 * float64(sum.N)
 }
 
 // point returns pass@k at temperature t over the given questions, all if nil. It
@@ -121,7 +134,12 @@ func (a *analyser) point(t, k int, among []int) (Point, bool, error) {
 	}
 	p := Point{K: k, Questions: len(scores), Partial: len(scores) < have}
 	p.Value = score.MeanOf(scores)
-	if p.PassHatK, err = score.MeanPassHatK(counts, k); err != nil {
+	if a.share == 0 {
+		p.PassHatK, err = score.MeanPassHatK(counts, k)
+	} else {
+		p.PassHatK, err = a.hatK(t, k, which)
+	}
+	if err != nil {
 		return Point{}, false, err
 	}
 	if p.Sampling, err = score.SamplingInterval(counts, scores, k, a.level); err != nil {
@@ -129,6 +147,15 @@ func (a *analyser) point(t, k int, among []int) (Point, bool, error) {
 	}
 	if p.Anytime, err = score.AnytimeInterval(counts, scores, k, a.level); err != nil {
 		return Point{}, false, err
+	}
+	if a.share > 0 {
+		hidden, err := a.hiding(t, k, which)
+		if err != nil {
+			return Point{}, false, err
+		}
+		for _, i := range []*score.Interval{&p.Sampling, &p.Anytime} {
+			i.High = min(1, max(p.Value, p.Value+math.Hypot(i.High-p.Value, hidden)))
+		}
 	}
 	p.Reliable = score.Reliable(counts, k, p.Sampling)
 	p.SamplingShare = score.SamplingShare(scores)
@@ -169,6 +196,9 @@ func (a *analyser) population(scores []score.Score) (*Population, error) {
 	values := make([]float64, len(scores))
 	for i, s := range scores {
 		values[i] = s.Value
+		if a.share > 0 { // an estimate may lie outside, a score of other questions does not
+			values[i] = min(1, max(0, s.Value))
+		}
 	}
 	var out Population
 	for _, m := range []struct {

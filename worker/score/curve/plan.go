@@ -43,7 +43,7 @@ func PlanFrom(pilot *Sweep, ks []int, questions int, half, level float64) (*Plan
 		for t, temperature := range pilot.Temperatures {
 			var counts []score.Count
 			for i := range pilot.Questions {
-				if c := count(&pilot.Questions[i].Cells[t]); c.N > 0 {
+				if c := corrected(&pilot.Questions[i].Cells[t]); c.N > 0 {
 					counts = append(counts, c)
 				}
 			}

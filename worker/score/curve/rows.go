@@ -17,7 +17,7 @@ type Row struct {
 	N      []int     `json:"n"` // 0: no samples
 	Passed []int     `json:"passed"`
 	Low    []float64 `json:"low"`    // exact two-sided interval (Clopper-Pearson) for the pass rate; 0 to 1 without samples
-	High   []float64 `json:"high"`   // mapped to k by 1-(1-p)^k
+	High   []float64 `json:"high"`   // mapped to k by 1-(1-p)^k; as if all programs stopped at a soft limit had passed
 	Below  []float64 `json:"below"`  // exact one-sided upper bound: what to print where none passed
 	Solved int       `json:"solved"` // temperatures at which a sample passed
 }
@@ -42,7 +42,16 @@ func Rows(s *Sweep, level float64) ([]Row, error) {
 				if interval, err = score.ClopperPearson(c.N, c.Passed, level); err != nil {
 					return nil, fmt.Errorf("rows: question %d: %w", q.Index, err)
 				}
-				if below, err = score.UpperBound(c.N, c.Passed, level); err != nil {
+				most := c.Passed
+				if c.Audit != nil { // those that were stopped may have passed
+					most += c.Audit.Stopped
+					all, err := score.ClopperPearson(c.N, most, level)
+					if err != nil {
+						return nil, fmt.Errorf("rows: question %d: %w", q.Index, err)
+					}
+					interval.High = all.High
+				}
+				if below, err = score.UpperBound(c.N, most, level); err != nil {
 					return nil, fmt.Errorf("rows: question %d: %w", q.Index, err)
 				}
 			}

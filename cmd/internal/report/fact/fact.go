@@ -73,7 +73,7 @@ func Of(r *folder.Results) []Fact {
 	if s := r.Run; s != nil {
 		j := s.Judging
 		if j.TimeLimit > 0 {
-			add("Limits of a program", fmt.Sprintf("%v s CPU a test, %s memory, %s output a test", j.TimeLimit, size(j.MemoryLimit), size(j.OutputLimit)))
+			add("Limits of a program", fmt.Sprintf("%s CPU a test, %s memory, %s output a test", j.Limit(), size(j.MemoryLimit), size(j.OutputLimit)))
 		}
 		add("Started", when(s.Started))
 		add("Finished", when(s.Finished))
