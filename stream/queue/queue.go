@@ -112,9 +112,13 @@ func (q *Queue) Declare(ctx context.Context, replicas int) error {
 	return q.declareAdvisories(ctx, replicas)
 }
 
-// declare creates a stream, or updates it.
+// declare creates a stream, or updates it. Somebody else may create it with other settings between
+// the two requests of that: then it is updated.
 func (q *Queue) declare(ctx context.Context, cfg jetstream.StreamConfig) error {
 	_, err := q.js.CreateOrUpdateStream(ctx, cfg)
+	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		_, err = q.js.UpdateStream(ctx, cfg)
+	}
 	var api *jetstream.APIError
 	if errors.As(err, &api) && (api.ErrorCode == codeNoPeers || api.ErrorCode == codeNoCluster) {
 		return fmt.Errorf("declare stream %s: %w: %d copies (%w)", cfg.Name, ErrCopies, cfg.Replicas, err)

@@ -79,7 +79,7 @@ func join(ctx context.Context, p locate.Place, cfg server, name string, log *slo
 // of the user's own that has none yet.
 func (s *session) open(ctx context.Context, js jetstream.JetStream, replicas int, log *slog.Logger) (*store.Store, error) {
 	q, token := s.queue, s.token
-	missing, err := q.Missing(ctx)
+	missing, err := missingFrom(ctx, q)
 	copies := 0
 	if err == nil {
 		copies, err = copiesOf(ctx, s.conn, q, missing, replicas)
@@ -117,6 +117,26 @@ func (s *session) open(ctx context.Context, js jetstream.JetStream, replicas int
 	}
 	return made, sweep.Sweeper{Queue: q, Store: made}.Serve(ctx)
 }
+
+// missingFrom returns which streams the server lacks. Some of them are taken for gone only if they are
+// still missing after a while: a server that is just starting makes one after the other.
+func missingFrom(ctx context.Context, q *queue.Queue) ([]string, error) {
+	deadline := time.Now().Add(startsWithin)
+	for {
+		missing, err := q.Missing(ctx)
+		if err != nil || len(missing) == 0 || len(missing) == len(stream.Stages) || time.Now().After(deadline) {
+			return missing, err
+		}
+		select {
+		case <-time.After(startsWithin / 20):
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// startsWithin is how long a server may take between its first stream and its last.
+const startsWithin = 5 * time.Second
 
 // A host is a server of our own and the session on it.
 type host struct {

@@ -10,9 +10,13 @@ import (
 	"testing"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/lcbq/lcbq/cmd/internal/locate"
 	"github.com/lcbq/lcbq/config"
+	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/embed"
+	"github.com/lcbq/lcbq/stream/queue"
 	"github.com/lcbq/lcbq/stream/streamtest"
 )
 
@@ -100,5 +104,49 @@ func TestBusyServer(t *testing.T) {
 		if _, _, err = dial(t.Context(), p, config.Client{}, "test", log); err == nil || !strings.Contains(err.Error(), "the server is busy") {
 			t.Errorf("%s, not waiting: %v", refusal, err)
 		}
+	}
+}
+
+// TestMissingFromAStartingServer looks at a server that has made one of its streams and is about to make
+// the others: none is gone.
+func TestMissingFromAStartingServer(t *testing.T) {
+	t.Parallel()
+	srv, err := embed.Start(embed.Config{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := srv.Connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		conn.Close()
+		if err := srv.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	js, err := jetstream.New(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := queue.New(js)
+	if missing, err := missingFrom(t.Context(), q); err != nil || len(missing) != len(stream.Stages) {
+		t.Fatalf("missing from an empty server = %v, %v, want all at once", missing, err)
+	}
+	first := stream.Generate.Stream()
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: first, Subjects: []string{"generate.>"}, Retention: jetstream.WorkQueuePolicy}); err != nil {
+		t.Fatal(err)
+	}
+	if missing, err := q.Missing(t.Context()); err != nil || len(missing) != len(stream.Stages)-1 {
+		t.Fatalf("missing = %v, %v, want all but %s", missing, err, first)
+	}
+	made := make(chan error)
+	go func() { made <- q.Declare(t.Context(), 1) }()
+	missing, err := missingFrom(t.Context(), q)
+	if err != nil || len(missing) > 0 {
+		t.Errorf("missing from a server that is starting = %v, %v, want none", missing, err)
+	}
+	if err := <-made; err != nil {
+		t.Error(err)
 	}
 }
