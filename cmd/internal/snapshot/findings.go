@@ -31,6 +31,7 @@ func (r *Reader) findings(in *raw, s *Snapshot) []Finding {
 	}
 	f.deadUnits()
 	f.answers()
+	f.audited()
 	slices.SortStableFunc(f.found, func(a, b Finding) int {
 		switch {
 		case a.Grave == b.Grave:
@@ -271,5 +272,13 @@ func (f *finder) answers() {
 			command = "pause"
 		}
 		f.add(Code(h.Code), h.Grave, command, h.Remedy, "%s", h.Text)
+	}
+}
+
+// audited says that the counts are those of an audited time limit, as they were seen.
+func (f *finder) audited() {
+	if share := f.in.run.Judge.AuditShare; share > 0 {
+		f.add(Uncorrected, false, "", "the report and run_summary.json correct it: lcbq report "+Quote(f.in.run.OutputDir),
+			"pass@1 is from below here: of the programs beyond the soft limit all but %.3g %% are stopped, and counted as failed", 100*share)
 	}
 }

@@ -308,3 +308,26 @@ func TestFindings(t *testing.T) {
 		})
 	}
 }
+
+// TestAuditedIsSaid wants pass@1 of a run with an audited time limit to be called what it is: uncorrected.
+func TestAuditedIsSaid(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1)
+	said := func() (text string) {
+		for _, f := range r.look(t).Findings {
+			if f.Code == snapshot.Uncorrected {
+				text = f.Text + "; " + f.Remedy
+			}
+		}
+		return text
+	}
+	if got := said(); got != "" {
+		t.Errorf("a run with a full limit says %q", got)
+	}
+	r.run.Judge.AuditShare = 0.1
+	r.put(t, r.run)
+	r.fresh(t)
+	if got := said(); !strings.Contains(got, "all but 10 % are stopped, and counted as failed; the report and run_summary.json correct it: lcbq report ") {
+		t.Errorf("a run with an audited limit says %q", got)
+	}
+}

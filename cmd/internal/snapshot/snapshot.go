@@ -200,6 +200,7 @@ const (
 	NotRunning   Code = "not_running"   // no server runs on the results folder
 	Stalled      Code = "stalled"       // nothing was judged for a long time, though workers live
 	StaleReading Code = "stale_reading" // the server does not answer: these are old numbers
+	Uncorrected  Code = "uncorrected"   // pass@1 counts programs that an audited time limit stopped as failed
 )
 
 // Grave reports whether any finding is grave.
