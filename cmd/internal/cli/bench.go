@@ -70,7 +70,7 @@ var benchFlags = map[string][]string{
 	"a measurement of the queue": {"gpus", "tps", "unit-size", "http", "profile", "dir"},
 	"--judge":                    {"kinds", "save", "python", "sandbox-min-level", "no-normal-form"},
 	"--judge or --plan":          {"slots", "baseline"},
-	"--plan":                     {"questions", "temperatures", "n", "distinct", "timeouts", "fast-cpu", "limit-cpu"},
+	"--plan":                     {"questions", "temperatures", "n", "distinct", "timeouts", "generated", "fast-cpu", "limit-cpu"},
 }
 
 // stray returns an error if the command line has a flag that what it asks for does not

@@ -95,11 +95,22 @@ func TestMedian(t *testing.T) {
 // each of the ways to halve it to halve it.
 func TestPlan(t *testing.T) {
 	t.Parallel()
-	s := Sweep{Questions: 175, Temperatures: 16, N: 10_000, Distinct: 0.7, Timeouts: 0.025, Fast: 0.008, Endless: 7.6, Limit: 6, Slots: 64}
+	s := Sweep{Questions: 175, Temperatures: 16, N: 10_000, Distinct: 0.7, Timeouts: 0.025, Fast: 0.008, Endless: 7.6, Limit: 6, Slots: 64, Generated: 1900}
 	p := Of(s)
 	// 28M x 0.7 x (0.025 x 7.6 + 0.975 x 0.008) s
 	if math.Abs(p.CPUHours-1076.9) > 0.1 || math.Abs(p.WallHours-16.83) > 0.01 || math.Abs(p.TimeoutsShare-0.9606) > 1e-3 || p.Samples != 28e6 {
 		t.Errorf("Of = %+v", p)
+	}
+	// 28M / 1900 a second; 28M / 16.83 h; and what is left of each second's 1900.
+	if math.Abs(p.GenerateHours-4.094) > 1e-3 || math.Abs(p.JudgedPerS-462.2) > 0.1 || math.Abs(p.Backlog-21.19e6) > 1e4 || math.Abs(p.LagHours-12.73) > 0.01 || p.SlotsToKeepUp != 264 {
+		t.Errorf("Of = %+v, want a backlog of 21.19 million samples, 12.7 hours and 264 slots without one", p)
+	}
+	enough := s
+	if enough.Slots = p.SlotsToKeepUp; Of(enough).Backlog != 0 || Of(enough).LagHours != 0 {
+		t.Errorf("Of = %+v, want no backlog with that many slots", Of(enough))
+	}
+	if enough.Slots--; Of(enough).Backlog == 0 {
+		t.Errorf("Of = %+v, want a backlog with one slot less", Of(enough))
 	}
 	for name, change := range map[string]func(*Sweep){
 		"slots":     func(s *Sweep) { s.Slots = p.HalfSlots },
@@ -118,7 +129,7 @@ func TestPlan(t *testing.T) {
 		t.Errorf("Of = %+v, want no time limit and no share of time-outs that halves it", p)
 	}
 	err := Sweep{Distinct: 2, Timeouts: math.NaN()}.Validate()
-	for _, want := range []string{"--questions = 0", "--temperatures = 0", "--n = 0", "--slots = 0", "--distinct = 2", "--timeouts = NaN", "--fast-cpu = 0", "--limit-cpu = 0"} {
+	for _, want := range []string{"--questions = 0", "--temperatures = 0", "--n = 0", "--slots = 0", "--distinct = 2", "--timeouts = NaN", "--generated = 0", "--fast-cpu = 0", "--limit-cpu = 0"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Validate = %v, want %q", err, want)
 		}

@@ -10,13 +10,14 @@ import (
 type Sweep struct {
 	Questions    int     `json:"questions"`
 	Temperatures int     `json:"temperatures"`
-	N            int     `json:"n"`           // samples a question and temperature
-	Distinct     float64 `json:"distinct"`    // share of the samples that are judged, 0 to 1: equal ones are judged once
-	Timeouts     float64 `json:"timeouts"`    // share of those that run into the time limit, 0 to 1
-	Fast         float64 `json:"fast_cpu_s"`  // processor time of a program that ends by itself
-	Endless      float64 `json:"limit_cpu_s"` // processor time of one that does not
-	Limit        float64 `json:"limit_s"`     // the time limit that Endless was measured at
-	Slots        int     `json:"slots"`       // programs judged at once, each on a processor of its own
+	N            int     `json:"n"`               // samples a question and temperature
+	Distinct     float64 `json:"distinct"`        // share of the samples that are judged, 0 to 1: equal ones are judged once
+	Timeouts     float64 `json:"timeouts"`        // share of those that run into the time limit, 0 to 1
+	Fast         float64 `json:"fast_cpu_s"`      // processor time of a program that ends by itself
+	Endless      float64 `json:"limit_cpu_s"`     // processor time of one that does not
+	Limit        float64 `json:"limit_s"`         // the time limit that Endless was measured at
+	Slots        int     `json:"slots"`           // programs judged at once, each on a processor of its own
+	Generated    float64 `json:"generated_per_s"` // samples that the cards make a second
 }
 
 // A Plan is what judging a sweep costs.
@@ -32,6 +33,13 @@ type Plan struct {
 	HalfN        int     `json:"half_n"`
 	HalfTimeouts float64 `json:"half_timeouts"`
 	HalfLimit    float64 `json:"half_limit_s"`
+
+	// What waits between cards and judges, if both work at their pace from the first sample on.
+	GenerateHours float64 `json:"generate_hours"`
+	JudgedPerS    float64 `json:"judged_per_s"`     // samples
+	Backlog       float64 `json:"backlog_samples"`  // when the last sample is made, the most there ever is
+	LagHours      float64 `json:"lag_hours"`        // from the last sample to its verdict
+	SlotsToKeepUp int     `json:"slots_to_keep_up"` // with which nothing waits
 }
 
 // Validate reports all faults of s at once.
@@ -51,6 +59,7 @@ func (s Sweep) Validate() error {
 	count("slots", s.Slots)
 	share("distinct", s.Distinct)
 	share("timeouts", s.Timeouts)
+	check(s.Generated > 0 && s.Generated <= 1e9, "generated", s.Generated, "more than 0 and at most 1e9 samples a second")
 	cost("fast-cpu", s.Fast)
 	cost("limit-cpu", s.Endless)
 	return errors.Join(errs...)
@@ -58,7 +67,7 @@ func (s Sweep) Validate() error {
 
 // Of works out what judging a sweep costs: samples x distinct x (timeouts x Endless +
 // (1 - timeouts) x Fast). The wall time assumes that every slot has a processor and work
-// at all times. s must be valid.
+// at all times, and the backlog that time-outs are spread evenly over the sweep. s must be valid.
 func Of(s Sweep) Plan {
 	p := Plan{Sweep: s}
 	p.Samples = float64(s.Questions) * float64(s.Temperatures) * float64(s.N)
@@ -80,5 +89,10 @@ func Of(s Sweep) Plan {
 			p.HalfLimit = math.Round(100*s.Limit*endless/s.Endless) / 100
 		}
 	}
+	p.GenerateHours = p.Samples / s.Generated / 3600
+	p.JudgedPerS = p.Samples / (3600 * p.WallHours)
+	p.Backlog = p.Samples * max(0, 1-p.JudgedPerS/s.Generated)
+	p.LagHours = max(0, p.WallHours-p.GenerateHours)
+	p.SlotsToKeepUp = int(math.Ceil(p.CPUHours / p.GenerateHours))
 	return p
 }

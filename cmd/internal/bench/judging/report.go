@@ -155,6 +155,12 @@ func (p Plan) Write(w io.Writer) {
 	} else {
 		fmt.Fprintln(w, "  no time limit: programs that end cost more than half")
 	}
+	fmt.Fprintf(w, "generating %.0f samples a second takes %s; %d slots judge %.0f a second\n", p.Generated, hours(p.GenerateHours), p.Slots, p.JudgedPerS)
+	if p.Backlog == 0 {
+		fmt.Fprintf(w, "nothing waits for long: %d slots would keep up\n", p.SlotsToKeepUp)
+		return
+	}
+	fmt.Fprintf(w, "the backlog grows to %.3g million samples, and its last is judged %s after it was made; %d slots would keep up\n", p.Backlog/1e6, hours(p.LagHours), p.SlotsToKeepUp)
 }
 
 func hours(h float64) string {
