@@ -145,9 +145,12 @@ func fit(text string, columns int) string {
 	return text
 }
 
-// show draws the progress. generated and judged are what this process has done since it started.
-func (b *bar) show(p *sweep.Progress, generated, judged int64) {
+// show draws the progress. generated and judged are the samples, and programs the runs, that this process has
+// done since it started. Samples count when their unit is whole: while its last programs run into their limit,
+// only programs grows.
+func (b *bar) show(p *sweep.Progress, generated, judged, programs int64) {
 	n := b.pace.look(time.Now(), p, generated, judged)
+	n.programs = programs
 	if b.live {
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -212,6 +215,7 @@ type numbers struct {
 	passed            float64       // share of the samples in finished cells, -1 without one
 	waiting           map[stream.Stage]int
 	givenUp           int
+	programs          int64 // run by this process
 }
 
 // look returns the numbers of now.
@@ -281,7 +285,7 @@ func (n *numbers) line() string {
 	if n.givenUp > 0 {
 		parts = append(parts, fmt.Sprintf("%d units given up", n.givenUp))
 	}
-	parts = append(parts, fmt.Sprintf("units to generate %d, to judge %d, to combine %d", n.waiting[stream.Generate], n.waiting[stream.Evaluate], n.waiting[stream.Combine]))
+	parts = append(parts, fmt.Sprintf("%d programs run", n.programs), fmt.Sprintf("units to generate %d, to judge %d, to combine %d", n.waiting[stream.Generate], n.waiting[stream.Evaluate], n.waiting[stream.Combine]))
 	text := strings.Join(parts, ", ")
 	if n.paused {
 		text = "paused: " + text
@@ -292,7 +296,7 @@ func (n *numbers) line() string {
 // attrs returns the numbers for a log.
 func (n *numbers) attrs() []any {
 	out := []any{
-		"samples_judged", n.judged, "samples_generated", n.generated, "samples", n.all, "judged_per_second", n.rate,
+		"samples_judged", n.judged, "samples_generated", n.generated, "samples", n.all, "judged_per_second", n.rate, "programs_run", n.programs,
 		"units_to_generate", n.waiting[stream.Generate], "units_to_judge", n.waiting[stream.Evaluate], "units_to_combine", n.waiting[stream.Combine],
 	}
 	if n.left >= 0 {

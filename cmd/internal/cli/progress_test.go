@@ -113,7 +113,7 @@ func TestProgressLine(t *testing.T) {
 				if i == 3 {
 					resize(t, tty, narrow)
 				}
-				b.show(progressOf(100*i), int64(150*i), int64(100*i))
+				b.show(progressOf(100*i), int64(150*i), int64(100*i), int64(70*i))
 				r.await(t, fmt.Sprintf("%d/1000 judged", 100*i))
 			}
 			if _, err := b.writer().Write([]byte("a log line\n")); err != nil {
@@ -149,7 +149,7 @@ func TestProgressOnTerminalThatStopsReading(t *testing.T) {
 		line := bytes.Repeat([]byte("x"), 200)
 		line[199] = '\n'
 		for i := range 5000 { // a megabyte, more than any terminal holds
-			b.show(progressOf(i%1000), int64(i), int64(i))
+			b.show(progressOf(i%1000), int64(i), int64(i), int64(i))
 			_, _ = b.writer().Write(line)
 		}
 		b.finish()
@@ -173,6 +173,10 @@ func TestPace(t *testing.T) {
 	}
 	if text := n.line(); strings.Contains(text, "left") || !strings.Contains(text, "0.00/s") {
 		t.Errorf("at the beginning: %q", text)
+	}
+	n.programs = 7 // what moves while the last programs of a unit run into their limit
+	if text, said := n.line(), fmt.Sprint(n.attrs()...); !strings.Contains(text, ", 7 programs run, ") || !strings.Contains(said, "programs_run 7") && !strings.Contains(said, "programs_run7") {
+		t.Errorf("the line is %q, the log has %s, want 7 programs run in both", text, said)
 	}
 	for s := 1; s <= 100; s++ {
 		n = c.look(begin.Add(time.Duration(s)*time.Second), progressOf(900), int64(s), int64(s)*38/100)

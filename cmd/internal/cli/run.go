@@ -273,7 +273,8 @@ func (p *pipeline) watch(ctx context.Context, run string, failed <-chan error) e
 		case prog.Manifest.Cancelled != 0:
 			return fmt.Errorf("run %s was cancelled\nthe same command brings it back; finished cells are kept", run)
 		default:
-			p.bar.show(prog, p.samplesGenerated(), p.samplesJudged())
+			programs, _ := p.grader.Counts()
+			p.bar.show(prog, p.samplesGenerated(), p.samplesJudged(), programs)
 			if prog.Dead > 0 {
 				if stuck, err := p.host.sweeper().Stuck(ctx, run); err == nil && stuck {
 					return errUnscored
