@@ -185,6 +185,9 @@ func (p *pipeline) operate(ctx context.Context) error {
 	if asked := p.def.manifest.Samples(); asked < m.Samples() && p.def.manifest.Until == nil {
 		p.log.Warn("the folder's run has more than this command asks for; nothing is taken away, and all of it is shown", "samples_asked", asked, "samples_of_run", m.Samples())
 	}
+	if m.Open() {
+		p.shown.begins(m.ID)
+	}
 	if m.Paused != 0 {
 		p.log.Warn("the run is paused: nothing is handed out until 'lcbq resume'", "run", m.ID, "nats", p.host.url)
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/lcbq/lcbq/cmd/internal/notify"
@@ -46,9 +47,11 @@ type showing struct {
 	web     *web.Server
 	readers *web.Readers
 	sender  *notify.Sender // nil where nobody is told
-	watch   notify.Watch   // of the goroutine that stop ends, and of close after it
 	run     string
 	stop    func()
+
+	mu    sync.Mutex
+	watch notify.Watch
 }
 
 // A shownPlace says where a server is.
@@ -111,9 +114,21 @@ func (s *showing) see(now *snapshot.Snapshot) {
 	if s.sender == nil {
 		return
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, e := range s.watch.Look(time.Now(), runState(now)) {
 		s.sender.Send(e)
 	}
+}
+
+// begins says that this process begins to work on a run that is not done.
+func (s *showing) begins(run string) {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.watch.Open(time.Now(), run)
 }
 
 // unhealthy are the findings that say that the answers are no model's.
@@ -164,7 +179,10 @@ func (s *showing) close(a *app, how error) {
 		if told, ok := errors.AsType[ToldError](context.Cause(a.ctx)); ok {
 			why = told.Error()
 		}
-		if e, ok := s.watch.Stop(time.Now(), why); ok {
+		s.mu.Lock()
+		e, ok := s.watch.Stop(time.Now(), why)
+		s.mu.Unlock()
+		if ok {
 			if errors.Is(how, errUnhealthy) {
 				e.Event = notify.Unhealthy
 			}

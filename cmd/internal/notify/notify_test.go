@@ -111,6 +111,26 @@ func TestWatchOfTwoRuns(t *testing.T) {
 	}
 }
 
+// TestWatchOfAShortRun wants the end of a run told of that is done before it is looked at for the first
+// time, if somebody began it here; once, and not of one that was looked at before.
+func TestWatchOfAShortRun(t *testing.T) {
+	t.Parallel()
+	var w Watch
+	now := time.Now()
+	w.Open(now, "short")
+	w.Look(now, State{Run: "over", Work: 2, Finished: true})
+	w.Open(now, "over")
+	for _, step := range []struct{ run, want string }{{"short", Done}, {"short", ""}, {"over", ""}} {
+		if got := w.Look(now.Add(time.Second), State{Run: step.run, Work: 2, Finished: true}); names(got) != step.want {
+			t.Errorf("%s: %+v, want %q", step.run, got, step.want)
+		}
+	}
+	w.Open(now, "never seen")
+	if e, ok := w.Stop(now, "SIGTERM"); !ok || e.Run != "never seen" {
+		t.Errorf("stop = %+v, %v, want that of the run that was begun", e, ok)
+	}
+}
+
 func TestParse(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]Target{

@@ -104,6 +104,17 @@ func (w *Watch) Look(now time.Time, s State) []Event {
 	return out
 }
 
+// Open takes a run for open that has not been looked at yet: whoever starts it knows that it is not
+// done, and it may be by the first look.
+func (w *Watch) Open(now time.Time, run string) {
+	if w.runs == nil {
+		w.runs = make(map[string]*watched)
+	}
+	if w.runs[run] == nil {
+		w.runs[run] = &watched{State: State{Run: run}, moved: now}
+	}
+}
+
 // Stop returns the event of a process that ends while runs are not done: one for all of them. why may be "".
 func (w *Watch) Stop(now time.Time, why string) (Event, bool) {
 	var open *watched
