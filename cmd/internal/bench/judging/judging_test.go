@@ -128,8 +128,8 @@ func TestPlan(t *testing.T) {
 	if p := Of(s); p.HalfLimit != 0 || p.HalfTimeouts != 0 {
 		t.Errorf("Of = %+v, want no time limit and no share of time-outs that halves it", p)
 	}
-	err := Sweep{Distinct: 2, Timeouts: math.NaN()}.Validate()
-	for _, want := range []string{"--questions = 0", "--temperatures = 0", "--n = 0", "--slots = 0", "--distinct = 2", "--timeouts = NaN", "--generated = 0", "--fast-cpu = 0", "--limit-cpu = 0"} {
+	err := Sweep{Distinct: 2, Timeouts: math.NaN(), Generated: -1}.Validate()
+	for _, want := range []string{"--questions = 0", "--temperatures = 0", "--n = 0", "--slots = 0", "--distinct = 2", "--timeouts = NaN", "--generated = -1", "--fast-cpu = 0", "--limit-cpu = 0"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Validate = %v, want %q", err, want)
 		}

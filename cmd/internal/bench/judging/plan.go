@@ -17,7 +17,7 @@ type Sweep struct {
 	Endless      float64 `json:"limit_cpu_s"`     // processor time of one that does not
 	Limit        float64 `json:"limit_s"`         // the time limit that Endless was measured at
 	Slots        int     `json:"slots"`           // programs judged at once, each on a processor of its own
-	Generated    float64 `json:"generated_per_s"` // samples that the cards make a second
+	Generated    float64 `json:"generated_per_s"` // samples that the cards make a second; 0: nobody asks
 }
 
 // A Plan is what judging a sweep costs.
@@ -34,7 +34,7 @@ type Plan struct {
 	HalfTimeouts float64 `json:"half_timeouts"`
 	HalfLimit    float64 `json:"half_limit_s"`
 
-	// What waits between cards and judges, if both work at their pace from the first sample on.
+	// What waits between cards and judges, if both work at their pace from the first sample on; 0 where nobody asks.
 	GenerateHours float64 `json:"generate_hours"`
 	JudgedPerS    float64 `json:"judged_per_s"`     // samples
 	Backlog       float64 `json:"backlog_samples"`  // when the last sample is made, the most there ever is
@@ -59,7 +59,7 @@ func (s Sweep) Validate() error {
 	count("slots", s.Slots)
 	share("distinct", s.Distinct)
 	share("timeouts", s.Timeouts)
-	check(s.Generated > 0 && s.Generated <= 1e9, "generated", s.Generated, "more than 0 and at most 1e9 samples a second")
+	check(s.Generated >= 0 && s.Generated <= 1e9, "generated", s.Generated, "0 to 1e9 samples a second")
 	cost("fast-cpu", s.Fast)
 	cost("limit-cpu", s.Endless)
 	return errors.Join(errs...)
@@ -88,6 +88,9 @@ func Of(s Sweep) Plan {
 		if endless := (each/2 - (1-s.Timeouts)*s.Fast) / s.Timeouts; endless > 0 {
 			p.HalfLimit = math.Round(100*s.Limit*endless/s.Endless) / 100
 		}
+	}
+	if s.Generated == 0 {
+		return p
 	}
 	p.GenerateHours = p.Samples / s.Generated / 3600
 	p.JudgedPerS = p.Samples / (3600 * p.WallHours)

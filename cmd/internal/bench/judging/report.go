@@ -155,6 +155,9 @@ func (p Plan) Write(w io.Writer) {
 	} else {
 		fmt.Fprintln(w, "  no time limit: programs that end cost more than half")
 	}
+	if p.Generated == 0 {
+		return
+	}
 	fmt.Fprintf(w, "generating %.0f samples a second takes %s; %d slots judge %.0f a second\n", p.Generated, hours(p.GenerateHours), p.Slots, p.JudgedPerS)
 	if p.Backlog == 0 {
 		fmt.Fprintf(w, "nothing waits for long: %d slots would keep up\n", p.SlotsToKeepUp)
