@@ -35,6 +35,9 @@ func (s *Slot) Normal(ctx context.Context, source string) (form [sha256.Size]byt
 	if s.closed {
 		return form, false, ErrClosed
 	}
+	if ctx.Err() != nil { // an answer may be faster than the end of ctx
+		return form, false, fmt.Errorf("make normal form: %w", context.Cause(ctx))
+	}
 	if s.host.config.NoNormalForm || len(source) > mostNormal {
 		return form, false, nil
 	}
