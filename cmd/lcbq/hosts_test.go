@@ -385,7 +385,7 @@ func hostRoot(t *testing.T, suite string) (root, why string) {
 	}
 	root = filepath.Join(dir, suite)
 	if _, err := os.Stat(filepath.Join(root, "usr", "bin", "python3")); err == nil {
-		return root, ""
+		return openToAll(root)
 	}
 	if !*hostMake {
 		return "", "no root in the cache, -hosts.make makes it"
@@ -416,5 +416,13 @@ func hostRoot(t *testing.T, suite string) (root, why string) {
 	if err := os.Rename(half, root); err != nil {
 		t.Fatal(err)
 	}
-	return root, ""
+	return openToAll(root)
+}
+
+// openToAll lets a plain user into a root, which is made in a folder of root's own.
+func openToAll(dir string) (root, why string) {
+	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // for the plain user
+		return "", err.Error()
+	}
+	return dir, ""
 }
