@@ -106,7 +106,11 @@ func (l *Loop) Run(ctx context.Context) error {
 		select {
 		case <-say.C:
 			hand := l.tally.inHand()
-			l.Log.Info("stopping: what is in hand is finished within the grace, or given back", "stage", l.Stage, "units", hand.units, "samples", hand.samples, "grace", l.Grace.String())
+			says := []any{"stage", l.Stage, "units", hand.units}
+			if l.Samples != nil {
+				says = append(says, "samples", hand.samples)
+			}
+			l.Log.Info("finishing what is in hand; what is not done within the grace is given back", append(says, "grace", l.Grace.String())...)
 			continue
 		case <-drained:
 		case <-t.C:

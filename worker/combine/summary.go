@@ -75,8 +75,8 @@ func complete(cells map[stream.Cell]store.CellState, m *store.Manifest, question
 // anyTime is later than the time of any file, whatever clock set that.
 var anyTime = time.Unix(1<<40, 0)
 
-// closeRun gives a run more samples where its rule asks for them, and else writes the summaries of all questions and run_summary.json, and marks the
-// run finished. It writes all summaries, because a combiner may have died after it
+// closeRun gives a run more samples where its rule asks for them. Otherwise it writes the summaries
+// of all questions and run_summary.json, and marks the run finished. It writes all summaries, because a combiner may have died after it
 // marked a question's last cell and before it wrote that question's summary, and a
 // finished run is not looked at again. The run ends with its last cell, not by the
 // clock: written twice, the file is the same.

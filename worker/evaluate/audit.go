@@ -15,8 +15,8 @@ import (
 
 // A soft limit is learned from the first programs of a question, which all run to the full limit. It
 // holds for ever once learnPassed of them have passed, or learnJudged were judged: a question that
-// nearly no program solves has the most time-outs. Of each test it is softFactor times what the slowest of those that
-// passed needed, and never below store.LeastSoftLimit.
+// nearly no program solves has the most time-outs. Of each test it is softFactor times what the
+// slowest of those that passed needed, and never below store.LeastSoftLimit.
 const (
 	learnPassed = 10
 	learnJudged = 20
