@@ -16,6 +16,8 @@ import (
 
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nkeys"
+
+	"github.com/lcbq/lcbq/stream/private"
 )
 
 // RevokedName is the file in a server's store directory that names the tokens that are refused before their time.
@@ -227,16 +229,8 @@ func (k *Keys) Revoke(id string) error {
 	if err != nil {
 		return fmt.Errorf("revoke token: %w", err)
 	}
-	f, err := os.CreateTemp(k.dir, RevokedName+".*") // its mode is 0600
-	if err != nil {
+	if err := private.Write(filepath.Join(k.dir, RevokedName), append(text, '\n')); err != nil {
 		return fmt.Errorf("revoke token: %w", err)
-	}
-	_, err = f.Write(append(text, '\n'))
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), filepath.Join(k.dir, RevokedName))
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("revoke token: %w", err), os.Remove(f.Name()))
 	}
 	return nil
 }

@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/lcbq/lcbq/stream/private"
 )
 
 // AccessName is the file in a store directory by which its owner's programs reach the server.
@@ -31,8 +33,7 @@ type Access struct {
 // ErrForeign says that another user could have written the file: what it says is not believed.
 var ErrForeign = errors.New("belongs to another user")
 
-// writeAccess leaves the access to a server in its directory. It is complete at each moment, and nobody
-// else can read it, whatever the umask and the directory's mode.
+// writeAccess leaves the access to a server in its directory.
 func writeAccess(dir, address, key string, trust *Trust) error {
 	a := Access{Description: "lcbq's server on " + dir, URL: near(address), Token: key}
 	var err error
@@ -45,16 +46,8 @@ func writeAccess(dir, address, key string, trust *Trust) error {
 	if err != nil {
 		return fmt.Errorf("write access to server: %w", err)
 	}
-	f, err := os.CreateTemp(dir, AccessName+".*") // its mode is 0600
-	if err != nil {
+	if err := private.Write(filepath.Join(dir, AccessName), append(text, '\n')); err != nil {
 		return fmt.Errorf("write access to server: %w", err)
-	}
-	_, err = f.Write(append(text, '\n'))
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), filepath.Join(dir, AccessName))
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("write access to server: %w", err), os.Remove(f.Name()))
 	}
 	return nil
 }

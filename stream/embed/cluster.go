@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/lcbq/lcbq/stream/private"
 )
 
 // A Cluster makes a server one of several that keep the same streams.
@@ -96,7 +98,7 @@ func (c *Cluster) mark(dir string) error {
 	}
 	was.Member = c.Member
 	if text, err = json.Marshal(was); err == nil {
-		err = os.WriteFile(path, append(text, '\n'), 0o600)
+		err = private.Write(path, append(text, '\n'))
 	}
 	if err != nil {
 		return fmt.Errorf("mark store directory: %w", err)

@@ -5,13 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/lcbq/lcbq/cmd/internal/locate"
 	"github.com/lcbq/lcbq/config"
 	"github.com/lcbq/lcbq/stream/access"
+	"github.com/lcbq/lcbq/stream/private"
 )
 
 // tokenCmd makes credentials for workers and viewers of other users and hosts, or revokes some.
@@ -56,7 +55,7 @@ func (c *tokenCmd) Run(a *app) error {
 	if c.To == "" {
 		_, err = a.out.Write(creds)
 	} else {
-		err = writeSecret(c.To, creds)
+		err = private.Write(c.To, creds)
 	}
 	if err != nil {
 		return fmt.Errorf("write token: %w", err)
@@ -97,21 +96,5 @@ func (c *tokenCmd) revoke(a *app, keys *access.Keys) error {
 		return usageError{err}
 	}
 	a.log.Info("token revoked; a server that runs refuses it within seconds", "id", id)
-	return nil
-}
-
-// writeSecret writes a file that its owner alone can read, whatever was there before.
-func writeSecret(path string, text []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // its mode is 0600
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
 	return nil
 }

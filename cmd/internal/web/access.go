@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -14,6 +13,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/lcbq/lcbq/stream/private"
 )
 
 // AccessName is the file in a store directory that says where the page is and which tokens open it.
@@ -62,23 +63,14 @@ func readAccess(dir string) Access {
 	return a
 }
 
-// write leaves a in dir. The file is complete at each moment, and nobody else can read it, whatever the
-// umask and the directory's mode.
+// write leaves a in dir.
 func (a Access) write(dir string) error {
 	text, err := json.MarshalIndent(a, "", "  ")
 	if err != nil {
 		return fmt.Errorf("write access to page: %w", err)
 	}
-	f, err := os.CreateTemp(dir, AccessName+".*") // its mode is 0600
-	if err != nil {
+	if err := private.Write(filepath.Join(dir, AccessName), append(text, '\n')); err != nil {
 		return fmt.Errorf("write access to page: %w", err)
-	}
-	_, err = f.Write(append(text, '\n'))
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), filepath.Join(dir, AccessName))
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("write access to page: %w", err), os.Remove(f.Name()))
 	}
 	return nil
 }
