@@ -119,6 +119,7 @@ func (l *look) pause(t *testing.T, more int) time.Duration {
 // anything.
 func TestCluster(t *testing.T) {
 	t.Parallel()
+	takesMinutes(t)
 	dir := t.TempDir()
 	stores := []string{filepath.Join(dir, "a"), filepath.Join(dir, "disk", "b"), filepath.Join(dir, "c")}
 	disk, err := mountDisk(t, filepath.Join(dir, "disk"), 96<<20)

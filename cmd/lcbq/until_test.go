@@ -16,6 +16,7 @@ import (
 // wanted, at each temperature as many as that one needs, and workers end when the run does.
 func TestSubmitUntil(t *testing.T) {
 	t.Parallel()
+	takesMinutes(t)
 	dir := t.TempDir()
 	server, url := startServer(t, filepath.Join(dir, "store"))
 	results := filepath.Join(dir, "results")

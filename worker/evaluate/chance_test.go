@@ -28,10 +28,10 @@ var coins = map[string]string{
 }
 
 // alike are how many copies of a coin are judged. A fair one passes fewer than lucky of
-// them, or more than alike-lucky, once in 10^10 tries.
+// them, or more than alike-lucky, once in 10^9 tries.
 const (
-	alike = 64
-	lucky = 8
+	alike = 36
+	lucky = 2
 )
 
 // one is a question of one test that wants what the coins print.

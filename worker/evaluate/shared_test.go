@@ -37,7 +37,7 @@ func TestVerdictsAreShared(t *testing.T) {
 	first, _ := sharing(t, env.Store)
 	second, _ := sharing(t, env.Store)
 	q := one("shared")
-	const n = 6
+	const n = 3
 	judge := func(g *Grader, from, step int) {
 		for i := range 2 * n {
 			j, _, err := g.Judge(t.Context(), q, code(endless(from+step*(i%n))))

@@ -216,7 +216,7 @@ func TestManyAtOnce(t *testing.T) {
 	for range 8 {
 		s := openSlotOn(t, h)
 		wg.Go(func() {
-			for n := next.Add(1); n <= 200; n = next.Add(1) {
+			for n := next.Add(1); n <= 100; n = next.Add(1) {
 				p := programs[n%5]
 				if n > 20 && n%5 == 3 {
 					p = programs[0] // enough seconds burnt

@@ -115,7 +115,7 @@ func TestStartsWithoutControlGroups(t *testing.T) {
 		return
 	}
 	t.Parallel()
-	hideControlGroups(t, 16, 3)
+	hideControlGroups(t, 16, 2)
 }
 
 // hideControlGroups opens so many slots so often in a mount namespace that shows no control groups.

@@ -105,7 +105,7 @@ func TestPools(t *testing.T) {
 	}
 }
 
-// patience is how long a program may wait for its two seconds of CPU time, of
+// patience is how long a program may wait for its second of CPU time, of
 // which passing programs need a small part.
 const patience = time.Minute
 
@@ -126,7 +126,7 @@ func judge(t *testing.T, python string, p *lcb.Problem, code string) string {
 	ctx, cancel := context.WithTimeoutCause(t.Context(), patience, errSlow)
 	defer cancel()
 	// A limit on CPU time, so that a busy machine makes no program slow.
-	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", `ulimit -t 2; exec "$0" -c "$1"`, python, judging)
+	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", `ulimit -t 1; exec "$0" -c "$1"`, python, judging)
 	cmd.Stdin = bytes.NewReader(job)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr

@@ -130,7 +130,7 @@ type recordedVerdict struct {
 }
 
 // TestRecordedVerdicts judges recorded completions and compares with the official
-// verdicts on them: on one in thirty of the distinct programs of a question, and of those
+// verdicts on them: on one in sixty of the distinct programs of a question, and of those
 // that timed out one in 150, unless -full is given.
 func TestRecordedVerdicts(t *testing.T) {
 	t.Parallel()
@@ -192,7 +192,7 @@ func TestRecordedVerdicts(t *testing.T) {
 	seen := make(map[same]bool) // three in ten completions repeat another's program
 	for _, v := range verdicts {
 		k := same{v.Question, codes[v.Completion]}
-		one := uint64(30)
+		one := uint64(60)
 		if v.ErrorCode != nil && *v.ErrorCode == -3 {
 			one = 150
 		}
