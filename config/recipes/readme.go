@@ -1,4 +1,4 @@
-// Package recipes holds files for the programs that people run lcbq with: systemd, Slurm and Grafana.
+// Package recipes holds files for the programs that people run lcbq with: containers, Kubernetes, systemd, RunPod, Slurm and Grafana.
 package recipes
 
 import _ "embed" // for the files

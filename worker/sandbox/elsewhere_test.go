@@ -13,11 +13,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
-	"slices"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/lcbq/lcbq/worker/sandbox/sandboxtest"
 )
 
 // everywhere are the tests that must hold on any host.
@@ -147,10 +147,10 @@ func TestInContainer(t *testing.T) {
 		name string
 		container
 	}{
-		{"root", container{level: "B", caps: dockerCaps, tmp: true}},
+		{"root", container{level: "B", caps: sandboxtest.DockerCaps, tmp: true}},
 		{"user", container{level: "C", uid: nobody, tmp: true}},
 		{"root without capabilities", container{level: "C", tests: "^(TestLevel|TestLimits|TestForkRefused)$", tmp: true}},
-		{"no tmp", container{level: "B", caps: dockerCaps, tests: "^(TestLevel|TestLimits)$"}},
+		{"no tmp", container{level: "B", caps: sandboxtest.DockerCaps, tests: "^(TestLevel|TestLimits)$"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -161,12 +161,6 @@ func TestInContainer(t *testing.T) {
 			report(t, cmd)
 		})
 	}
-}
-
-// dockerCaps are the capabilities that Docker leaves to root.
-var dockerCaps = []string{
-	"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD", "CAP_NET_RAW", "CAP_SETGID", "CAP_SETUID",
-	"CAP_SETFCAP", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_KILL", "CAP_AUDIT_WRITE",
 }
 
 // A container is what differs between those of the tests.
@@ -209,7 +203,7 @@ func writeBundle(t *testing.T, runc, dir string, c container) {
 	if c.tests != "" {
 		arguments = append(arguments, "-test.run="+c.tests)
 	}
-	bounding := dockerCaps
+	bounding := sandboxtest.DockerCaps
 	if c.uid == 0 {
 		bounding = c.caps
 	}
@@ -230,64 +224,13 @@ func writeBundle(t *testing.T, runc, dir string, c container) {
 	mounts = append(mounts, bind("/usr", "/usr"), bind("/etc", "/etc"), bind(dir, "/test"))
 	spec["mounts"] = mounts
 	linux, _ := spec["linux"].(map[string]any)
-	linux["seccomp"] = dockerSeccomp(t)
+	linux["seccomp"] = sandboxtest.DockerSeccomp(t)
 	text, err := json.Marshal(spec)
 	if err == nil {
 		err = os.WriteFile(filepath.Join(dir, "config.json"), text, 0o600)
 	}
 	if err != nil {
 		t.Fatal(err)
-	}
-}
-
-// dockerSeccomp returns Docker's default profile, as it turns out for a
-// container with dockerCaps on this machine.
-func dockerSeccomp(t *testing.T) any {
-	t.Helper()
-	type conditions struct {
-		Caps, Arches []string
-	}
-	var profile struct {
-		DefaultAction   string
-		DefaultErrnoRet int
-		ArchMap         []struct {
-			Architecture     string
-			SubArchitectures []string
-		}
-		Syscalls []map[string]any
-	}
-	readJSON(t, "testdata/docker-seccomp.json", &profile)
-	meets := func(rule map[string]any, key string, empty bool) bool {
-		text, _ := json.Marshal(rule[key])
-		var c conditions
-		if err := json.Unmarshal(text, &c); err != nil {
-			t.Fatal(err)
-		}
-		if c.Caps == nil && c.Arches == nil {
-			return empty
-		}
-		in := func(have, want []string) bool {
-			return slices.ContainsFunc(want, func(w string) bool { return slices.Contains(have, w) })
-		}
-		if key == "excludes" {
-			return in(dockerCaps, c.Caps) || in([]string{runtime.GOARCH}, c.Arches)
-		}
-		return (c.Caps == nil || in(dockerCaps, c.Caps)) && (c.Arches == nil || in([]string{runtime.GOARCH}, c.Arches))
-	}
-	var rules []any
-	for _, rule := range profile.Syscalls {
-		if !meets(rule, "includes", true) || meets(rule, "excludes", false) {
-			continue
-		}
-		for _, key := range []string{"includes", "excludes", "comment"} {
-			delete(rule, key)
-		}
-		rules = append(rules, rule)
-	}
-	native := profile.ArchMap[slices.Index([]string{"amd64", "arm64"}, runtime.GOARCH)]
-	return map[string]any{
-		"defaultAction": profile.DefaultAction, "defaultErrnoRet": profile.DefaultErrnoRet,
-		"architectures": append(native.SubArchitectures, native.Architecture), "syscalls": rules,
 	}
 }
 
