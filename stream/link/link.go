@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -21,6 +22,10 @@ const (
 	mostTry  = 16 * time.Second
 	// allTries bounds all tries of one request together.
 	allTries = 45 * time.Second
+	// askAgain is how long a request to a cluster may be silent before it is made once more, beside the one that
+	// is open. Its leader may have ended, and a next one be elected at any moment: without this a try that began
+	// a moment earlier would be waited for to its end. A slow server still has the whole try to answer in.
+	askAgain = 2 * time.Second
 	// leaderless is the pause before a request that a cluster could not answer just then: it elects a
 	// leader.
 	leaderless = 250 * time.Millisecond
@@ -63,12 +68,13 @@ func Once[T any](ctx context.Context, nc *nats.Conn, request func(ctx context.Co
 
 // Repeat makes a request, and makes it again whenever the connection comes back after a loss, when
 // no answer has come for a while, and while a cluster has nobody to answer. The request must be
-// harmless when it is made twice, and still be answered when its first try was done.
+// harmless when it is made twice, also at the same time, and still be answered when its first try
+// was done.
 func Repeat[T any](ctx context.Context, nc *nats.Conn, request func(ctx context.Context) (T, error)) (T, error) {
 	end, most := time.Now().Add(allTries), firstTry
 	for {
 		try, cancel := context.WithTimeout(ctx, max(most, 0))
-		v, err := Once(try, nc, request)
+		v, err := several(try, nc, request)
 		silent := err != nil && try.Err() != nil && ctx.Err() == nil
 		cancel()
 		switch {
@@ -94,6 +100,43 @@ func Repeat[T any](ctx context.Context, nc *nats.Conn, request func(ctx context.
 			return v, err
 		}
 		most = min(most, left)
+	}
+}
+
+// several makes one request, and to a cluster the same again beside it whenever no answer has come for a while. The
+// first answer counts. No request is open any more when it returns.
+func several[T any](ctx context.Context, nc *nats.Conn, request func(ctx context.Context) (T, error)) (T, error) {
+	if !Clustered(nc) {
+		return Once(ctx, nc, request)
+	}
+	type answer struct {
+		v   T
+		err error
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var open sync.WaitGroup
+	defer open.Wait()
+	defer cancel()
+	first := make(chan answer, 1)
+	ask := func() {
+		open.Go(func() {
+			v, err := Once(ctx, nc, request)
+			select {
+			case first <- answer{v, err}:
+			default: // another was sooner
+			}
+		})
+	}
+	ask()
+	again := time.NewTicker(askAgain)
+	defer again.Stop()
+	for {
+		select {
+		case a := <-first:
+			return a.v, a.err
+		case <-again.C:
+			ask()
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -128,5 +129,46 @@ func TestRepeatAsksAgain(t *testing.T) {
 	defer cancel()
 	if _, err := link.Repeat(ctx, nc, func(ctx context.Context) (string, error) { <-ctx.Done(); return "", ctx.Err() }); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("request of a caller that waits no longer = %v, want its time limit", err)
+	}
+}
+
+// TestRepeatBesideSilence: to a cluster a request is made again while the one before is still open, because its
+// leader may be another by now; and one that is answered late is not given up for the next. The request here is
+// answered only while two are open, and none is left open.
+func TestRepeatBesideSilence(t *testing.T) {
+	t.Parallel()
+	nc := streamtest.NewCluster(t).JS().Conn()
+	if !link.Clustered(nc) {
+		t.Fatal("the connection is not to a cluster")
+	}
+	var mu sync.Mutex
+	open := 0
+	two := make(chan struct{})
+	late, err := link.Repeat(t.Context(), nc, func(ctx context.Context) (int, error) {
+		mu.Lock()
+		open++
+		mine := open
+		if open == 2 {
+			close(two)
+		}
+		mu.Unlock()
+		defer func() {
+			mu.Lock()
+			open--
+			mu.Unlock()
+		}()
+		if mine == 2 {
+			<-ctx.Done()
+			return mine, ctx.Err()
+		}
+		select {
+		case <-two:
+			return mine, nil
+		case <-ctx.Done():
+			return mine, ctx.Err()
+		}
+	})
+	if late != 1 || err != nil || open != 0 {
+		t.Errorf("request = %d, %v with %d left open, want the answer to the first of two", late, err, open)
 	}
 }
