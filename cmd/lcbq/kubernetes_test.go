@@ -75,16 +75,14 @@ func (c *podContainer) UnmarshalYAML(n *yaml.Node) error {
 func objectsOf(t *testing.T, text string) []object {
 	t.Helper()
 	var out []object
-	for d := yaml.NewDecoder(strings.NewReader(text)); ; {
+	for text := range strings.SplitSeq(text, "\n---\n") { // no anchor is known in another document
 		var o object
-		switch err := d.Decode(&o); {
-		case errors.Is(err, io.EOF):
-			return out
-		case err != nil:
+		if err := yaml.Unmarshal([]byte(text), &o); err != nil {
 			t.Fatal(err)
 		}
 		out = append(out, o)
 	}
+	return out
 }
 
 func containersOf(objects []object) []podContainer {
