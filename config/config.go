@@ -115,6 +115,7 @@ type Rules struct {
 	Judge       string    `toml:"judge" default:"lcb" enum:"lcb,script" help:"lcb: the official runner's verdicts; script: a real script on real stdin and stdout"`
 	TimeLimit   TimeLimit `toml:"time-limit" default:"6" placeholder:"SECONDS|audited" help:"CPU seconds per test; audited (or audited:SECONDS) is cheaper and never the default: programs that run beyond a soft limit, learned from those that pass, are stopped, except a random share that runs to the full limit; pass rates are corrected by that share and stay unbiased"`
 	AuditShare  float64   `toml:"audit-share" default:"0.1" help:"share of the programs beyond the soft limit that run to the full limit, with --time-limit audited"`
+	Reference   Speed     `toml:"reference-speed" name:"reference-speed" default:"off" placeholder:"off|first|SPEED" help:"whose seconds the time limit is in, where evaluators run on hosts of different speed: off is each host's own, first is the host of the run's first evaluator, and a number is a speed as lcbq doctor says it; hosts within 10% count as one speed"`
 	MemoryLimit Bytes     `toml:"memory-limit" default:"4GiB" help:"memory of one program"`
 	OutputLimit Bytes     `toml:"output-limit" default:"16MiB" help:"output of one test"`
 }

@@ -75,6 +75,8 @@ type Scored struct {
 	Evaluator   string      `json:"evaluator"`   // the worker that judged
 	Fingerprint string      `json:"fingerprint"` // digest of the environment that judged
 
+	JudgeSpeed float64 `json:"judge_speed,omitempty"` // of the evaluator's host; 0 if unknown
+
 	JudgeStarted  int64 `json:"judge_started_ms,omitempty"` // Unix milliseconds: when judging began
 	JudgeEnded    int64 `json:"judge_ended_ms,omitempty"`   // and ended
 	JudgeAttempts int   `json:"judge_attempts,omitempty"`   // deliveries that it took; 0 if unknown

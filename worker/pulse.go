@@ -42,6 +42,7 @@ type Pulse struct {
 	tempo tempo
 
 	fingerprint atomic.Pointer[string] // of the environment that an evaluator judges in
+	speed       atomic.Pointer[hostSpeed]
 	troubles    troubles
 
 	hand atomic.Int64 // units in hand
@@ -72,6 +73,15 @@ func (p *Pulse) settled(run string) {
 
 // Judges says in heartbeats which environment the worker judges in.
 func (p *Pulse) Judges(fingerprint string) { p.fingerprint.Store(&fingerprint) }
+
+// A hostSpeed is what an evaluator knows of how fast its host is.
+type hostSpeed struct {
+	speed   float64
+	settled bool
+}
+
+// Speed says in heartbeats how fast the worker's host is, and whether that is more than a first look.
+func (p *Pulse) Speed(speed float64, settled bool) { p.speed.Store(&hostSpeed{speed, settled}) }
 
 // Waits says in heartbeats what the worker waits for, until over is called. Of several things that it waits for at once,
 // the one that it has waited for longest is said. p may be nil.
@@ -197,9 +207,24 @@ func (p *Pulse) snapshot(ctx context.Context) store.Worker {
 	if f := p.fingerprint.Load(); f != nil {
 		w.Fingerprint = *f
 	}
+	if s := p.speed.Load(); s != nil {
+		w.Speed, w.SpeedSettled = s.speed, s.settled
+	}
 	if p.Look != nil {
 		p.Look(ctx, &w)
 	}
 	w.Clock = time.Now().UnixMilli()
 	return w
 }
+
+// HostOf returns the host in a worker's name, as NewPulse made it.
+func HostOf(name string) string {
+	_, host, _ := strings.Cut(name, "_")
+	if i := strings.LastIndexByte(host, '-'); i >= 0 {
+		host = host[:i]
+	}
+	return host[:min(len(host), longestHost)]
+}
+
+// longestHost is that of Linux.
+const longestHost = 64

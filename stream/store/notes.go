@@ -42,6 +42,7 @@ type judgeNote struct {
 	Fingerprint  string          `json:"fingerprint"`
 	SandboxLevel string          `json:"sandbox_level"`
 	Environment  json.RawMessage `json:"environment"`
+	Speed        float64         `json:"speed,omitempty"`
 }
 
 func declareJudges(ctx context.Context, js jetstream.JetStream, replicas int) error {
@@ -60,12 +61,12 @@ func declareJudges(ctx context.Context, js jetstream.JetStream, replicas int) er
 func (n *notes) addTo(m *Manifest) {
 	if m.Judge.Fingerprint == "" && n.judge.Fingerprint != "" {
 		m.Judge.Fingerprint = n.judge.Fingerprint
-		m.Provenance.SandboxLevel, m.Provenance.Environment = n.judge.SandboxLevel, n.judge.Environment
+		m.Provenance.SandboxLevel, m.Provenance.Environment, m.Provenance.JudgeSpeed = n.judge.SandboxLevel, n.judge.Environment, n.judge.Speed
 	}
 	if n.engine != nil {
-		level, environment := m.Provenance.SandboxLevel, m.Provenance.Environment
+		judge := m.Provenance
 		m.Provenance = *n.engine
-		m.Provenance.SandboxLevel, m.Provenance.Environment = level, environment
+		m.Provenance.SandboxLevel, m.Provenance.Environment, m.Provenance.JudgeSpeed = judge.SandboxLevel, judge.Environment, judge.JudgeSpeed
 	}
 }
 
@@ -173,7 +174,7 @@ func (s *Store) Note(ctx context.Context, stage stream.Stage, id string, change 
 			continue
 		}
 		p := m.Provenance
-		p.SandboxLevel, p.Environment = "", nil
+		p.SandboxLevel, p.Environment, p.JudgeSpeed = "", nil, 0
 		switch _, err := put(ctx, s.conn, s.engines, id, p, n.revision); {
 		case errors.Is(err, ErrChanged):
 			continue
@@ -186,7 +187,7 @@ func (s *Store) Note(ctx context.Context, stage stream.Stage, id string, change 
 
 // noteJudge notes the environment of a run's judge. It reports false if there is a note by now.
 func (s *Store) noteJudge(ctx context.Context, m *Manifest) (fresh bool, err error) {
-	body, err := json.Marshal(judgeNote{m.Judge.Fingerprint, m.Provenance.SandboxLevel, m.Provenance.Environment})
+	body, err := json.Marshal(judgeNote{m.Judge.Fingerprint, m.Provenance.SandboxLevel, m.Provenance.Environment, m.Provenance.JudgeSpeed})
 	if err != nil {
 		return false, fmt.Errorf("encode %s: %w", JudgeSubject(m.ID), err)
 	}

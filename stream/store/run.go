@@ -123,20 +123,28 @@ type Serve struct {
 
 // A Judge says how a run's samples are judged.
 type Judge struct {
-	Mode        string  `json:"mode"`                  // lcb or script
-	TimeLimit   float64 `json:"time_limit_s"`          // CPU seconds a test
-	AuditShare  float64 `json:"audit_share,omitempty"` // of the programs beyond a soft limit that run on; 0: there is no soft limit
-	MemoryLimit int64   `json:"memory_limit"`          // bytes
-	OutputLimit int64   `json:"output_limit"`          // bytes a test
-	Fingerprint string  `json:"fingerprint"`           // of the first environment that judged; "" until then
+	Mode        string  `json:"mode"`                      // lcb or script
+	TimeLimit   float64 `json:"time_limit_s"`              // CPU seconds a test
+	AuditShare  float64 `json:"audit_share,omitempty"`     // of the programs beyond a soft limit that run on; 0: there is no soft limit
+	Reference   string  `json:"reference_speed,omitempty"` // whose seconds TimeLimit is in: FirstSpeed or a number; "": each host's own
+	MemoryLimit int64   `json:"memory_limit"`              // bytes
+	OutputLimit int64   `json:"output_limit"`              // bytes a test
+	Fingerprint string  `json:"fingerprint"`               // of the first environment that judged; "" until then
 }
+
+// FirstSpeed is the reference speed that is the first evaluator's.
+const FirstSpeed = "first"
 
 // Limit says what the time limit is, in words.
 func (j Judge) Limit() string {
-	if j.AuditShare > 0 {
-		return fmt.Sprintf("%v s, audited at a share of %v", j.TimeLimit, j.AuditShare)
+	limit := fmt.Sprintf("%v s", j.TimeLimit)
+	if j.Reference != "" {
+		limit += " of reference speed " + j.Reference
 	}
-	return fmt.Sprintf("%v s", j.TimeLimit)
+	if j.AuditShare > 0 {
+		limit += fmt.Sprintf(", audited at a share of %v", j.AuditShare)
+	}
+	return limit
 }
 
 // Wanted returns the number of samples wanted of question q at a temperature.

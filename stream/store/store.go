@@ -229,6 +229,7 @@ type CellState struct {
 	DoneAt      int64  `json:"done_at_ms"`
 	Generated   Work   `json:"generated"`
 	Judged      Work   `json:"judged"`
+	Judges      Judges `json:"judges,omitempty"` // by whom
 
 	// Claim is set while a combiner gives the cell's next file its name. Fields
 	// above are then those of the file before it, or zero.

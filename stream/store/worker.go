@@ -28,6 +28,10 @@ type Worker struct {
 
 	// Of an evaluator: of the environment that it judges in, once that is known.
 	Fingerprint string `json:"fingerprint,omitempty"`
+	// Of an evaluator: of its host, as evaluate.Grader.Speed measures it; 0 while that is unknown. A
+	// first look may be wrong by a tenth and more.
+	Speed        float64 `json:"speed,omitempty"`
+	SpeedSettled bool    `json:"speed_settled,omitempty"` // it is more than a first look
 
 	// Of a generator.
 	Ready      int64        `json:"ready,omitempty"`            // units in hand that wait for their turn

@@ -186,8 +186,8 @@ func (s Sweeper) heal(ctx context.Context, sub *Submission) error {
 func conflict(have, want *store.Manifest) error {
 	a, b := have.Judge, want.Judge
 	a.Fingerprint, b.Fingerprint = "", ""
-	if a.TimeLimit != b.TimeLimit || a.AuditShare != b.AuditShare {
-		return fmt.Errorf("submit run %s: its time limit is %s, and not %s: %w\na run cannot change it: use another --run id and --output-dir, or the --time-limit and --audit-share that the run was made with", want.ID, a.Limit(), b.Limit(), ErrConflict)
+	if a.TimeLimit != b.TimeLimit || a.AuditShare != b.AuditShare || a.Reference != b.Reference {
+		return fmt.Errorf("submit run %s: its time limit is %s, and not %s: %w\na run cannot change it: use another --run id and --output-dir, or the --time-limit, --audit-share and --reference-speed that the run was made with", want.ID, a.Limit(), b.Limit(), ErrConflict)
 	}
 	for _, d := range []struct {
 		differ bool

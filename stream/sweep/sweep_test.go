@@ -132,6 +132,11 @@ func TestSubmitRefusesAnotherRun(t *testing.T) {
 	if _, err := s.Submit(t.Context(), m, rows); !errors.Is(err, sweep.ErrConflict) || !strings.Contains(err.Error(), "is 0 s, and not 6 s, audited at a share of 0.25") {
 		t.Errorf("Submit with an audited time limit = %v, want both limits", err)
 	}
+	m = served()
+	m.Judge.Reference = "first"
+	if _, err := s.Submit(t.Context(), m, rows); !errors.Is(err, sweep.ErrConflict) || !strings.Contains(err.Error(), "is 0 s, and not 0 s of reference speed first") {
+		t.Errorf("Submit with a reference speed = %v, want both limits", err)
+	}
 	// The fingerprint is a finding, not a setting.
 	if _, err := env.Store.UpdateRun(t.Context(), "r1", func(m *store.Manifest) bool { m.Judge.Fingerprint = "f"; return true }); err != nil {
 		t.Fatal(err)

@@ -8,10 +8,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/store"
+	"github.com/lcbq/lcbq/worker"
 	"github.com/lcbq/lcbq/worker/lcb/result"
 )
 
@@ -246,7 +248,7 @@ func (c *cell) purge(ctx context.Context) error {
 func (c *cell) stage(ctx context.Context) error {
 	var tally result.Tally
 	var pace pace
-	generated, judged := c.state.Generated, c.state.Judged
+	generated, judged, judges := c.state.Generated, c.state.Judged, slices.Clone(c.state.Judges)
 	header := result.Header{
 		QuestionIdx: c.q.Index, QuestionID: c.q.ID, QuestionTitle: c.q.Title, Temperature: c.id.Temperature.Float(),
 		Engine: string(c.m.Model.Engine), Model: c.m.Model.Name, Simulated: c.m.Model.Engine.Simulated(),
@@ -258,6 +260,7 @@ func (c *cell) stage(ctx context.Context) error {
 		pace.add(s)
 		generated.Add(s.Started, s.Ended, s.Attempts-1)
 		judged.Add(s.JudgeStarted, s.JudgeEnded, s.JudgeAttempts-1)
+		judges.Add(store.JudgeHost{Host: worker.HostOf(s.Evaluator), Samples: len(s.Samples), Slowest: s.JudgeSpeed, Fastest: s.JudgeSpeed})
 		if fingerprint == "" {
 			fingerprint = s.Fingerprint
 		}
@@ -302,7 +305,7 @@ func (c *cell) stage(ctx context.Context) error {
 	c.draft = draft{file, store.CellState{
 		Counts: header.Counts, Fingerprint: header.Fingerprint,
 		File: filepath.Base(path), Digest: digest.SHA256, Bytes: digest.Bytes, DoneAt: time.Now().UnixMilli(),
-		Generated: generated, Judged: judged,
+		Generated: generated, Judged: judged, Judges: judges,
 	}}
 	return nil
 }

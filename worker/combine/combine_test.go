@@ -6,9 +6,11 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/stream/streamtest"
 	"github.com/lcbq/lcbq/worker/combine/summary"
 	"github.com/lcbq/lcbq/worker/lcb/result"
@@ -145,6 +147,9 @@ func TestRunSummary(t *testing.T) {
 	if g, e := stages[0], stages[1]; g.Seconds != 1 || g.SamplesPerSecond != 48 || g.TokensPerSecond != 480 || g.Retries != 0 ||
 		e.Seconds != 4 || e.SamplesPerSecond != 12 || e.TokensPerSecond != 0 || e.Retries != 16 || e.Started.UnixMilli() != 2000 || e.Ended.UnixMilli() != 6000 {
 		t.Errorf("stages = %+v", stages)
+	}
+	if want := (store.Judges{{Host: "h-1.2_3", Samples: 48, Slowest: 9.5, Fastest: 9.5}}); !slices.Equal(s.Provenance.Judges, want) {
+		t.Errorf("judges = %+v, want %+v", s.Provenance.Judges, want)
 	}
 	if m.Finished != s.Finished.UnixMilli() || s.Started.UnixMilli() != m.Created {
 		t.Errorf("finished %d, the manifest says %d", s.Finished.UnixMilli(), m.Finished)

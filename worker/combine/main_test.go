@@ -68,7 +68,7 @@ func (b *bench) tasks(q int, t stream.Temperature) []stream.Task {
 func scored(t stream.Task) stream.Scored {
 	s := stream.Scored{
 		Batch:     stream.Batch{Unit: t.Unit, Generator: "gpu0", Started: 1000, Ended: 2000},
-		Evaluator: "eval0", Fingerprint: "f00d", JudgeStarted: 2000, JudgeEnded: 6000, JudgeAttempts: 3,
+		Evaluator: "eval0_h-1.2_3-77", Fingerprint: "f00d", JudgeSpeed: 9.5, JudgeStarted: 2000, JudgeEnded: 6000, JudgeAttempts: 3,
 	}
 	for i := t.First; i < t.First+t.N; i++ {
 		s.Samples = append(s.Samples, stream.Sample{Index: i, Completion: fmt.Sprint("text ", i), Code: fmt.Sprint("print(", i%7, ")"), Tokens: 10, FinishReason: "stop"})

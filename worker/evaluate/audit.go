@@ -110,10 +110,11 @@ func (q *Question) Audited(a *Audit) *Question {
 
 // key names what programs of equal text may share a verdict on.
 func (q *Question) key() string {
-	if q.audit == nil {
-		return q.Digest
+	key := q.Digest
+	if q.audit != nil {
+		key += " audited " + q.audit.Run
 	}
-	return q.Digest + " audited " + q.audit.Run
+	return key + q.pace.key()
 }
 
 // drawOf returns the draw of a program, above 0 and below 1: the same for whoever judges it in the run, and
@@ -153,7 +154,7 @@ func (t *trial) softly() sandbox.Soft {
 			return t.draw >= a.Share // another run of it was beyond: it is the same program still
 		}
 		// Programs of one form have one draw, so the form must be known.
-		if used.Seconds() <= soft || !t.formed.Load() {
+		if t.q.pace.meant(used).Seconds() <= soft || !t.formed.Load() {
 			return false
 		}
 		program := t.form.program

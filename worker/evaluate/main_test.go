@@ -44,6 +44,21 @@ func newGrader(tb testing.TB, slots int) *Grader {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	return graderOn(tb, host, first, slots)
+}
+
+// newGraderFor is newGrader of one slot for runs with a reference speed.
+func newGraderFor(tb testing.TB, reference string) *Grader {
+	tb.Helper()
+	host, first, err := sandbox.Open(tb.Context(), sandbox.Config{Python: pythontest.Find(tb), Limits: limits, Reference: reference})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return graderOn(tb, host, first, 1)
+}
+
+func graderOn(tb testing.TB, host *sandbox.Host, first *sandbox.Slot, slots int) *Grader {
+	tb.Helper()
 	p, err := newPool(tb.Context(), host, first, slots, slog.New(slog.DiscardHandler))
 	if err != nil {
 		tb.Fatal(err)

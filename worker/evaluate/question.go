@@ -18,6 +18,7 @@ type Question struct {
 	lines   []string          // stdin problems: expected output by test
 	values  []*judge.Expected // functional problems: expected value by test
 	audit   *Audit            // of the time limit; nil for none
+	pace    Pace              // of the host that judges
 }
 
 // NewQuestion decodes a problem's tests. Its error names the problem and the

@@ -60,7 +60,7 @@ func (g *Grader) judge(ctx context.Context, t *trial) (finding, time.Duration, e
 	switch {
 	case errors.Is(err, sandbox.ErrAlone):
 		res, failed, err = g.sole(ctx, t)
-	case err == nil && near(res, g.host.Environment().Limits.CPU):
+	case err == nil && near(res, t.q.pace.here(g.host.Environment().Limits.CPU)):
 		first, wrong := res, failed
 		if res, failed, err = g.quietly(ctx, t); errors.Is(err, errBusy) {
 			g.unsure.Add(1)
@@ -73,7 +73,9 @@ func (g *Grader) judge(ctx context.Context, t *trial) (finding, time.Duration, e
 		return finding{}, 0, err
 	}
 	if a := t.q.audit; a != nil && t.limit == nil {
-		a.learn(ctx, res)
+		meant := res
+		meant.Times = t.q.pace.meantAll(res.Times)
+		a.learn(ctx, meant)
 	}
 	return finding{Judgement: judgement(t.q, res, failed), chance: res.Chance, own: res.Outcome == sandbox.Exception}, res.CPU, nil
 }
@@ -164,6 +166,8 @@ func once(ctx context.Context, slot *pooled, t *trial) (sandbox.Result, comparis
 	q := t.q
 	slot.Soft(t.softly())
 	defer slot.Soft(nil)
+	slot.Scale(q.pace.scale())
+	defer slot.Scale(1)
 	res, err := slot.Run(ctx, &q.sandbox, t.code, func(test int, out sandbox.Output) bool {
 		failed = q.compare(test, out)
 		return failed.equal()

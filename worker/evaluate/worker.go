@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math"
 	"slices"
+	"strconv"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -16,6 +17,7 @@ import (
 	"github.com/lcbq/lcbq/stream/queue"
 	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/worker"
+	"github.com/lcbq/lcbq/worker/background"
 	"github.com/lcbq/lcbq/worker/sandbox"
 )
 
@@ -36,19 +38,61 @@ type Worker struct {
 	questions questions
 	audits    audits
 	atOnce    atOnce
+	gauge     gauge
 }
 
 // Run judges until ctx is done, then finishes the units in hand. It returns as
 // worker.Loop.Run does.
 func (w *Worker) Run(ctx context.Context) error {
 	w.questions.store = w.Store
-	w.Pulse.Judges(w.Grader.Host().Environment().Digest())
+	env := w.Grader.Host().Environment()
+	w.Pulse.Judges(env.Digest())
+	if env.Reference != "" {
+		speed, err := w.Grader.Speed(ctx)
+		if err != nil {
+			return fmt.Errorf("--reference-speed %s: %w", env.Reference, err)
+		}
+		w.gauge.measured(speed)
+	}
+	defer background.Start(ctx, func(ctx context.Context) { w.gauge.follow(ctx, w.Grader.burst, w.tellSpeed, w.Log) })()
 	loop := worker.Loop{
 		Stage: stream.Evaluate, Queue: w.Queue, Handle: w.handle, Serves: w.serves,
 		Slots: unitsFor(w.Slots), Gate: w.Units, Grace: w.Grace, Hurry: w.Hurry, Pulse: w.Pulse, Log: w.Log,
 		Samples: w.Runs.Samples, Again: "judged",
 	}
 	return loop.Run(ctx)
+}
+
+// tellSpeed has heartbeats say how fast this host is.
+func (w *Worker) tellSpeed() {
+	speed, settled := w.gauge.speed()
+	w.Pulse.Speed(speed, settled)
+}
+
+// paceFor returns how fast this host is against the run's reference, if it has one.
+func (w *Worker) paceFor(m *store.Manifest) (Pace, error) {
+	var p Pace
+	speed, _ := w.gauge.speed()
+	switch m.Judge.Reference {
+	case "":
+		return p, nil
+	case store.FirstSpeed:
+		if p = (Pace{m.Provenance.JudgeSpeed, speed}); m.Judge.Fingerprint == "" {
+			p.Reference = speed // this host's may become the first
+		} else if p.Reference == 0 {
+			p.Reference = math.NaN() // what the first evaluator should have noted
+		}
+	default:
+		reference, err := strconv.ParseFloat(m.Judge.Reference, 64)
+		if err != nil {
+			reference = math.NaN()
+		}
+		p = Pace{reference, speed}
+	}
+	if err := p.Check(); err != nil {
+		return p, fmt.Errorf("run %s has --reference-speed %s: %w: %w", m.ID, m.Judge.Reference, worker.ErrUnfit, err)
+	}
+	return p, nil
 }
 
 // unitsFor returns how many units keep the slots busy: one more, so that the next unit has begun while one
@@ -68,12 +112,20 @@ func (w *Worker) serves(ctx context.Context, run string) error {
 	if m.Judge.Fingerprint != "" && m.Judge.Fingerprint != env.Digest() {
 		return unfitHost(m, env)
 	}
-	return nil
+	_, err = w.paceFor(m)
+	return err
 }
 
 func unfitSettings(m *store.Manifest, env sandbox.Environment) error {
-	return fmt.Errorf("run %s is judged in mode %s with %v s, this host judges in mode %s with %v s: %w\nstart an evaluator for it with --run %s",
-		m.ID, m.Judge.Mode, m.Judge.TimeLimit, env.Mode, env.Limits.CPU.Seconds(), worker.ErrUnfit, m.ID)
+	return fmt.Errorf("run %s is judged in mode %s with %v s%s, this host judges in mode %s with %v s%s: %w\nstart an evaluator for it with --run %s",
+		m.ID, m.Judge.Mode, m.Judge.TimeLimit, ofReference(m.Judge.Reference), env.Mode, env.Limits.CPU.Seconds(), ofReference(env.Reference), worker.ErrUnfit, m.ID)
+}
+
+func ofReference(name string) string {
+	if name == "" {
+		return ""
+	}
+	return " of reference speed " + name
 }
 
 func unfitHost(m *store.Manifest, env sandbox.Environment) error {
@@ -84,7 +136,7 @@ func unfitHost(m *store.Manifest, env sandbox.Environment) error {
 // fits reports whether an environment has the run's mode and limits. A limit of 0 in the run
 // fits every environment.
 func fits(j store.Judge, env sandbox.Environment) bool {
-	return j.Mode == env.Mode &&
+	return j.Mode == env.Mode && j.Reference == env.Reference &&
 		(j.TimeLimit == 0 || j.TimeLimit == env.Limits.CPU.Seconds()) &&
 		(j.MemoryLimit == 0 || j.MemoryLimit == env.Limits.Memory) &&
 		(j.OutputLimit == 0 || j.OutputLimit == env.Limits.Output)
@@ -99,7 +151,11 @@ func (w *Worker) handle(ctx context.Context, msg worker.Message) error {
 	if done, err := w.alreadyJudged(ctx, task); done || err != nil {
 		return err
 	}
-	if err := w.admit(ctx, m); err != nil {
+	if m, err = w.admit(ctx, m); err != nil {
+		return err
+	}
+	pace, err := w.paceFor(m)
+	if err != nil {
 		return err
 	}
 	var batch stream.Batch
@@ -113,13 +169,13 @@ func (w *Worker) handle(ctx context.Context, msg worker.Message) error {
 	if err != nil {
 		return err
 	}
-	if question, err = w.audited(ctx, m, q.Index, question); err != nil {
+	if question, err = w.audited(ctx, m, q.Index, question.At(pace)); err != nil {
 		return err
 	}
 	scored := stream.Scored{
 		Batch: batch, Judgements: make([]stream.Judgement, len(batch.Samples)),
 		Evaluator: w.Pulse.Name(), Fingerprint: w.Grader.Host().Environment().Digest(),
-		JudgeStarted: time.Now().UnixMilli(), JudgeAttempts: int(min(msg.Deliveries, math.MaxInt32)),
+		JudgeSpeed: w.speedNow(), JudgeStarted: time.Now().UnixMilli(), JudgeAttempts: int(min(msg.Deliveries, math.MaxInt32)),
 	}
 	if err := w.judgeAll(ctx, question, &scored, msg.Deliveries); err != nil {
 		return err
@@ -196,35 +252,43 @@ func (w *Worker) judgeAll(ctx context.Context, q *Question, s *stream.Scored, de
 // recover.
 const faultTries = 3
 
+// speedNow returns what is known of this host's speed, 0 for nothing.
+func (w *Worker) speedNow() float64 {
+	speed, _ := w.gauge.speed()
+	return speed
+}
+
 // admit holds a run to one judging environment, because the verdicts of two could differ. The
-// first evaluator records its fingerprint. An evaluator with another one is unfit.
-func (w *Worker) admit(ctx context.Context, m *store.Manifest) error {
+// first evaluator records its fingerprint and its speed. An evaluator with another fingerprint is unfit.
+// It returns the manifest with what was recorded.
+func (w *Worker) admit(ctx context.Context, m *store.Manifest) (*store.Manifest, error) {
 	env := w.Grader.Host().Environment()
 	mine := env.Digest()
 	if m.Judge.Fingerprint == mine {
-		return nil
+		return m, nil
 	}
 	if !fits(m.Judge, env) {
-		return unfitSettings(m, env)
+		return nil, unfitSettings(m, env)
 	}
 	environment, err := json.Marshal(env)
 	if err != nil {
-		return fmt.Errorf("describe the judging environment: %w", err)
+		return nil, fmt.Errorf("describe the judging environment: %w", err)
 	}
+	speed := w.speedNow()
 	m, err = w.Store.Note(ctx, stream.Evaluate, m.ID, func(m *store.Manifest) bool {
 		if m.Judge.Fingerprint != "" {
 			return false
 		}
 		m.Judge.Fingerprint = mine
-		m.Provenance.SandboxLevel, m.Provenance.Environment = env.Level.String(), environment
+		m.Provenance.SandboxLevel, m.Provenance.Environment, m.Provenance.JudgeSpeed = env.Level.String(), environment, speed
 		return true
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	w.Runs.Learn(m)
 	if m.Judge.Fingerprint != mine {
-		return unfitHost(m, env)
+		return nil, unfitHost(m, env)
 	}
-	return nil
+	return m, nil
 }

@@ -20,6 +20,8 @@ type Environment struct {
 	Level    Level             `json:"level"`
 	// NormalForm says that programs of one normal form may share a verdict, see Slot.Normal.
 	NormalForm bool `json:"normal_form"`
+	// Reference names the speed in whose seconds the limits are; absent if these are each host's own.
+	Reference string `json:"reference_speed,omitempty"`
 	// Interpreter is where the binary lies. Not part of the digest.
 	Interpreter string `json:"interpreter"`
 }
@@ -48,6 +50,7 @@ func (h *Host) describeEnvironment() Environment {
 		Limits:      h.config.Limits,
 		Level:       h.level,
 		NormalForm:  !h.config.NoNormalForm,
+		Reference:   h.config.Reference,
 		Interpreter: h.interpreter.Executable,
 	}
 }

@@ -113,8 +113,8 @@ func open(ctx context.Context, config Config) (*Host, *Slot, error) {
 
 // kernelCPU returns the processor seconds after which the kernel ends a
 // program of so many tests even if nobody here looks: a second belt.
-func (h *Host) kernelCPU(tests int) uint32 {
-	seconds := time.Duration(tests) * (h.config.Limits.CPU + time.Second) / time.Second
+func (l Limits) kernelCPU(tests int) uint32 {
+	seconds := time.Duration(tests) * (l.CPU + time.Second) / time.Second
 	return uint32(min(int64(seconds)+2, 1<<30))
 }
 

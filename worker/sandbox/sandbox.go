@@ -60,6 +60,8 @@ type Limits struct {
 	Memory int64
 	// Output is what one test may print or return, in bytes. Default 16 MiB.
 	Output int64
+
+	by float64 // of a program whose limits are scaled; else 0
 }
 
 // withDefaults returns l with each zero field replaced.
@@ -109,6 +111,9 @@ type Config struct {
 	CPUs []int
 	// NoNormalForm has no program's normal form made: Slot.Normal always says that there is none.
 	NoNormalForm bool
+	// Reference names the speed in whose seconds Limits are, see Slot.Scale; "" is this host's own,
+	// whatever that is. It is part of the environment.
+	Reference string
 	// Log receives what an operator should know. Default: nothing is logged.
 	Log *slog.Logger
 

@@ -37,6 +37,7 @@ type Slot struct {
 	cpus    []int                   // that its programs run on instead of the host's, nil for those
 	now     atomic.Pointer[running] // its program, nil while there is none
 	soft    Soft                    // nil for none
+	scale   float64                 // of limits of processor time; 0 is 1
 
 	// spawn hands a function to the thread that starts fork servers. The
 	// kernel kills a fork server when the thread that started it ends, so this
@@ -307,14 +308,15 @@ func (s *Slot) converse(srv *server, index uint32, test, tests int, extra ...int
 	if err != nil {
 		return nil, err
 	}
-	kernelCPU := s.host.kernelCPU(tests + 1)
+	limits := s.host.config.Limits.scaled(s.scale)
+	kernelCPU := limits.kernelCPU(tests + 1)
 	err = srv.start(index, test, kernelCPU, append([]int{pair[1]}, extra...)...)
 	_ = unix.Close(pair[1])
 	if err != nil {
 		_ = unix.Close(pair[0])
 		return nil, err
 	}
-	c := &conversation{host: s.host, limits: s.host.config.Limits, fd: pair[0], out: -1, buf: s.buf, kernelCPU: kernelCPU, program: s.host.running.add()}
+	c := &conversation{host: s.host, limits: limits, fd: pair[0], out: -1, buf: s.buf, kernelCPU: kernelCPU, program: s.host.running.add()}
 	s.now.Store(c.program)
 	return c, nil
 }

@@ -101,11 +101,11 @@ func (k *clocks) silent(limits Limits, now time.Time, state doing, stateErr erro
 		k.stuck += since
 	}
 	k.looked = now
-	if k.idle+k.stuck > 0 && cpu+k.idle+k.stuck > limits.Wall {
-		if cpu+k.idle <= limits.Wall {
+	if ran := limits.meant(cpu); k.idle+k.stuck > 0 && ran+k.idle+k.stuck > limits.Wall {
+		if ran+k.idle <= limits.Wall {
 			return errStuck
 		}
-		return &stop{TimeLimit, fmt.Sprintf("ran %.2f s and slept %.2f s, limit %v", cpu.Seconds(), k.idle.Seconds(), limits.Wall)}
+		return &stop{TimeLimit, fmt.Sprintf("ran %.2f s and slept %.2f s, limit %v", ran.Seconds(), k.idle.Seconds(), limits.Wall)}
 	}
 	switch {
 	case wall <= limits.Hard:
@@ -122,7 +122,7 @@ func (k *clocks) silent(limits Limits, now time.Time, state doing, stateErr erro
 // its threads stood ready to run: the machine is overloaded only if that is where
 // the time went.
 func (k *clocks) unserved(limits Limits, wall, delay time.Duration) error {
-	if own := wall - delay; own > limits.Wall {
+	if own := wall - delay; own > times(limits.Wall, max(limits.by, 1)) {
 		k.stuck = max(k.stuck, own-k.idle)
 		return errStuck
 	}

@@ -59,6 +59,9 @@ func judgeOf(r config.Rules) store.Judge {
 	if r.TimeLimit.Audited {
 		j.AuditShare = r.AuditShare
 	}
+	if r.Reference != (config.Speed{}) {
+		j.Reference = r.Reference.String()
+	}
 	return j
 }
 
@@ -78,7 +81,7 @@ func sandboxConfig(cfg config.Interpreter, j store.Judge, log *slog.Logger) (san
 	}
 	limit := time.Duration(j.TimeLimit * float64(time.Second))
 	c := sandbox.Config{
-		Python: cfg.Python, MinLevel: level, NoNormalForm: cfg.NoNormalForm, Log: log,
+		Python: cfg.Python, MinLevel: level, NoNormalForm: cfg.NoNormalForm, Reference: j.Reference, Log: log,
 		Limits: sandbox.Limits{CPU: limit, Slack: evaluate.Slack(limit), Wall: limit, Hard: max(10*limit, time.Minute), Memory: j.MemoryLimit, Output: j.OutputLimit},
 	}
 	if j.Mode == "script" {

@@ -78,6 +78,9 @@ func (c *gradeCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	if g.pace, err = paceOf(a.ctx, c.Reference, g.grader); err != nil {
+		return errors.Join(err, g.grader.Close())
+	}
 	g.audit = judge.AuditShare
 	g.settings = fmt.Sprintf("%s,%s,%s,%s,env:%.12s", c.Judge, limitOf(judge), c.MemoryLimit, c.OutputLimit, g.grader.Host().Environment().Digest())
 	err = g.run(a.ctx, c.Completions, c.Output, c.Overwrite)
@@ -86,7 +89,7 @@ func (c *gradeCmd) Run(a *app) error {
 	}
 	ran, cached := g.grader.Counts()
 	a.log.Info("graded", "rows", g.written, "passed", g.verdicts[stream.Passed], "kept_from_before", g.kept, "programs_run", ran, "answered_from_cache", cached, "run_again_near_the_limit", g.grader.Rejudged(),
-		"sandbox_level", g.grader.Host().Level().String(), "judge", c.Judge)
+		"sandbox_level", g.grader.Host().Level().String(), "judge", c.Judge, "speed", g.pace.Host)
 	if errors.Is(err, context.Canceled) && a.ctx.Err() != nil {
 		err = fmt.Errorf("%w: %d of %d rows are written, the same command goes on", errInterrupted, g.written, g.total)
 	}
@@ -99,12 +102,32 @@ func (c *gradeCmd) Run(a *app) error {
 	return errors.Join(err, g.grader.Close())
 }
 
+// paceOf returns how fast this host is against the reference. The first host to judge is this one.
+func paceOf(ctx context.Context, reference config.Speed, g *evaluate.Grader) (evaluate.Pace, error) {
+	if reference.Value == 0 {
+		return evaluate.Pace{}, nil
+	}
+	speed, err := g.Speed(ctx)
+	if err != nil {
+		return evaluate.Pace{}, fmt.Errorf("--reference-speed %s: %w", reference, err)
+	}
+	p := evaluate.Pace{Reference: reference.Value, Host: speed}
+	if err := p.Check(); err != nil {
+		return p, fmt.Errorf("--reference-speed %s: %w", reference, err)
+	}
+	return p, nil
+}
+
 // limitOf names a time limit without a space.
 func limitOf(j store.Judge) string {
-	if j.AuditShare > 0 {
-		return fmt.Sprintf("%gs:audited:%g", j.TimeLimit, j.AuditShare)
+	limit := fmt.Sprintf("%gs", j.TimeLimit)
+	if j.Reference != "" {
+		limit += ":of:" + j.Reference
 	}
-	return fmt.Sprintf("%gs", j.TimeLimit)
+	if j.AuditShare > 0 {
+		limit += fmt.Sprintf(":audited:%g", j.AuditShare)
+	}
+	return limit
 }
 
 // A gradeSummary is what the rows of the output add up to.

@@ -35,6 +35,7 @@ type grading struct {
 	settings string // of the judge, as rows name it
 	log      *slog.Logger
 	every    time.Duration // at most, between two lines on how far it is
+	pace     evaluate.Pace // of this host against the reference speed
 	audit    float64       // share of an audited time limit, 0 for a full limit
 
 	mu        sync.Mutex
@@ -314,6 +315,7 @@ func (g *grading) question(id string) (*evaluate.Question, error) {
 	}
 	q, err := evaluate.NewQuestion(g.problems[id])
 	if err == nil {
+		q = q.At(g.pace)
 		if g.audit > 0 {
 			q = q.Audited(&evaluate.Audit{Run: "grade", Share: g.audit})
 		}

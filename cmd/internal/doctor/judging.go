@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/lcbq/lcbq/worker/evaluate"
 	"github.com/lcbq/lcbq/worker/sandbox"
 )
 
@@ -21,6 +22,7 @@ func Judging(cfg sandbox.Config) Check {
 		found := []Finding{
 			{Check: "python", Result: Pass, Says: env.Interpreter},
 			packageFinding("numpy", env.Packages["numpy"]),
+			speedFinding(ctx, host),
 			{Check: "sandbox level", Result: Pass, Says: host.Level().String() + ", fingerprint " + env.Digest()[:12]},
 			{Check: "slots", Result: Pass, Says: fmt.Sprintf("room for %d programs at once: %s", room, why)},
 		}
@@ -44,4 +46,16 @@ func packageFinding(name, version string) Finding {
 		}
 	}
 	return Finding{Check: name, Result: Pass, Says: version}
+}
+
+// speedFinding says how fast the interpreter is, which is what --reference-speed compares.
+func speedFinding(ctx context.Context, host *sandbox.Host) Finding {
+	speed, err := evaluate.SpeedOf(ctx, host)
+	if err != nil {
+		return Finding{
+			Check: "speed", Result: Warn, Says: err.Error(),
+			Remedy: "judge here without --reference-speed",
+		}
+	}
+	return Finding{Check: "speed", Result: Pass, Says: fmt.Sprintf("%.3g million turns of a loop in a CPU second", speed)}
 }

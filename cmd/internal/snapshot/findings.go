@@ -2,11 +2,14 @@ package snapshot
 
 import (
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/store"
 )
 
 // findings returns what a person must know, the gravest first. s has everything else.
@@ -30,6 +33,7 @@ func (r *Reader) findings(in *raw, s *Snapshot) []Finding {
 		f.workers()
 	}
 	f.deadUnits()
+	f.speeds()
 	f.answers()
 	f.audited()
 	slices.SortStableFunc(f.found, func(a, b Finding) int {
@@ -282,3 +286,33 @@ func (f *finder) audited() {
 			"pass@1 is from below here: of the programs beyond the soft limit all but %.3g %% are stopped, and counted as failed", 100*share)
 	}
 }
+
+// speeds is about evaluators on hosts of different speed, whose seconds are not the same: a program near the time limit
+// passes on one and not on another.
+func (f *finder) speeds() {
+	if f.in.run.Judge.Reference != "" {
+		return
+	}
+	hosts := map[string]float64{}
+	for i := range f.s.Workers {
+		if w := &f.s.Workers[i]; w.Stage == stream.Evaluate && w.State == Working && w.settled && w.Fingerprint == f.in.run.Judge.Fingerprint {
+			hosts[w.Host] = max(hosts[w.Host], w.Speed)
+		}
+	}
+	var slow, fast string
+	for _, host := range slices.Sorted(maps.Keys(hosts)) {
+		if slow == "" || hosts[host] < hosts[slow] {
+			slow = host
+		}
+		if fast == "" || hosts[host] > hosts[fast] {
+			fast = host
+		}
+	}
+	if slow == fast || store.SameSpeed(hosts[slow], hosts[fast]) {
+		return
+	}
+	f.add(SpeedsDiffer, false, "", "a run that is made with --reference-speed first gives each host its own limit, and programs near it one verdict; a run that has begun keeps what it has",
+		"evaluators run on hosts of different speed: %s on %s, %s on %s; a program near the time limit can pass on one and fail on the other", speed(hosts[fast]), fast, speed(hosts[slow]), slow)
+}
+
+func speed(s float64) string { return strconv.FormatFloat(s, 'g', 3, 64) }

@@ -186,6 +186,24 @@ func TestFindings(t *testing.T) {
 			},
 		},
 		{
+			snapshot.SpeedsDiffer, func(t *testing.T, r *rig) {
+				t.Helper()
+				r.beat(t, evaluator(store.Worker{Name: "eval0_h1-1", Speed: 10, SpeedSettled: true}))
+				r.beat(t, evaluator(store.Worker{Name: "eval0_h1-2", Speed: 8, SpeedSettled: true})) // the same host, beside neighbours
+				r.beat(t, evaluator(store.Worker{Name: "eval0_h2-1", Host: "h2", Speed: 9.1, SpeedSettled: true}))
+				r.beat(t, evaluator(store.Worker{Name: "eval0_h3-1", Host: "h3", Speed: 4})) // a first look
+				r.beat(t, evaluator(store.Worker{Name: "eval0_h4-1", Host: "h4"}))
+				if s := r.look(t); slices.ContainsFunc(s.Findings, func(f snapshot.Finding) bool { return f.Code == snapshot.SpeedsDiffer }) {
+					t.Errorf("findings of hosts of one speed: %+v", s.Findings)
+				}
+				r.beat(t, evaluator(store.Worker{Name: "eval0_h2-1", Host: "h2", Speed: 6.251, SpeedSettled: true}))
+			}, "evaluators run on hosts of different speed: 10 on h1, 6.25 on h2", "", false,
+			func(t *testing.T, r *rig) {
+				t.Helper()
+				r.remove(t, store.Worker{Stage: stream.Evaluate, Name: "eval0_h2-1"})
+			},
+		},
+		{
 			snapshot.DeadWorker, func(t *testing.T, r *rig) {
 				t.Helper()
 				r.beat(t, evaluator(store.Worker{Name: "eval7_h1-1", Process: deadProcess(t)}))

@@ -203,12 +203,14 @@ const (
 	longText  = 500
 	mostSlots = 1 << 16
 	mostRate  = 1e9
+	mostSpeed = 1e6
 )
 
 // clean returns a heartbeat whose numbers are in their ranges and whose texts are no longer than they need to be.
 func clean(w store.Worker) *store.Worker {
 	w.Name, w.Host, w.Fingerprint = head(w.Name, longName), head(w.Host, longName), head(w.Fingerprint, longName)
 	w.Slots = max(0, min(w.Slots, mostSlots))
+	w.Speed = max(0, min(w.Speed, mostSpeed))
 	if t := w.Trouble; t != nil {
 		w.Trouble = &store.Trouble{Code: head(t.Code, longName), Text: head(t.Text, longText), Remedy: head(t.Remedy, longText), Since: t.Since}
 	}
@@ -275,6 +277,7 @@ func workersOf(all []store.Worker, run string, now time.Time) []Worker {
 			Stage: w.Stage, Name: w.Name, Host: w.Host, PID: w.PID, Slots: w.Slots, Started: w.Started, Units: w.Units, Samples: w.Samples, Cached: w.Cached,
 			Faults: w.Faults, LastSign: max(0, float64(now.UnixMilli()-w.Seen)/1000), State: Working, Fingerprint: w.Fingerprint, Trouble: w.Trouble, Engine: w.Engine,
 			Ready: w.Ready, Publishing: w.Publishing, Waited: w.Blocked,
+			Speed: w.Speed, settled: w.SpeedSettled,
 		}
 		if w.Slots == 0 {
 			v.State = Starting

@@ -84,25 +84,28 @@ type Stage struct {
 
 // A Worker is one that serves the server's runs, or did until a moment ago.
 type Worker struct {
-	Stage       stream.Stage       `json:"stage"`
-	Name        string             `json:"name"`
-	Host        string             `json:"host"`
-	PID         int                `json:"pid"`
-	Slots       int                `json:"programs_at_once"` // of an evaluator; units at once of others
-	Started     int64              `json:"started_ms"`
-	Units       int64              `json:"units"` // settled since it started, of all runs
-	Samples     int64              `json:"samples"`
-	Cached      int64              `json:"samples_from_cache"`
-	Faults      int64              `json:"units_given_back"`
-	Rate        float64            `json:"units_per_s_1m"` // of the run
-	Rate15      float64            `json:"units_per_s_15m"`
-	LastSign    float64            `json:"last_sign_s"` // seconds since its last heartbeat
-	State       State              `json:"state"`
-	Slow        bool               `json:"slow"`                  // far slower than others of its stage
-	Clock       float64            `json:"clock_off_s"`           // by how much its host's clock is ahead of the server's; 0 within a second
-	Fingerprint string             `json:"fingerprint,omitempty"` // of the environment that an evaluator judges in
-	Trouble     *store.Trouble     `json:"trouble,omitempty"`     // what it waits for
-	Engine      *store.EngineState `json:"engine,omitempty"`      // of a generator whose engine lcbq started
+	Stage       stream.Stage   `json:"stage"`
+	Name        string         `json:"name"`
+	Host        string         `json:"host"`
+	PID         int            `json:"pid"`
+	Slots       int            `json:"programs_at_once"` // of an evaluator; units at once of others
+	Started     int64          `json:"started_ms"`
+	Units       int64          `json:"units"` // settled since it started, of all runs
+	Samples     int64          `json:"samples"`
+	Cached      int64          `json:"samples_from_cache"`
+	Faults      int64          `json:"units_given_back"`
+	Rate        float64        `json:"units_per_s_1m"` // of the run
+	Rate15      float64        `json:"units_per_s_15m"`
+	LastSign    float64        `json:"last_sign_s"` // seconds since its last heartbeat
+	State       State          `json:"state"`
+	Slow        bool           `json:"slow"`                  // far slower than others of its stage
+	Clock       float64        `json:"clock_off_s"`           // by how much its host's clock is ahead of the server's; 0 within a second
+	Fingerprint string         `json:"fingerprint,omitempty"` // of the environment that an evaluator judges in
+	Speed       float64        `json:"speed,omitempty"`       // of an evaluator's host, in million turns of a loop in a CPU second; absent while unknown
+	Trouble     *store.Trouble `json:"trouble,omitempty"`     // what it waits for
+
+	settled bool               // Speed is more than a first look
+	Engine  *store.EngineState `json:"engine,omitempty"` // of a generator whose engine lcbq started
 
 	// Of a generator.
 	Ready      int64   `json:"ready,omitempty"`            // units in hand that wait for their turn
@@ -193,7 +196,8 @@ const (
 	DiskFull     Code = "disk_full"     // a worker waits for room on a disk
 	Blocked      Code = "worker_waits"  // a worker waits for something else
 	ClockSkew    Code = "clock_skew"
-	DeadWorker   Code = "dead_worker" // ended without a word, or silent
+	SpeedsDiffer Code = "speeds_differ" // evaluators on hosts of different speed, and no reference speed
+	DeadWorker   Code = "dead_worker"   // ended without a word, or silent
 	SlowWorker   Code = "slow_worker"
 	EngineDown   Code = "engine_down" // an engine ended, or starts again and again
 	Paused       Code = "paused"

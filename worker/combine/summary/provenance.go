@@ -14,9 +14,10 @@ import (
 // A Provenance is where a run's numbers come from, beyond its settings.
 type Provenance struct {
 	store.Provenance
-	Stages    []Stage `json:"stages"`     // those whose times are known
-	DeadUnits int     `json:"dead_units"` // given up and not put back
-	Timeline  []Mark  `json:"timeline"`   // ascending; pace is the slope between marks
+	Stages    []Stage      `json:"stages"`           // those whose times are known
+	Judges    store.Judges `json:"judges,omitempty"` // hosts that judged, and how fast they were
+	DeadUnits int          `json:"dead_units"`       // given up and not put back
+	Timeline  []Mark       `json:"timeline"`         // ascending; pace is the slope between marks
 }
 
 // A Mark is how far the run was at a time. Only finished cells count.
@@ -53,6 +54,19 @@ func timeline(m *store.Manifest, cells map[stream.Cell]store.CellState) []Mark {
 		out = append(out, Mark{float64(max(0, st.DoneAt-m.Created)) / 1000, i + 1, samples})
 	}
 	return out
+}
+
+// judges sums the cells' work by the host that judged.
+func judges(m *store.Manifest, cells map[stream.Cell]store.CellState) store.Judges {
+	var all store.Judges
+	for c, st := range cells {
+		if _, ok := m.Question(c.Question); ok {
+			for _, h := range st.Judges {
+				all.Add(h)
+			}
+		}
+	}
+	return all
 }
 
 // A Stage is a stage's work on the cells that are there, from its first unit's

@@ -103,7 +103,7 @@ func Of(m *store.Manifest, cells map[stream.Cell]store.CellState) (*Run, error) 
 	for _, t := range m.Temperatures {
 		s.Temperatures = append(s.Temperatures, t.Float())
 	}
-	s.Provenance = Provenance{Provenance: m.Provenance, Stages: stages(m, cells), Timeline: timeline(m, cells)}
+	s.Provenance = Provenance{Provenance: m.Provenance, Stages: stages(m, cells), Judges: judges(m, cells), Timeline: timeline(m, cells)}
 	if err := s.Count(summaries, sweepOf(m, summaries)); err != nil {
 		return nil, fmt.Errorf("summarise run %s: %w", m.ID, err)
 	}
