@@ -23,6 +23,9 @@ const (
 // A gauge knows how fast this host is. A host has one speed: a measurement that differs counts when
 // the next ones agree with it. It is safe for concurrent use.
 type gauge struct {
+	first []time.Duration // what begin saw; of the goroutine that follows
+	lies  bool            // the clock does
+
 	mu      sync.Mutex
 	taken   float64   // 0 until it is known
 	settled bool      // taken is of a whole measurement
@@ -73,21 +76,36 @@ func (g *gauge) measured(speed float64) bool {
 	return true
 }
 
-// follow measures the speed until ctx is done: by burst, and anew every so often. tell is called when
-// something new is known.
+// begin takes a first look, so that the speed is known before the first unit is judged. It returns
+// false if ctx ends before.
+func (g *gauge) begin(ctx context.Context, burst func(context.Context) ([]time.Duration, error), log *slog.Logger) bool {
+	rounds, err := burst(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return false
+	case err != nil:
+		log.Warn("how fast this host is cannot be measured, and is not recorded", "err", err)
+		g.lies = errors.Is(err, errClock)
+	default:
+		g.look(speedOf(rounds))
+		g.first = rounds
+	}
+	return true
+}
+
+// follow measures the speed until ctx is done: by burst, the first time in addition to what begin saw, and
+// anew every so often. tell is called when something new is known.
 func (g *gauge) follow(ctx context.Context, burst func(context.Context) ([]time.Duration, error), tell func(), log *slog.Logger) {
-	for {
-		var rounds []time.Duration
-		for i := 0; i < speedBursts; i++ {
-			if i > 0 && !wait(ctx, speedRest) {
+	if g.lies {
+		return
+	}
+	for rounds := g.first; ; rounds = nil {
+		for range speedBursts {
+			if !wait(ctx, speedRest) {
 				return
 			}
 			more, err := burst(ctx)
 			if ctx.Err() != nil {
-				return
-			}
-			if errors.Is(err, errClock) {
-				log.Warn("how fast this host is cannot be measured, and is not recorded", "err", err)
 				return
 			}
 			if err != nil {
@@ -96,9 +114,6 @@ func (g *gauge) follow(ctx context.Context, burst func(context.Context) ([]time.
 			}
 			rounds = append(rounds, more...)
 			g.look(speedOf(rounds))
-			if i == 0 {
-				tell()
-			}
 		}
 		if len(rounds) > 0 {
 			before, _ := g.speed()

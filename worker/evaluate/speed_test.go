@@ -128,23 +128,29 @@ func TestTwoSpeedsOfOneRun(t *testing.T) {
 	}
 }
 
-// TestFollow wants a worker to know its host's speed soon, and to give up on a clock that lies.
-func TestFollow(t *testing.T) {
+// TestBegin wants a worker to know its host's speed before its first unit, and to do without it where the
+// clock lies.
+func TestBegin(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	var g gauge
-	told := 0
-	g.follow(ctx, func(context.Context) ([]time.Duration, error) {
-		return []time.Duration{500 * time.Microsecond}, nil
-	}, func() { told++; cancel() }, slog.New(slog.DiscardHandler))
-	if s, settled := g.speed(); s != 10 || settled || told != 1 {
-		t.Errorf("after the first burst: %v, %v, told %d times", s, settled, told)
+	var g, h gauge
+	good := func(context.Context) ([]time.Duration, error) { return []time.Duration{500 * time.Microsecond}, nil }
+	if !g.begin(t.Context(), good, slog.New(slog.DiscardHandler)) {
+		t.Error("begin says that it was told to stop")
+	}
+	if s, settled := g.speed(); s != 10 || settled {
+		t.Errorf("after a first look: %v, %v", s, settled)
 	}
 	var log strings.Builder
-	var h gauge
-	h.follow(t.Context(), func(context.Context) ([]time.Duration, error) { return nil, errClock }, func() { t.Error("told") }, slog.New(slog.NewTextHandler(&log, nil)))
+	if !h.begin(t.Context(), func(context.Context) ([]time.Duration, error) { return nil, errClock }, slog.New(slog.NewTextHandler(&log, nil))) {
+		t.Error("begin says that it was told to stop")
+	}
+	h.follow(t.Context(), func(context.Context) ([]time.Duration, error) { t.Error("asked again"); return nil, errClock }, func() { t.Error("told") }, slog.New(slog.DiscardHandler))
 	if s, _ := h.speed(); s != 0 || !strings.Contains(log.String(), "cannot be believed") {
 		t.Errorf("of a clock that lies: %v, log %q", s, log.String())
+	}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if g.begin(over, good, slog.New(slog.DiscardHandler)) {
+		t.Error("begin goes on though it was told to stop")
 	}
 }

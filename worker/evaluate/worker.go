@@ -54,6 +54,10 @@ func (w *Worker) Run(ctx context.Context) error {
 		}
 		w.gauge.measured(speed)
 	}
+	if !w.gauge.begin(ctx, w.Grader.burst, w.Log) {
+		return nil // told to stop
+	}
+	w.tellSpeed()
 	defer background.Start(ctx, func(ctx context.Context) { w.gauge.follow(ctx, w.Grader.burst, w.tellSpeed, w.Log) })()
 	loop := worker.Loop{
 		Stage: stream.Evaluate, Queue: w.Queue, Handle: w.handle, Serves: w.serves,
@@ -175,12 +179,12 @@ func (w *Worker) handle(ctx context.Context, msg worker.Message) error {
 	scored := stream.Scored{
 		Batch: batch, Judgements: make([]stream.Judgement, len(batch.Samples)),
 		Evaluator: w.Pulse.Name(), Fingerprint: w.Grader.Host().Environment().Digest(),
-		JudgeSpeed: w.speedNow(), JudgeStarted: time.Now().UnixMilli(), JudgeAttempts: int(min(msg.Deliveries, math.MaxInt32)),
+		JudgeStarted: time.Now().UnixMilli(), JudgeAttempts: int(min(msg.Deliveries, math.MaxInt32)),
 	}
 	if err := w.judgeAll(ctx, question, &scored, msg.Deliveries); err != nil {
 		return err
 	}
-	scored.JudgeEnded = time.Now().UnixMilli()
+	scored.JudgeEnded, scored.JudgeSpeed = time.Now().UnixMilli(), w.speedNow()
 	fresh, err := w.Pulse.Publish(ctx, w.Queue, w.Log, stream.Combine, msg.Unit, scored)
 	if err == nil && !fresh {
 		w.Log.Debug("duplicate refused, the first output stays", "subject", msg.Unit.Subject(stream.Combine))

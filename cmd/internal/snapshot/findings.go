@@ -311,7 +311,7 @@ func (f *finder) speeds() {
 	if slow == fast || store.SameSpeed(hosts[slow], hosts[fast]) {
 		return
 	}
-	f.add(SpeedsDiffer, false, "", "a run that is made with --reference-speed first gives each host its own limit, and programs near it one verdict; a run that has begun keeps what it has",
+	f.add(SpeedsDiffer, false, "doctor", "a run that is made with --reference-speed first has limits in seconds of one host; one that has begun keeps what it has; this says on each host how fast it is",
 		"evaluators run on hosts of different speed: %s on %s, %s on %s; a program near the time limit can pass on one and fail on the other", speed(hosts[fast]), fast, speed(hosts[slow]), slow)
 }
 

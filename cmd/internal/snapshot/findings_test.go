@@ -197,7 +197,7 @@ func TestFindings(t *testing.T) {
 					t.Errorf("findings of hosts of one speed: %+v", s.Findings)
 				}
 				r.beat(t, evaluator(store.Worker{Name: "eval0_h2-1", Host: "h2", Speed: 6.251, SpeedSettled: true}))
-			}, "evaluators run on hosts of different speed: 10 on h1, 6.25 on h2", "", false,
+			}, "evaluators run on hosts of different speed: 10 on h1, 6.25 on h2", "lcbq doctor", false,
 			func(t *testing.T, r *rig) {
 				t.Helper()
 				r.remove(t, store.Worker{Stage: stream.Evaluate, Name: "eval0_h2-1"})
