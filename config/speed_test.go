@@ -10,7 +10,7 @@ import (
 // TestSpeed: a speed is written as it is read, and what no host can have is refused.
 func TestSpeed(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]Speed{"off": {}, "first": {First: true}, " first ": {First: true}, "9.75": {Value: 9.75}, "1e1": {Value: 10}, "0.1": {Value: .1}, "1000": {Value: 1000}} {
+	for text, want := range map[string]Speed{"off": {}, "first": {First: true}, "first\n": {First: true}, "9.75": {Value: 9.75}, "1e1": {Value: 10}, "0.1": {Value: .1}, "1000": {Value: 1000}} {
 		var s, again Speed
 		if err := s.UnmarshalText([]byte(text)); err != nil || s != want {
 			t.Errorf("%q is %+v, %v, want %+v", text, s, err, want)

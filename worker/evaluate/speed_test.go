@@ -44,9 +44,12 @@ func TestSecondsOfTheReference(t *testing.T) {
 		host, seconds float64
 		want          stream.Verdict
 	}{
-		{10, 0.1, stream.Passed}, {10, 0.5, stream.TimeLimit},
-		{10.0 / 3, 0.5, stream.Passed}, {10.0 / 3, 1.1, stream.TimeLimit},
-		{30, 0.04, stream.Passed}, {30, 0.15, stream.TimeLimit},
+		{10, 0.1, stream.Passed},
+		{10, 0.5, stream.TimeLimit},
+		{10.0 / 3, 0.5, stream.Passed},
+		{10.0 / 3, 1.1, stream.TimeLimit},
+		{30, 0.04, stream.Passed},
+		{30, 0.15, stream.TimeLimit},
 	} {
 		if j := judge1(t, g, q.At(Pace{Reference: 10, Host: c.host}), code(solvedAfter(c.seconds))); j.Verdict != c.want {
 			t.Errorf("a program of %v s on a host of speed %v: %+v, want %v", c.seconds, c.host, j, c.want)
