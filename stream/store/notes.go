@@ -42,6 +42,7 @@ type judgeNote struct {
 	Fingerprint  string          `json:"fingerprint"`
 	SandboxLevel string          `json:"sandbox_level"`
 	Environment  json.RawMessage `json:"environment"`
+	Host         string          `json:"host,omitempty"`
 	Speed        float64         `json:"speed,omitempty"`
 }
 
@@ -61,12 +62,14 @@ func declareJudges(ctx context.Context, js jetstream.JetStream, replicas int) er
 func (n *notes) addTo(m *Manifest) {
 	if m.Judge.Fingerprint == "" && n.judge.Fingerprint != "" {
 		m.Judge.Fingerprint = n.judge.Fingerprint
-		m.Provenance.SandboxLevel, m.Provenance.Environment, m.Provenance.JudgeSpeed = n.judge.SandboxLevel, n.judge.Environment, n.judge.Speed
+		m.Provenance.SandboxLevel, m.Provenance.Environment = n.judge.SandboxLevel, n.judge.Environment
+		m.Provenance.JudgeHost, m.Provenance.JudgeSpeed = n.judge.Host, n.judge.Speed
 	}
 	if n.engine != nil {
 		judge := m.Provenance
 		m.Provenance = *n.engine
-		m.Provenance.SandboxLevel, m.Provenance.Environment, m.Provenance.JudgeSpeed = judge.SandboxLevel, judge.Environment, judge.JudgeSpeed
+		m.Provenance.SandboxLevel, m.Provenance.Environment = judge.SandboxLevel, judge.Environment
+		m.Provenance.JudgeHost, m.Provenance.JudgeSpeed = judge.JudgeHost, judge.JudgeSpeed
 	}
 }
 
@@ -174,7 +177,7 @@ func (s *Store) Note(ctx context.Context, stage stream.Stage, id string, change 
 			continue
 		}
 		p := m.Provenance
-		p.SandboxLevel, p.Environment, p.JudgeSpeed = "", nil, 0
+		p.SandboxLevel, p.Environment, p.JudgeHost, p.JudgeSpeed = "", nil, "", 0
 		switch _, err := put(ctx, s.conn, s.engines, id, p, n.revision); {
 		case errors.Is(err, ErrChanged):
 			continue
@@ -187,7 +190,7 @@ func (s *Store) Note(ctx context.Context, stage stream.Stage, id string, change 
 
 // noteJudge notes the environment of a run's judge. It reports false if there is a note by now.
 func (s *Store) noteJudge(ctx context.Context, m *Manifest) (fresh bool, err error) {
-	body, err := json.Marshal(judgeNote{m.Judge.Fingerprint, m.Provenance.SandboxLevel, m.Provenance.Environment, m.Provenance.JudgeSpeed})
+	body, err := json.Marshal(judgeNote{m.Judge.Fingerprint, m.Provenance.SandboxLevel, m.Provenance.Environment, m.Provenance.JudgeHost, m.Provenance.JudgeSpeed})
 	if err != nil {
 		return false, fmt.Errorf("encode %s: %w", JudgeSubject(m.ID), err)
 	}

@@ -22,7 +22,7 @@ func judgedBy(fingerprint string) func(*store.Manifest) bool {
 			return false
 		}
 		m.Judge.Fingerprint, m.Provenance.SandboxLevel, m.Provenance.Environment = fingerprint, "C", []byte(`{"of":"`+fingerprint+`"}`)
-		m.Provenance.JudgeSpeed = 9.5
+		m.Provenance.JudgeHost, m.Provenance.JudgeSpeed = "h", 9.5
 		return true
 	}
 }
@@ -53,7 +53,7 @@ func TestFirstJudgeStays(t *testing.T) {
 		t.Error("a plain publish replaced the environment")
 	}
 	m, _, err := env.Store.Run(ctx, "r")
-	if err != nil || m.Judge.Fingerprint == "" || string(m.Provenance.Environment) != `{"of":"`+m.Judge.Fingerprint+`"}` || m.Provenance.SandboxLevel != "C" || m.Provenance.JudgeSpeed != 9.5 {
+	if err != nil || m.Judge.Fingerprint == "" || string(m.Provenance.Environment) != `{"of":"`+m.Judge.Fingerprint+`"}` || m.Provenance.SandboxLevel != "C" || m.Provenance.JudgeHost != "h" || m.Provenance.JudgeSpeed != 9.5 {
 		t.Fatalf("Run = %+v, %v, want the first note", m, err)
 	}
 	for i, s := range seen {
@@ -120,7 +120,7 @@ func TestEnginesNote(t *testing.T) {
 		wg.Go(func() {
 			_, err := s.Note(ctx, stream.Generate, "r", func(m *store.Manifest) bool {
 				m.Provenance.EngineRestarts++
-				m.Finished, m.Judge.Fingerprint, m.Provenance.SandboxLevel, m.Provenance.JudgeSpeed = 1, "another", "A", 3 // none of its business
+				m.Finished, m.Judge.Fingerprint, m.Provenance.SandboxLevel, m.Provenance.JudgeHost = 1, "another", "A", "i" // none of its business
 				return true
 			})
 			if err != nil {
@@ -130,7 +130,7 @@ func TestEnginesNote(t *testing.T) {
 	}
 	wg.Wait()
 	m, _, err := s.Run(ctx, "r")
-	if err != nil || m.Provenance.EngineRestarts != 15 || m.Finished != 0 || m.Judge.Fingerprint != "f" || m.Provenance.SandboxLevel != "C" || m.Provenance.JudgeSpeed != 9.5 {
+	if err != nil || m.Provenance.EngineRestarts != 15 || m.Finished != 0 || m.Judge.Fingerprint != "f" || m.Provenance.SandboxLevel != "C" || m.Provenance.JudgeHost != "h" || m.Provenance.JudgeSpeed != 9.5 {
 		t.Errorf("Run = %+v, %v, want 15 restarts and all else as it was", m, err)
 	}
 	if all, _, err := s.Runs(ctx); err != nil || len(all) != 1 || all[0].Provenance.EngineRestarts != 15 {

@@ -14,7 +14,8 @@ type Provenance struct {
 	GPUIdleShare   *float64        `json:"gpu_idle_share,omitempty"`  // of the time in which samples were generated, mean over GPUs: 0 to 1
 	SandboxLevel   string          `json:"sandbox_level,omitempty"`   // A, B or C, of the first environment that judged
 	Environment    json.RawMessage `json:"environment,omitempty"`     // that environment: what its fingerprint is of
-	JudgeSpeed     float64         `json:"judge_speed,omitempty"`     // of the first evaluator's host, as far as it was known when it began
+	JudgeHost      string          `json:"judge_host,omitempty"`      // of the first evaluator
+	JudgeSpeed     float64         `json:"judge_speed,omitempty"`     // of that host, as far as it was known when the evaluator began
 }
 
 // A GPU is a card that generated.

@@ -10,12 +10,13 @@ import (
 	"github.com/lcbq/lcbq/stream/store"
 )
 
-// A speed is measured by speedBursts bursts, and anew every speedEvery. A worker whose limits do not
-// depend on it measures between its programs, so that the first seconds of a run hardly notice.
+// A speed is measured by speedBursts bursts, and anew every speedEvery. A processor of a shared machine can be
+// slower by half for two seconds and more, so the bursts are spread over a longer time. A worker whose limits
+// do not depend on the speed measures between its programs, so that the first seconds of a run hardly notice.
 const (
-	speedBursts = 10
-	speedPause  = 50 * time.Millisecond // between bursts that are waited for
-	speedRest   = 2 * time.Second       // between those that are not
+	speedBursts = 12
+	speedPause  = 500 * time.Millisecond // between bursts that are waited for
+	speedRest   = 2 * time.Second        // between those that are not
 	speedEvery  = 10 * time.Minute
 	persists    = 3 // measurements in a row must say that the speed is another
 )

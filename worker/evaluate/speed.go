@@ -88,8 +88,10 @@ func speedOf(rounds []time.Duration) float64 {
 }
 
 // Speed measures how fast the interpreter of this host is, on a quiet core if one is free. It takes
-// a second, and a quarter of that of processor time.
-func (g *Grader) Speed(ctx context.Context) (speed float64, err error) {
+// six seconds, and a quarter of one of processor time.
+func (g *Grader) Speed(ctx context.Context) (float64, error) { return g.speed(ctx, speedPause) }
+
+func (g *Grader) speed(ctx context.Context, pause time.Duration) (speed float64, err error) {
 	one := g.burst
 	slot, err := g.quiet.enter(ctx)
 	switch {
@@ -103,10 +105,13 @@ func (g *Grader) Speed(ctx context.Context) (speed float64, err error) {
 	case !errors.Is(err, errBusy):
 		return 0, err
 	}
-	return measure(ctx, one)
+	return measure(ctx, one, pause)
 }
 
-// SpeedOf measures how fast the interpreter of a host is on which nothing is judged.
+// lookPause is between the bursts of a person who waits.
+const lookPause = 50 * time.Millisecond
+
+// SpeedOf measures in a second how fast the interpreter of a host is on which nothing is judged.
 func SpeedOf(ctx context.Context, host *sandbox.Host) (speed float64, err error) {
 	slot, err := host.NewSlot(0)
 	if err != nil {
@@ -114,14 +119,14 @@ func SpeedOf(ctx context.Context, host *sandbox.Host) (speed float64, err error)
 	}
 	defer func() { err = errors.Join(err, slot.Close()) }()
 	s := &pooled{Slot: slot}
-	return measure(ctx, func(ctx context.Context) ([]time.Duration, error) { return burst(ctx, s) })
+	return measure(ctx, func(ctx context.Context) ([]time.Duration, error) { return burst(ctx, s) }, lookPause)
 }
 
 // measure returns the speed by a whole measurement.
-func measure(ctx context.Context, one func(context.Context) ([]time.Duration, error)) (float64, error) {
+func measure(ctx context.Context, one func(context.Context) ([]time.Duration, error), pause time.Duration) (float64, error) {
 	var rounds []time.Duration
 	for i := range speedBursts {
-		if i > 0 && !wait(ctx, speedPause) {
+		if i > 0 && !wait(ctx, pause) {
 			return 0, ctx.Err()
 		}
 		more, err := one(ctx)

@@ -22,7 +22,7 @@ func solvedAfter(seconds float64) string {
 func TestSpeed(t *testing.T) {
 	t.Parallel()
 	g := newGrader(t, 1)
-	speed, err := g.Speed(t.Context())
+	speed, err := g.speed(t.Context(), lookPause)
 	if err != nil || speed < 0.1 || speed > 1000 {
 		t.Errorf("Speed = %v, %v", speed, err)
 	}
@@ -67,10 +67,10 @@ func TestSecondsOfTheReference(t *testing.T) {
 	}
 }
 
-// referenceWorker is a worker whose host has the given speed, for runs with a reference.
-func (b *bench) referenceWorker(t *testing.T, reference string, speed float64) *Worker {
-	t.Helper()
-	w := b.worker(newGraderFor(t, reference))
+// on returns a worker on a host of the given name and speed.
+func (b *bench) on(g *Grader, host string, speed float64) *Worker {
+	w := b.worker(g)
+	w.host = host
 	if speed > 0 {
 		w.gauge.measured(speed)
 	}
@@ -91,7 +91,8 @@ func TestTwoSpeedsOfOneRun(t *testing.T) {
 	if _, err := b.Store.PutRun(t.Context(), m, rev); err != nil {
 		t.Fatal(err)
 	}
-	first, slow := b.referenceWorker(t, "first", 12), b.referenceWorker(t, "first", 4)
+	graders := map[string]*Grader{"": newGrader(t, 1), "first": newGraderFor(t, "first"), "12": newGraderFor(t, "12")}
+	first, slow := b.on(graders["first"], "a", 12), b.on(graders["first"], "b", 4)
 	if m, err = first.admit(t.Context(), m); err != nil || m.Provenance.JudgeSpeed != 12 {
 		t.Fatalf("admit = %+v, %v", m, err)
 	}
@@ -106,6 +107,10 @@ func TestTwoSpeedsOfOneRun(t *testing.T) {
 			t.Errorf("limits of speed %v are multiplied by %v, %v, want %v", w.speedNow(), p.scale(), err, want)
 		}
 	}
+	again := b.on(graders["first"], "a", 4) // of the first one's host, measured beside a neighbour
+	if p, err := again.paceFor(m); err != nil || p.scale() != 1 || p.Reference != 12 {
+		t.Errorf("the first host judges with limits times %v, %v, later on", p.scale(), err)
+	}
 	for name, c := range map[string]struct {
 		reference string
 		speed     float64
@@ -117,14 +122,16 @@ func TestTwoSpeedsOfOneRun(t *testing.T) {
 		"of another":    {"12", 12, "this host judges in mode lcb with 0.3 s of reference speed 12"},
 		"no such speed": {"twelve", 12, "want a number above 0"},
 	} {
-		w, m := b.referenceWorker(t, c.reference, c.speed), *m
+		g := graders[c.reference]
 		if c.reference == "twelve" {
-			m.Judge.Reference, m.Judge.Fingerprint = c.reference, ""
-			if _, err := w.paceFor(&m); !errors.Is(err, ErrPace) || !strings.Contains(err.Error(), c.want) {
+			m := *m
+			m.Judge.Reference = c.reference
+			if _, err := first.paceFor(&m); !errors.Is(err, ErrPace) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("a host %s: %v, want %q", name, err, c.want)
 			}
 			continue
 		}
+		w := b.on(g, "b", c.speed)
 		if err := w.serves(t.Context(), "r1"); !errors.Is(err, worker.ErrUnfit) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("a host %s: %v, want %q", name, err, c.want)
 		}

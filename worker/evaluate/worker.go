@@ -1,6 +1,7 @@
 package evaluate
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -39,6 +40,7 @@ type Worker struct {
 	audits    audits
 	atOnce    atOnce
 	gauge     gauge
+	host      string // instead of the Pulse's, for tests
 }
 
 // Run judges until ctx is done, then finishes the units in hand. It returns as
@@ -85,6 +87,8 @@ func (w *Worker) paceFor(m *store.Manifest) (Pace, error) {
 			p.Reference = speed // this host's may become the first
 		} else if p.Reference == 0 {
 			p.Reference = math.NaN() // what the first evaluator should have noted
+		} else if w.wasFirst(m) {
+			p.Host = p.Reference // whatever its neighbours made of a measurement
 		}
 	default:
 		reference, err := strconv.ParseFloat(m.Judge.Reference, 64)
@@ -97,6 +101,18 @@ func (w *Worker) paceFor(m *store.Manifest) (Pace, error) {
 		return p, fmt.Errorf("run %s has --reference-speed %s: %w: %w", m.ID, m.Judge.Reference, worker.ErrUnfit, err)
 	}
 	return p, nil
+}
+
+// hostName names this host.
+func (w *Worker) hostName() string { return cmp.Or(w.host, worker.HostOf(w.Pulse.Name())) }
+
+// wasFirst reports whether the run's first evaluator was of this host and interpreter.
+func (w *Worker) wasFirst(m *store.Manifest) bool {
+	var env struct {
+		Interpreter string `json:"interpreter"`
+	}
+	return m.Provenance.JudgeHost == w.hostName() && json.Unmarshal(m.Provenance.Environment, &env) == nil &&
+		env.Interpreter == w.Grader.Host().Environment().Interpreter
 }
 
 // unitsFor returns how many units keep the slots busy: one more, so that the next unit has begun while one
@@ -284,7 +300,8 @@ func (w *Worker) admit(ctx context.Context, m *store.Manifest) (*store.Manifest,
 			return false
 		}
 		m.Judge.Fingerprint = mine
-		m.Provenance.SandboxLevel, m.Provenance.Environment, m.Provenance.JudgeSpeed = env.Level.String(), environment, speed
+		m.Provenance.SandboxLevel, m.Provenance.Environment, m.Provenance.JudgeHost = env.Level.String(), environment, w.hostName()
+		m.Provenance.JudgeSpeed = speed
 		return true
 	})
 	if err != nil {
