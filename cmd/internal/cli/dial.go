@@ -26,6 +26,13 @@ import (
 // for ever.
 const connectWait = 5 * time.Second
 
+// Pings of every client. A network that drops what it is given tells no end of a connection, and the client library
+// would find it out after six minutes.
+const (
+	ping  = 20 * time.Second
+	pings = 2
+)
+
 // options are those of every connection.
 func options(name string, log *slog.Logger) []nats.Option {
 	return []nats.Option{
@@ -33,6 +40,7 @@ func options(name string, log *slog.Logger) []nats.Option {
 		nats.Timeout(connectWait),
 		nats.MaxReconnects(-1),
 		link.Queue(),
+		nats.PingInterval(ping), nats.MaxPingsOutstanding(pings),
 		nats.IgnoreAuthErrorAbort(), // its keys may be others tomorrow: whoever it was given them by sees the warning
 		nats.CustomReconnectDelay(reconnectDelay),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
