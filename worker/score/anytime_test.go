@@ -39,11 +39,14 @@ func looks(most int) []int {
 // fail, or the test would not see what it is for.
 func TestRefereeAnytime(t *testing.T) {
 	t.Parallel()
-	most, sizes := 200, []int{12}
+	most, sizes := 100, []int{12}
+	if *simulations >= 200 {
+		most = 200
+	}
 	if *simulations > 200 {
 		most, sizes = 1000, []int{12, 60}
 	}
-	for _, w := range worlds {
+	for _, w := range tried() {
 		for _, questions := range sizes {
 			r := rand.New(rand.NewPCG(107, uint64(questions)))
 			var always, stopped, naive, whenBest holds

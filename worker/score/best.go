@@ -37,6 +37,9 @@ type BestSet struct {
 // 1983), which look at the largest difference whichever way it goes: one end only would need
 // less. Its high end is the most that is lost by choosing the column.
 //
+// Where a column may be higher than its scores show (Hidden), it is out only if it would be so then
+// too, and others are behind it by as much more.
+//
 // The error is ErrUndefined without columns or for fewer than two questions, and
 // a mistake if columns differ in length, the level is outside (0, 1), or b has
 // no Rand.
@@ -214,7 +217,7 @@ func (l *lags) look(i int) (p float64, arms []float64) {
 			continue
 		}
 		spread[j], noise[j] = standardError(l.columns[i], l.columns[j], l.claim), l.noiseError(i, j)
-		d := l.means[j] - l.means[i]
+		d := l.means[j] - l.means[i] - hidden(l.columns[i])
 		switch {
 		case spread[j] > 0 && d/spread[j] > lag:
 			lag, ahead = d/spread[j], j
@@ -256,7 +259,7 @@ func (l *lags) look(i int) (p float64, arms []float64) {
 			reach := farthest(l.columns[i], l.columns[j], l.means[j]-l.means[i])
 			arms[j] = max(arms[j], unseenShare(questions, (1-l.level)/2)*reach)
 			if j == ahead {
-				p = max(p, flipFloor(count(differences(l.columns[i], l.columns[j]))), otherKinds(l.means[j]-l.means[i], reach, questions))
+				p = max(p, flipFloor(count(differences(l.columns[i], l.columns[j]))), otherKinds(max(0, l.means[j]-l.means[i]-hidden(l.columns[i])), reach, questions))
 			}
 		}
 	}
@@ -271,9 +274,9 @@ func (l *lags) behind(i int, in []bool, arms [][]float64) Interval {
 			continue
 		}
 		d := l.means[j] - l.means[i]
-		out.High = max(out.High, d+arms[i][j])
+		out.High = max(out.High, d+arms[i][j]+hidden(l.columns[j]))
 		if in[j] {
-			out.Low = min(out.Low, d-arms[j][i])
+			out.Low = min(out.Low, d-arms[j][i]-hidden(l.columns[i]))
 		}
 	}
 	others := false

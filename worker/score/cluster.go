@@ -95,5 +95,5 @@ func CompareClustered(a, b []Score, clusters []int, level float64) (Interval, er
 	spread := deviation(means, plain.Mean) / math.Sqrt(float64(len(means)))
 	other := 1 - math.Pow((1-level)/2, 1/effective)
 	arm := max(studentQuantile((1+level)/2, max(1, effective-1))*spread, other*farthest(a, b, plain.Mean))
-	return Interval{max(-1, min(plain.Interval.Low, plain.Mean-arm)), min(1, max(plain.Interval.High, plain.Mean+arm))}, nil
+	return Interval{max(-1, min(plain.Interval.Low, plain.Mean-arm-hidden(a))), min(1, max(plain.Interval.High, plain.Mean+arm+hidden(b)))}, nil
 }

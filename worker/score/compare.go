@@ -41,6 +41,9 @@ type Difference struct {
 // 1 - tail^(1/questions) of all may be of such a kind, and be as far from the mean
 // difference as any of these may.
 //
+// Where samples that count as failed may have passed unseen (Hidden), the interval reaches as
+// much further, and P is the largest that any such means give.
+//
 // The error is ErrUndefined for fewer than two questions, and a mistake if the
 // two are not as long as each other or the level is outside (0, 1).
 func Compare(a, b []Score, claim Claim, level float64) (Difference, error) {
@@ -56,24 +59,29 @@ func Compare(a, b []Score, claim Claim, level float64) (Difference, error) {
 	d := differences(a, b)
 	out := Difference{Mean: mean(d), Differ: count(d)}
 	spread := standardError(a, b, claim)
+	unseenA, unseenB := hidden(a), hidden(b)
+	least := max(0, out.Mean-unseenA) // the difference nearest to none that may be
+	if out.Mean < 0 {
+		least = max(0, -out.Mean-unseenB)
+	}
 	up, down := 0.0, 0.0
 	switch claim {
 	case TheseQuestions:
 		up = normalQuantile((1+level)/2) * spread
 		down = up
-		out.P = max(2*tail(math.Abs(out.Mean), spread, math.Inf(1)), signP(a, b))
+		out.P = max(2*tail(least, spread, math.Inf(1)), signP(a, b))
 	case QuestionsLike:
 		degrees := float64(len(d) - 1)
 		reach := farthest(a, b, out.Mean)
 		up = max(studentQuantile((1+level)/2, degrees)*spread, unseenShare(len(d), (1-level)/2)*reach)
 		down = up
-		out.P = max(2*tail(math.Abs(out.Mean), spread, degrees), 2*flipFloor(out.Differ), 2*otherKinds(out.Mean, reach, len(d)))
+		out.P = max(2*tail(least, spread, degrees), 2*flipFloor(out.Differ), 2*otherKinds(least, reach, len(d)))
 	}
 	if out.Differ == 0 {
 		out.P = 1
 	}
 	out.P = min(1, out.P)
-	out.Interval = Interval{max(-1, out.Mean-down), min(1, out.Mean+up)}
+	out.Interval = Interval{max(-1, out.Mean-down-unseenA), min(1, out.Mean+up+unseenB)}
 	if out.P > 1-level { // a test that is stricter than the interval widens it
 		out.Interval = Interval{min(out.Interval.Low, 0), max(out.Interval.High, 0)}
 	}

@@ -294,3 +294,42 @@ func TestBestErrors(t *testing.T) {
 		}
 	}
 }
+
+// TestCompareHidden: what may have passed unseen widens the interval on its side by as much, and no difference
+// that it could explain is one.
+func TestCompareHidden(t *testing.T) {
+	t.Parallel()
+	a, b := make([]Score, 40), make([]Score, 40)
+	for i := range a {
+		a[i] = Score{Value: 0.4 + float64(i%5)/100, Variance: 1e-4}
+		b[i] = Score{Value: 0.5 + float64(i%7)/100, Variance: 1e-4}
+	}
+	hide := func(of []Score, by float64) []Score {
+		out := slices.Clone(of)
+		for i := range out {
+			out[i].Hidden = by
+		}
+		return out
+	}
+	for _, claim := range []Claim{TheseQuestions, QuestionsLike} {
+		plain, err := Compare(a, b, claim, 0.95)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, x := range []struct {
+			a, b   float64
+			differ bool
+		}{{0.05, 0, true}, {0.2, 0, false}, {0, 0.2, true}} {
+			got, err := Compare(hide(a, x.a), hide(b, x.b), claim, 0.95)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if math.Abs(got.Interval.Low-plain.Interval.Low+x.a) > 1e-12 || math.Abs(got.Interval.High-plain.Interval.High-x.b) > 1e-12 || got.Mean != plain.Mean {
+				t.Errorf("claim %d, hidden %v and %v: %v, without %v", claim, x.a, x.b, got.Interval, plain.Interval)
+			}
+			if (got.P > 0.05) != got.Interval.Contains(0) || got.P < plain.P || (got.P <= 0.05) != x.differ {
+				t.Errorf("claim %d, hidden %v and %v: P = %v with %v, without P = %v", claim, x.a, x.b, got.P, got.Interval, plain.P)
+			}
+		}
+	}
+}

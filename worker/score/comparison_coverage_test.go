@@ -36,12 +36,12 @@ func sweep(t *testing.T, r *rand.Rand, questions, n, k int, effect []float64, qu
 // is one of sixteen equals, the hardest case, and where it is ahead.
 func TestBestSetHoldsTheBest(t *testing.T) {
 	t.Parallel()
-	runs := max(*simulations/4, 100)
+	runs := max(*simulations/4, 50)
 	ahead := make([]float64, 16)
 	for i := range ahead {
 		ahead[i] = -0.08 * math.Abs(float64(i-7))
 	}
-	for _, tt := range []struct {
+	for _, tt := range several([]struct {
 		name   string
 		effect []float64
 		claim  Claim
@@ -49,11 +49,11 @@ func TestBestSetHoldsTheBest(t *testing.T) {
 		k, n   int
 	}{
 		{"equal, these", make([]float64, 16), TheseQuestions, 0, 1, 200},
+		{"ahead, like", ahead, QuestionsLike, 0.3, 1, 2000},
 		{"equal, like", make([]float64, 16), QuestionsLike, 0.5, 1, 200},
 		{"equal, like, k=10", make([]float64, 16), QuestionsLike, 0.5, 10, 200},
 		{"ahead, these", ahead, TheseQuestions, 0, 1, 2000},
-		{"ahead, like", ahead, QuestionsLike, 0.3, 1, 2000},
-	} {
+	}, 2) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			r := rand.New(rand.NewPCG(29, uint64(tt.k)))
@@ -125,7 +125,8 @@ func BenchmarkSweep(b *testing.B) {
 // within its interval, where some are far enough behind for both ends to say something.
 func TestBehindHoldsOnBothSides(t *testing.T) {
 	t.Parallel()
-	const questions, n, runs = 40, 100, 1000
+	const questions, n = 40, 100
+	runs := min(1000, 5*(*simulations))
 	r := rand.New(rand.NewPCG(127, 1))
 	base := make([]float64, questions)
 	for q := range base {
@@ -165,7 +166,7 @@ func TestBehindHoldsOnBothSides(t *testing.T) {
 			held++
 		}
 	}
-	if share := float64(held) / runs; share < 0.95-3.5*math.Sqrt(0.05*0.95/runs) {
+	if share := float64(held) / float64(runs); share < 0.95-3.5*math.Sqrt(0.05*0.95/float64(runs)) {
 		t.Errorf("every distance is within its interval in %.1f %% of %d runs, want 95", 100*share, runs)
 	}
 	if above < 3*runs {

@@ -15,6 +15,10 @@ type Score struct {
 	Variance float64
 	Unseen   float64 // what the first sample of the other kind would change, if all were of one kind; else 0
 	Pooled   bool    // Variance is this question's share of what is known only of all questions with so few samples
+
+	// Of an audited time limit.
+	Drawn  float64 // what the draws add, as a standard error; Variance holds its square
+	Hidden float64 // by how much the mean of such scores may be higher, because no program passed in the audit; the same for each
 }
 
 // Scores returns the score of every question at k.
@@ -135,6 +139,15 @@ func values(scores []Score) []float64 {
 	return out
 }
 
+// hidden returns by how much the mean of the scores may be higher than they show.
+func hidden(scores []Score) float64 {
+	var s sum
+	for i := range scores {
+		s.add(scores[i].Hidden)
+	}
+	return s.value() / float64(max(1, len(scores)))
+}
+
 func mean(x []float64) float64 {
 	var s sum
 	for _, v := range x {
@@ -179,7 +192,7 @@ func SamplingInterval(questions []Count, scores []Score, k int, level float64) (
 	if k > 1 {
 		base.Low = min(base.Low, m-ownArms(questions, scores, k, level)/q)
 	}
-	known, pooled := hidden(questions, scores, k, (1-level)/2)
+	known, pooled := unshown(questions, scores, k, (1-level)/2)
 	return around(m, Interval{
 		Low:  max(0, m-max(math.Hypot(m-base.Low, known.down/q), pooled.down/q)),
 		High: min(1, m+max(math.Hypot(base.High-m, known.up/q), pooled.up/q)),
@@ -236,11 +249,11 @@ func asRate(m, variance, level float64) Interval {
 // scatter can be above or below the sum of their estimates.
 type room struct{ up, down float64 }
 
-// hidden bounds how far the true scores of two kinds of question can be from their
+// unshown bounds how far the true scores of two kinds of question can be from their
 // estimates: of those that no sample passed, and of those where every k samples hold
 // one that passed. Each bound has the given tail. known is for questions with 2k samples
 // or more, pooled for the others, whose variance holds most of it already.
-func hidden(questions []Count, scores []Score, k int, tail float64) (known, pooled room) {
+func unshown(questions []Count, scores []Score, k int, tail float64) (known, pooled room) {
 	var none, all [2][]Count
 	for i, c := range questions {
 		at := 0

@@ -45,7 +45,7 @@ func TestVarianceIsUnbiased(t *testing.T) {
 func TestPooledVariance(t *testing.T) {
 	t.Parallel()
 	for _, rates := range [][]float64{{0.5}, {0.03}, {0.01, 0.6}, {0.001, 0.1, 0.9}} {
-		for _, n := range []int{1, 2, 3, 7, 12} {
+		for _, n := range several([]int{1, 2, 3, 7, 12}, 4) {
 			for k := n/2 + 1; k <= n; k++ {
 				// As many questions of each outcome as are expected of a great number.
 				var counts []Count

@@ -191,7 +191,8 @@ func quantile(sorted []float64, p float64) float64 {
 }
 
 // bca is the bias-corrected and accelerated bootstrap of Efron 1987. The
-// acceleration of a mean is a sixth of its skewness.
+// acceleration is that of the jackknife, which for a mean is a sixth of its skewness
+// (Efron and Tibshirani 1993, equation 14.15).
 func bca(scores []float64, m, sd, level float64, b Bootstrap) Interval {
 	means := resampledMeans([][]float64{scores}, b)[0]
 	slices.Sort(means)
@@ -208,7 +209,8 @@ func bca(scores []float64, m, sd, level float64, b Bootstrap) Interval {
 	rounds := float64(len(means))
 	share := min(max((below+equal/2)/rounds, 0.5/rounds), 1-0.5/rounds)
 	bias := normalQuantile(share)
-	acceleration := skewness(scores, m, sd) / (6 * math.Sqrt(float64(len(scores))))
+	q := float64(len(scores))
+	acceleration := skewness(scores, m, sd) / (6 * math.Sqrt(q)) * math.Pow(q/(q-1), 1.5) // skewness has the unbiased deviation
 	at := func(p float64) float64 {
 		z := bias + normalQuantile(p)
 		adjusted := bias + z/(1-acceleration*z)

@@ -37,6 +37,14 @@ var worlds = []world{
 	{"half", func(*rand.Rand) float64 { return 0.5 }},
 }
 
+// tried are all worlds, or three of them when quick.
+func tried() []world {
+	if quick() {
+		return []world{worlds[0], worlds[2], worlds[6]} // lcb, uniform, half
+	}
+	return worlds
+}
+
 // betaDraw draws from a beta distribution by Jöhnk's method.
 func betaDraw(r *rand.Rand, a, b float64) float64 {
 	for {
@@ -108,9 +116,9 @@ func (h *holds) within(t *testing.T, what string, low, high float64) {
 	}
 }
 
-// runs is how many runs each cell of the referee's tables gets: 60 by default, which
-// shows what is badly wrong, a tenth of a table that can be quoted.
-func runs() int { return max(40, *simulations*3/10) }
+// runs is how many runs each cell of the referee's tables gets: few by default, which show what is
+// badly wrong; 600 with 2,000 simulations, for a table that can be quoted.
+func runs() int { return max(20, *simulations*3/10) }
 
 // TestRefereeSampling: how often the sampling interval holds the truth about the
 // very questions that were asked.
@@ -121,7 +129,7 @@ func TestRefereeSampling(t *testing.T) {
 	if *simulations > 200 {
 		sizes = []int{1, 2, 3, 5, 10, 100, 1000}
 	}
-	for _, w := range worlds {
+	for _, w := range tried() {
 		for _, questions := range []int{12, 175} {
 			for _, n := range sizes {
 				var ks []int
@@ -175,26 +183,26 @@ func TestRefereeSampling(t *testing.T) {
 // questions of its world.
 func TestRefereePopulation(t *testing.T) {
 	t.Parallel()
-	for _, tt := range []struct {
+	for _, tt := range several([]struct {
 		world     string
 		questions int
 		n, k      int
 	}{
 		{"lcb", 175, 1, 1},
+		{"lcb", 12, 100, 1},
+		{"uniform", 175, 10_000, 1000},
+		{"uniform", 12, 100, 10},
+		{"saturated", 40, 100, 10},
 		{"lcb", 175, 100, 1},
 		{"lcb", 175, 100, 10},
-		{"lcb", 12, 100, 1},
 		{"beta", 175, 100, 10},
 		{"beta", 12, 100, 1},
 		{"uniform", 175, 1000, 100},
-		{"uniform", 175, 10_000, 1000},
 		{"uniform", 12, 100, 1},
-		{"uniform", 12, 100, 10},
 		{"log-uniform", 175, 1000, 100},
 		{"saturated", 40, 100, 1},
-		{"saturated", 40, 100, 10},
 		{"rare", 175, 100, 10},
-	} {
+	}, 5) {
 		w := worlds[slices.IndexFunc(worlds, func(w world) bool { return w.name == tt.world })]
 		truth := populationMean(population(w), tt.k)
 		r := rand.New(rand.NewPCG(103, uint64(tt.questions*tt.n)))
@@ -233,7 +241,7 @@ func TestRefereeCompare(t *testing.T) {
 		{"n=1 and 50", func(i int) int { return 1 + 49*(i%2) }},
 	}
 	const temperatures = 16
-	for _, w := range worlds {
+	for _, w := range tried() {
 		if w.name == "rare" || w.name == "log-uniform" {
 			continue
 		}
@@ -301,23 +309,23 @@ func TestRefereeBest(t *testing.T) {
 	t.Parallel()
 	peak := func(i int) float64 { return -0.08 * math.Abs(float64(i-7)) }
 	same := func(int) float64 { return 0 }
-	for _, tt := range []struct {
+	for _, tt := range several([]struct {
 		name   string
 		effect func(i int) float64
 		n, k   int
 	}{
 		{"16 equal", same, 1, 1},
+		{"16 equal", same, 100, 10},
+		{"peak", peak, 100, 1},
 		{"16 equal", same, 2, 2},
 		{"16 equal", same, 100, 1},
-		{"16 equal", same, 100, 10},
 		{"peak", peak, 1, 1},
-		{"peak", peak, 100, 1},
 		{"peak", peak, 1000, 10},
-	} {
+	}, 3) {
 		r := rand.New(rand.NewPCG(109, uint64(tt.n)))
 		var set, lag [2]holds
 		size, regret := [2]float64{}, [2]float64{}
-		runs := max(40, runs()/3)
+		runs := max(20, runs()/3)
 		for range runs {
 			rates := worlds[0].rates(r, 175)
 			columns, truth := make([][]Score, 16), make([]float64, 16)
@@ -375,26 +383,26 @@ func TestRefereeBest(t *testing.T) {
 func TestRefereeUnion(t *testing.T) {
 	t.Parallel()
 	const temperatures, questions, n = 16, 175, 400
-	for _, tt := range []struct {
+	for _, tt := range several([]struct {
 		name   string
 		effect func(i int) float64
 		quirk  float64
 		k      int
 	}{
 		{"equal", func(int) float64 { return 0 }, 0, 16},
+		{"interaction", func(int) float64 { return 0 }, 0.7, 160},
 		{"equal", func(int) float64 { return 0 }, 0, 160},
 		{"interaction", func(int) float64 { return 0 }, 0.7, 16},
-		{"interaction", func(int) float64 { return 0 }, 0.7, 160},
 		{"curved", func(i int) float64 { return -0.02 * float64((i-6)*(i-6)) }, 0.2, 16},
 		{"curved", func(i int) float64 { return -0.02 * float64((i-6)*(i-6)) }, 0.2, 160},
-	} {
+	}, 2) {
 		r := rand.New(rand.NewPCG(113, uint64(tt.k)))
 		var these, like holds
 		off, scatter, width := 0.0, 0.0, 0.0
 		// The truth over all questions like these, by a long draw.
 		truths := 100 * runs()
 		all := trueGain(worlds[0].rates(r, truths), temperatures, tt.k, func(i int) float64 { return tt.effect(i) + tt.quirk*r.NormFloat64() })
-		runs := max(25, runs()/3)
+		runs := max(15, runs()/3)
 		for range runs {
 			rates := worlds[0].rates(r, questions)
 			at := make([][]float64, temperatures)

@@ -104,7 +104,7 @@ func TestTogetherHoldsAtOnce(t *testing.T) {
 			quirk = 0.3
 		}
 		at := map[bool]int{}
-		runs := max(200, *simulations/4)
+		runs := max(100, *simulations/4)
 		for range runs {
 			a, b := pairSweep(t, r, quirk)
 			for _, corrected := range []bool{false, true} {

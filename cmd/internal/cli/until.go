@@ -21,7 +21,7 @@ func (d *definition) stepwise(u config.Until, n int) error {
 		return usageError{fmt.Errorf("--until-width = %s: recorded completions are as many as they are\nleave it out; 'lcbq report' shows how well they are known", u.UntilWidth)}
 	}
 	if d.manifest.Judge.AuditShare > 0 {
-		return usageError{fmt.Errorf("--until-width = %s: its rule looks at counts, and with an audited --time-limit these are estimates\nleave out one of the two", u.UntilWidth)}
+		return usageError{fmt.Errorf("--until-width = %s: its interval holds at every number of samples, which an audited --time-limit cannot: these are estimates, and the draw of one program decides for its later samples too\ngive --time-limit in seconds, or leave out --until-width and read in the report how well a fixed --n is known", u.UntilWidth)}
 	}
 	d.manifest.Until = &store.Until{Half: half, K: u.K, Most: n}
 	return nil

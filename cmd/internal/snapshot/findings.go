@@ -115,6 +115,14 @@ func span(seconds float64) string {
 	}
 }
 
+// thousands writes a number as the rows of status do.
+func thousands(n int) string {
+	if n < 1000 {
+		return strconv.Itoa(n)
+	}
+	return fmt.Sprintf("%s,%03d", thousands(n/1000), n%1000)
+}
+
 func count(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
@@ -173,7 +181,7 @@ func wait(units int) string {
 	if units == 1 {
 		return "1 unit waits"
 	}
-	return fmt.Sprintf("%d units wait", units)
+	return thousands(units) + " units wait"
 }
 
 // unfit returns how many evaluators at work have another environment than the run's.
@@ -196,8 +204,15 @@ const (
 // growing is about evaluators that do not keep up with generators.
 func (f *finder) growing() {
 	in, out := f.s.Stage(stream.Generate), f.s.Stage(stream.Evaluate)
+	if in.Waiting+in.InFlight == 0 { // no more comes: the time left says the rest
+		return
+	}
 	if out.Workers == 0 || out.Rate15 <= 0 || in.Rate15 < fasterBy*out.Rate15 || float64(out.Waiting)/out.Rate15 < muchBacklog.Seconds() {
 		return
+	}
+	work := out.Backlog // as the rows of the stages say it
+	if work < 0 {
+		work = float64(out.Waiting) / out.Rate15
 	}
 	slots := 0
 	for i := range f.s.Workers {
@@ -207,7 +222,7 @@ func (f *finder) growing() {
 	}
 	more := max(1, int(float64(slots)*(in.Rate15/out.Rate15-1)+0.5))
 	f.add(LagGrows, false, "evaluate", fmt.Sprintf("start evaluators on other machines, for about %s more at once; where processors are idle, 'lcbq set evaluators=N --host HOST' gives those there more", count(more, "program")),
-		"evaluators do not keep up: %s to be judged, %s of work, and %.1f come for each that is done", wait(out.Waiting), span(float64(out.Waiting)/out.Rate15), in.Rate15/out.Rate15)
+		"evaluators do not keep up: %s to be judged, %s of work, and %.1f come for each that is done", wait(out.Waiting), span(work), in.Rate15/out.Rate15)
 }
 
 // long is after how much time without a judged unit a run is called stalled.
@@ -246,7 +261,7 @@ func are(n int) string {
 	if n == 1 {
 		return "1 unit is"
 	}
-	return fmt.Sprintf("%d units are", n)
+	return thousands(n) + " units are"
 }
 
 // deadUnits is about units that were given up.

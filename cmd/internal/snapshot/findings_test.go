@@ -57,6 +57,24 @@ func (r *rig) generate(tb testing.TB, n int) {
 	}
 }
 
+// TestBacklogAfterGenerating: where nothing is left to generate, no more comes than is judged, whatever rates say of before.
+func TestBacklogAfterGenerating(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 3) // 12 units
+	r.well(t)
+	r.generate(t, 11)
+	r.beat(t, store.Worker{Stage: stream.Generate, Name: "gen0_h1-1", Rates: []store.RunRate{{Run: "r1", Minute: .02, Quarter: .02}}})
+	r.beat(t, store.Worker{Stage: stream.Evaluate, Name: "eval0_h1-1", Slots: 8, Rates: []store.RunRate{{Run: "r1", Minute: .005, Quarter: .01}}})
+	// The work is what the row of the stage says: 11 units at 0.005 a second.
+	if f := finding(r.look(t), snapshot.LagGrows); f == nil || !strings.Contains(f.Text, "37 minutes of work") {
+		t.Errorf("while a unit is to be generated: %+v", f)
+	}
+	r.generate(t, 1)
+	if f := finding(r.look(t), snapshot.LagGrows); f != nil {
+		t.Errorf("all is generated, and still %q", f.Text)
+	}
+}
+
 // TestFindings provokes each finding once, wants its words and what to type, and wants it gone after that did what it does.
 func TestFindings(t *testing.T) {
 	t.Parallel()

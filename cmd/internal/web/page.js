@@ -38,7 +38,7 @@ document.addEventListener("pointermove", (e) => {
 
 // Numbers as people read them. What is not known is a dash.
 const dash = "–";
-const whole = (n) => n < 0 ? dash : String(Math.round(n)).replace(/\B(?=(\d{3})+(?!\d))/g, " ");
+const whole = (n) => n < 0 ? dash : String(Math.round(n)).replace(/\B(?=(\d{3})+(?!\d))/g, "\u00a0");
 const short = (n) => n < 0 ? dash : n === 0 ? "0" : n < 0.01 ? "<0.01" : n < 10 ? n.toFixed(2) : n < 100 ? n.toFixed(1) : whole(n);
 const span = (s) => {
   if (s < 0) return dash;
@@ -220,6 +220,9 @@ const state = (s) => {
     text("left-more", s.run.finished_ms ? "" : "not known yet");
   }
   text("passed", percent(s.run.samples_passed, s.run.samples.done));
+  text("passed-name", s.run.finished_ms ? "Passed" : "Passed so far");
+  text("curve-h", "pass@1 over temperature" + (s.run.finished_ms ? "" : ", so far"));
+  text("workers-h", s.workers.length > 1 ? whole(s.workers.length) + " workers" : "Workers");
   text("passed-more", "of the samples in finished cells");
   const slowest = s.stages.filter((x) => x.backlog_s > 0).sort((a, b) => b.backlog_s - a.backlog_s)[0];
   text("slowest", slowest && !s.run.finished_ms ? slowest.stage : dash);

@@ -11,6 +11,7 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
+	"github.com/lcbq/lcbq/cmd/internal/browsertest"
 	"github.com/lcbq/lcbq/cmd/internal/snapshot"
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/worker/lcb/result"
@@ -115,26 +116,26 @@ func TestSamplesInBrowser(t *testing.T) {
 	r := newRig(t, withSamples(t))
 	s := r.open(t, "127.0.0.1:0")
 	x := browse(t, s, s.Link(s.Viewer), 390)
-	x.until(t, has("live", "live")+` && document.querySelectorAll("#grid>i").length === 6 && document.getElementById("cell-box").hidden`)
-	valueOf[bool](t, x, `document.querySelector("#grid>i").click() === undefined`)
-	x.until(t, has("cell-note", "1 of 3 passed")+` && document.querySelectorAll("#cell-list details").length === 3`)
-	if got := valueOf[string](t, x, `document.querySelectorAll("#cell-list summary")[1].textContent`); !strings.HasPrefix(got, "wrong answer") || !strings.Contains(got, "sample 1") || !strings.Contains(got, "test 3: want 2") {
+	x.Until(t, has("live", "live")+` && document.querySelectorAll("#grid>i").length === 6 && document.getElementById("cell-box").hidden`)
+	browsertest.Value[bool](t, x, `document.querySelector("#grid>i").click() === undefined`)
+	x.Until(t, has("cell-note", "1 of 3 passed")+` && document.querySelectorAll("#cell-list details").length === 3`)
+	if got := browsertest.Value[string](t, x, `document.querySelectorAll("#cell-list summary")[1].textContent`); !strings.HasPrefix(got, "wrong answer") || !strings.Contains(got, "sample 1") || !strings.Contains(got, "test 3: want 2") {
 		t.Errorf("a sample says %q", got)
 	}
-	valueOf[bool](t, x, `document.querySelectorAll("#cell-list summary")[1].click() === undefined`)
-	if got := valueOf[string](t, x, `document.querySelectorAll("#cell-list pre")[1].textContent`); got != hostile {
+	browsertest.Value[bool](t, x, `document.querySelectorAll("#cell-list summary")[1].click() === undefined`)
+	if got := browsertest.Value[string](t, x, `document.querySelectorAll("#cell-list pre")[1].textContent`); got != hostile {
 		t.Errorf("its program is %q", got)
 	}
-	if got := valueOf[int](t, x, `document.querySelectorAll("#cell-list img").length + (document.documentElement.scrollWidth > 390 ? 1 : 0)`); got != 0 {
+	if got := browsertest.Value[int](t, x, `document.querySelectorAll("#cell-list img").length + (document.documentElement.scrollWidth > 390 ? 1 : 0)`); got != 0 {
 		t.Error("a program became part of the page, or the page is wider than the screen")
 	}
 	// The next cell by keys: it has nothing yet.
-	valueOf[bool](t, x, `document.querySelector("#grid>i").focus() === undefined`)
-	x.do(t, chromedp.KeyEvent(kb.ArrowRight))
-	x.until(t, has("cell", "T 1: nothing yet"))
-	x.do(t, chromedp.KeyEvent(kb.Enter))
-	x.until(t, has("cell-note", "no sample of this cell is written yet")+` && document.querySelectorAll("#cell-list details").length === 0 && `+has("cell-h", "T 1"))
-	valueOf[bool](t, x, `document.getElementById("cell-close").click() === undefined`)
-	x.until(t, `document.getElementById("cell-box").hidden`)
-	x.quiet(t)
+	browsertest.Value[bool](t, x, `document.querySelector("#grid>i").focus() === undefined`)
+	x.Do(t, chromedp.KeyEvent(kb.ArrowRight))
+	x.Until(t, has("cell", "T 1: nothing yet"))
+	x.Do(t, chromedp.KeyEvent(kb.Enter))
+	x.Until(t, has("cell-note", "no sample of this cell is written yet")+` && document.querySelectorAll("#cell-list details").length === 0 && `+has("cell-h", "T 1"))
+	browsertest.Value[bool](t, x, `document.getElementById("cell-close").click() === undefined`)
+	x.Until(t, `document.getElementById("cell-box").hidden`)
+	x.Quiet(t)
 }

@@ -1,7 +1,6 @@
 package curve
 
 import (
-	"errors"
 	"fmt"
 	"math"
 
@@ -25,20 +24,17 @@ type Audited struct {
 	Interval      score.Interval `json:"false_stops_interval"` // for that number, at the level
 }
 
-// ErrAudited says that a sweep is not compared: programs of it were stopped at a soft limit, so that
-// its counts are not those of a run with a full limit.
-var ErrAudited = errors.New("programs were stopped by an audited time limit: such results are not compared with others\njudge both with the full limit, or read the intervals of each report")
-
-// audited reports whether programs of the sweep were stopped at a soft limit.
-func (s *Sweep) audited() bool {
+// share returns that of the sweep's audited time limit, and 0 if no program ran beyond a soft limit.
+func (s *Sweep) share() float64 {
+	out := 0.0
 	for i := range s.Questions {
 		for t := range s.Questions[i].Cells {
-			if s.Questions[i].Cells[t].Audit != nil {
-				return true
+			if audit := s.Questions[i].Cells[t].Audit; audit != nil {
+				out = max(out, audit.Share)
 			}
 		}
 	}
-	return false
+	return out
 }
 
 func auditOf(c *stream.Counts) score.Audit {
@@ -57,33 +53,54 @@ func corrected(c *stream.Counts) score.Count {
 	return score.Count{N: c.N, C: min(c.N, max(0, int(math.Round(c.Rate()/100*float64(c.N)))))}
 }
 
-// room returns the largest k that a cell has samples for.
-func (a *analyser) room(t, question int) int {
-	n := a.Questions[question].Cells[t].N
-	if a.share == 0 || n == 0 {
+// reach returns the largest k for which n samples have a pass@k, in a sweep with such a share.
+func reach(n int, share float64) int {
+	if share == 0 || n == 0 {
 		return n
 	}
-	return score.Audit{Share: a.share}.Reach(n)
+	return score.Audit{Share: share}.Reach(n)
 }
 
-// audit replaces the scores of cells with samples beyond a soft limit by the unbiased estimates.
-func (a *analyser) audit(scores []score.Score, t, k int, which []int) error {
-	for i, q := range which {
-		c := &a.Questions[q].Cells[t]
+// room returns the largest k that a cell has samples for.
+func (a *analyser) room(t, question int) int {
+	return reach(a.Questions[question].Cells[t].N, a.share)
+}
+
+// scores returns the scores of cells of one temperature, and the counts that they are made of. Cells with
+// samples beyond a soft limit have the unbiased estimates, with what the audit adds to their variance.
+func scores(cells []*stream.Counts, k int, level float64) ([]score.Score, []score.Count, error) {
+	counts := make([]score.Count, len(cells))
+	for i, c := range cells {
+		counts[i] = corrected(c)
+	}
+	out, err := score.Scores(counts, k)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i, c := range cells {
 		if c.Audit == nil {
 			continue
 		}
-		var err error
-		if scores[i].Value, err = auditOf(c).PassAtK(count(c), k); err != nil {
-			return err
+		if out[i].Value, err = auditOf(c).PassAtK(count(c), k); err != nil {
+			return nil, nil, err
 		}
 		added, err := auditOf(c).Variance(count(c), k)
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
-		scores[i].Variance += added
+		out[i].Variance += added
+		out[i].Drawn = math.Sqrt(added)
 	}
-	return nil
+	return out, counts, hide(out, cells, k, level)
+}
+
+// hide says in scores how much their mean may be higher than is seen.
+func hide(scores []score.Score, cells []*stream.Counts, k int, level float64) error {
+	h, err := hiding(cells, k, level)
+	for i := range scores {
+		scores[i].Hidden = h
+	}
+	return err
 }
 
 // hatK returns the mean of pass^k over questions, all of which have room for k.
@@ -100,19 +117,34 @@ func (a *analyser) hatK(t, k int, which []int) (float64, error) {
 	return sum / float64(len(which)), nil
 }
 
-// hiding is by how much pass@k at temperature t may be higher than is seen because no program
+// hiding is by how much the mean pass@k of cells may be higher than is seen because no program
 // passed in the audit there: then nothing shows the scatter of what the audit adds.
-func (a *analyser) hiding(t, k int, which []int) (float64, error) {
-	sum, n := stream.Counts{}, 0
-	for _, q := range which {
-		sum.Add(&a.Questions[q].Cells[t])
-		n++
+func hiding(cells []*stream.Counts, k int, level float64) (float64, error) {
+	sum := stream.Counts{}
+	for _, c := range cells {
+		switch {
+		case c.Audit == nil:
+			sum.N += c.N
+		case c.Audit.Passed > 0:
+			return 0, nil
+		default:
+			sum.Add(c)
+		}
 	}
-	if sum.Audit == nil || sum.Audit.Passed > 0 || sum.N == 0 {
+	if sum.Audit == nil {
 		return 0, nil
 	}
-	_, stops, err := auditOf(&sum).FalseStops(a.level)
+	_, stops, err := auditOf(&sum).FalseStops(level)
 	return float64(k) * stops.High / float64(sum.N), err
+}
+
+// cells returns those of some questions at a temperature.
+func (s *Sweep) cells(t int, questions []int) []*stream.Counts {
+	out := make([]*stream.Counts, len(questions))
+	for i, q := range questions {
+		out[i] = &s.Questions[q].Cells[t]
+	}
+	return out
 }
 
 // audits fills in out.Audited.
@@ -159,6 +191,12 @@ func (a *analyser) audits(out *Analysis) error {
 	}
 	return nil
 }
+
+// auditedPair says what an audited time limit means for a comparison.
+const auditedPair = "programs were stopped by an audited time limit: values are corrected for them and unbiased, and what the audit leaves open is in every interval and P; k ends where pass@k is told, and questions that changed are not listed, since their test needs counts"
+
+// auditedLeague is auditedPair for several results.
+const auditedLeague = "programs were stopped by an audited time limit: values are corrected for them and unbiased, what the audit leaves open is in every interval and P, and k ends where pass@k is told"
 
 // noteAudited says what a reader of audited results must know.
 func noteAudited(out *Analysis) string {

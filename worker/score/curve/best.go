@@ -61,6 +61,9 @@ func (a *analyser) bestAt(k int, ts, questions []int) (Best, error) {
 			return Best{}, err
 		}
 		columns[i] = within(scores, which, questions)
+		if err := hide(columns[i], a.cells(t, questions), k, a.level); err != nil {
+			return Best{}, err
+		}
 		counts = within(counts, which, questions)
 		sampling, err := score.SamplingInterval(counts, columns[i], k, a.level)
 		if err != nil {

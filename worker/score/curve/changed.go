@@ -29,6 +29,9 @@ type Changed struct {
 // changes fills in how each question passes in both.
 func (p *paired) changes(out *Comparison) error {
 	out.Questions = []Changed{}
+	if p.share != [2]float64{} {
+		return nil // the test is exact for counts, and there are none
+	}
 	var ps []float64
 	for _, q := range p.questions {
 		var a, b []score.Count

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/worker/score"
 )
 
@@ -74,13 +75,14 @@ func Compare(a, b *Sweep, o Options) (*Comparison, error) {
 		return nil, fmt.Errorf("compare: level = %v, want above 0 and below 1", o.Level)
 	}
 	p.level = o.Level
+	p.share = [2]float64{a.share(), b.share()}
 	out := &Comparison{Level: o.Level, Shared: len(p.questions), OnlyA: len(a.Questions) - len(p.questions), OnlyB: len(b.Questions) - len(p.questions)}
 	out.Temperatures = make([]TemperatureComparison, len(p.temperatures))
 	most := 0
 	for i, t := range p.temperatures {
 		out.Temperatures[i] = TemperatureComparison{Temperature: t.value, Points: []Contrast{}}
 		for _, q := range p.questions {
-			most = max(most, min(q.a.Cells[t.a].N, q.b.Cells[t.b].N))
+			most = max(most, min(reach(q.a.Cells[t.a].N, p.share[0]), reach(q.b.Cells[t.b].N, p.share[1])))
 		}
 	}
 	for _, k := range Headline(most) {
@@ -98,6 +100,7 @@ func Compare(a, b *Sweep, o Options) (*Comparison, error) {
 // paired is what two sweeps share.
 type paired struct {
 	level        float64
+	share        [2]float64 // of the audited time limits of A and B, 0 for none
 	questions    []pairedQuestion
 	temperatures []pairedTemperature
 }
@@ -115,9 +118,6 @@ func pair(a, b *Sweep) (*paired, error) {
 		name := string(rune('A' + i))
 		if err := s.Validate(); err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		if s.audited() {
-			return nil, fmt.Errorf("%s: %w", name, ErrAudited)
 		}
 		seen := make(map[string]bool, len(s.Questions))
 		for _, q := range s.Questions {
@@ -156,41 +156,41 @@ func (p *paired) at(k int, out *Comparison) error {
 	}
 	reliable := true
 	for i, t := range p.temperatures {
-		var counts [2][]score.Count
+		var cells [2][]*stream.Counts
 		var which []int
 		for j, q := range p.questions {
-			a, b := count(&q.a.Cells[t.a]), count(&q.b.Cells[t.b])
-			if a.N < k || b.N < k {
+			a, b := &q.a.Cells[t.a], &q.b.Cells[t.b]
+			if reach(a.N, p.share[0]) < k || reach(b.N, p.share[1]) < k {
 				everywhere[j] = false
 				continue
 			}
-			counts[0], counts[1] = append(counts[0], a), append(counts[1], b)
+			cells[0], cells[1] = append(cells[0], a), append(cells[1], b)
 			which = append(which, j)
 		}
 		if len(which) == 0 {
 			continue
 		}
-		var scores [2][]score.Score
+		var sides [2][]score.Score
 		sure := true
-		for s := range scores {
-			var err error
-			if scores[s], err = score.Scores(counts[s], k); err != nil {
+		for s := range sides {
+			own, counts, err := scores(cells[s], k, p.level)
+			if err != nil {
 				return err
 			}
 			for j, q := range which {
-				add(&means[s][q], scores[s][j], len(p.temperatures))
+				add(&means[s][q], own[j], len(p.temperatures))
 			}
-			sure = sure && enough(counts[s], k)
+			sides[s], sure = own, sure && enough(counts, k)
 		}
 		reliable = reliable && sure
-		c, err := contrast(k, scores[0], scores[1], p.asked(which), p.level)
+		c, err := contrast(k, sides[0], sides[1], p.asked(which), p.level)
 		if err != nil {
 			return err
 		}
 		c.Reliable = c.Reliable && sure
 		points := &out.Temperatures[i].Points
 		*points = append(*points, c)
-		here, pairs = append(here, &(*points)[len(*points)-1]), append(pairs, scores)
+		here, pairs = append(here, &(*points)[len(*points)-1]), append(pairs, sides)
 	}
 	if err := together(here, pairs, p.level); err != nil {
 		return err
@@ -218,11 +218,16 @@ func (p *paired) at(k int, out *Comparison) error {
 	return nil
 }
 
-// add adds one of m scores of a question to their mean.
+// add adds one of m scores of a question to their mean. A program that comes at several temperatures
+// has one draw for all of them, so what the draws add goes the same way at each: it is summed as a
+// standard error, which is most.
 func add(mean *score.Score, s score.Score, m int) {
 	n := float64(m)
 	mean.Value += s.Value / n
-	mean.Variance += s.Variance / (n * n)
+	before := mean.Drawn
+	mean.Drawn += s.Drawn / n
+	mean.Variance += (s.Variance-s.Drawn*s.Drawn)/(n*n) + mean.Drawn*mean.Drawn - before*before
+	mean.Hidden += s.Hidden / n
 	mean.Unseen = max(mean.Unseen, s.Unseen/n)
 	mean.Pooled = mean.Pooled || s.Pooled
 }
@@ -326,6 +331,9 @@ func (p *paired) notes(a, b *Sweep, out *Comparison) {
 	}
 	if x, y := len(a.Temperatures)-len(p.temperatures), len(b.Temperatures)-len(p.temperatures); x > 0 || y > 0 {
 		add(NotePartlyShared, "%d temperatures are in A only and %d in B only: they are left out", x, y)
+	}
+	if p.share != [2]float64{} {
+		add(NoteAudited, auditedPair)
 	}
 	if len(p.questions) == 1 {
 		add(NoteOneQuestion, "one question only: no interval and no test over questions is defined")

@@ -141,14 +141,12 @@ func Analyse(s *Sweep, o Options) (*Analysis, error) {
 		for i := range q.Cells {
 			n := q.Cells[i].N
 			most = max(most, n)
-			if audit := q.Cells[i].Audit; audit != nil {
-				a.share = audit.Share
-			}
 			if n > 0 && (a.least == 0 || n < a.least) {
 				a.least = n
 			}
 		}
 	}
+	a.share = s.share()
 	a.ladder = Ladder(most)
 	a.among = a.shared()
 	out := &Analysis{Level: o.Level, Questions: len(s.Questions)}
@@ -196,18 +194,13 @@ func (a *analyser) at(t, k int) ([]score.Score, []score.Count, []int, error) {
 	if scores, ok := a.scores[p]; ok {
 		return scores, a.counts[p], a.which[p], nil
 	}
-	var counts []score.Count
 	var which []int
 	for i := range a.Questions {
 		if a.room(t, i) >= k {
-			counts = append(counts, corrected(&a.Questions[i].Cells[t]))
 			which = append(which, i)
 		}
 	}
-	scores, err := score.Scores(counts, k)
-	if err == nil {
-		err = a.audit(scores, t, k, which)
-	}
+	scores, counts, err := scores(a.cells(t, which), k, a.level)
 	if err != nil {
 		return nil, nil, nil, err
 	}

@@ -3,9 +3,11 @@ package curve
 import (
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 
+	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/worker/score"
 )
 
@@ -73,13 +75,7 @@ func Rank(sweeps []*Sweep, o Options) (*League, error) {
 	out := &League{Level: o.Level, Questions: len(l.questions), Temperatures: append([]float64{}, l.temperatures...), Tables: []Ranking{}, Notes: l.notes()}
 	most := 0
 	for _, q := range l.questions {
-		least := q.counts[0][0].N
-		for _, side := range q.counts {
-			for _, c := range side {
-				least = min(least, c.N)
-			}
-		}
-		most = max(most, least)
+		most = max(most, l.reach(&q))
 	}
 	for _, k := range Headline(most) {
 		r, err := l.ranking(k)
@@ -95,13 +91,14 @@ func Rank(sweeps []*Sweep, o Options) (*League, error) {
 type league struct {
 	sweeps       []*Sweep
 	o            Options
+	shares       []float64 // of the audited time limit of each, 0 for none
 	temperatures []float64
 	questions    []leagueQuestion
 }
 
 type leagueQuestion struct {
-	*Question                 // as the first sweep has it
-	counts    [][]score.Count // by sweep and temperature
+	*Question                    // as the first sweep has it
+	cells     [][]*stream.Counts // by sweep and temperature
 }
 
 // share finds the questions and temperatures that all sweeps have.
@@ -111,9 +108,7 @@ func (l *league) share() error {
 		if err := s.Validate(); err != nil {
 			return fmt.Errorf("sweep %d: %w", i+1, err)
 		}
-		if s.audited() {
-			return fmt.Errorf("sweep %d: %w", i+1, ErrAudited)
-		}
+		l.shares = append(l.shares, s.share())
 		byID[i] = make(map[string]*Question)
 		for j := range s.Questions {
 			q := &s.Questions[j]
@@ -138,17 +133,28 @@ func (l *league) share() error {
 			if own == nil {
 				break
 			}
-			var counts []score.Count
+			var cells []*stream.Counts
 			for _, t := range l.temperatures {
-				counts = append(counts, count(&own.Cells[slices.Index(s.Temperatures, t)]))
+				cells = append(cells, &own.Cells[slices.Index(s.Temperatures, t)])
 			}
-			q.counts = append(q.counts, counts)
+			q.cells = append(q.cells, cells)
 		}
-		if len(q.counts) == len(l.sweeps) {
+		if len(q.cells) == len(l.sweeps) {
 			l.questions = append(l.questions, q)
 		}
 	}
 	return nil
+}
+
+// reach returns the largest k for which a question has a pass@k at each temperature in all sweeps.
+func (l *league) reach(q *leagueQuestion) int {
+	least := math.MaxInt
+	for s, side := range q.cells {
+		for _, c := range side {
+			least = min(least, reach(c.N, l.shares[s]))
+		}
+	}
+	return least
 }
 
 func (l *league) notes() []Note {
@@ -167,6 +173,9 @@ func (l *league) notes() []Note {
 			add(NotePartlyShared, "%d questions and %d temperatures of result %d are not in all: they are left out", q, t, i+1)
 		}
 	}
+	if slices.ContainsFunc(l.shares, func(x float64) bool { return x > 0 }) {
+		add(NoteAudited, auditedLeague)
+	}
 	if len(l.questions) == 1 {
 		add(NoteOneQuestion, "one question only: no interval and no test over questions is defined")
 	} else if len(l.questions) < fewQuestions {
@@ -178,43 +187,41 @@ func (l *league) notes() []Note {
 // ranking compares the sweeps at k.
 func (l *league) ranking(k int) (Ranking, error) {
 	var asked []*Question
-	scores := make([][]score.Score, len(l.sweeps))
+	means := make([][]score.Score, len(l.sweeps))
 	enough := make([]bool, len(l.sweeps))
-	var counts [][][]score.Count // by sweep, temperature and question
+	var cells [][][]*stream.Counts // by sweep, temperature and question
 	for range l.sweeps {
-		counts = append(counts, make([][]score.Count, len(l.temperatures)))
+		cells = append(cells, make([][]*stream.Counts, len(l.temperatures)))
 	}
 	for _, q := range l.questions {
-		if slices.ContainsFunc(q.counts, func(side []score.Count) bool {
-			return slices.ContainsFunc(side, func(c score.Count) bool { return c.N < k })
-		}) {
+		if l.reach(&q) < k {
 			continue
 		}
 		asked = append(asked, q.Question)
 		for s := range l.sweeps {
 			for t := range l.temperatures {
-				counts[s][t] = append(counts[s][t], q.counts[s][t])
+				cells[s][t] = append(cells[s][t], q.cells[s][t])
 			}
 		}
 	}
 	for s := range l.sweeps {
-		scores[s], enough[s] = make([]score.Score, len(asked)), true
+		means[s], enough[s] = make([]score.Score, len(asked)), true
 		for t := range l.temperatures {
-			own, err := score.Scores(counts[s][t], k)
+			own, counts, err := scores(cells[s][t], k, l.o.Level)
 			if err != nil {
 				return Ranking{}, err
 			}
 			for i := range own {
-				add(&scores[s][i], own[i], len(l.temperatures))
+				add(&means[s][i], own[i], len(l.temperatures))
 			}
-			enough[s] = enough[s] && score.Reliable(counts[s][t], k, score.Interval{})
+			enough[s] = enough[s] && score.Reliable(counts, k, score.Interval{})
 		}
 	}
 	r := Ranking{K: k, Questions: len(asked)}
-	if err := l.pairs(&r, scores, asked); err != nil {
+	if err := l.pairs(&r, means, asked); err != nil {
 		return Ranking{}, err
 	}
-	return r, l.places(&r, scores, enough)
+	return r, l.places(&r, means, enough)
 }
 
 // pairs compares every two sweeps, for all pairs at once.
@@ -250,12 +257,13 @@ func (l *league) places(r *Ranking, scores [][]score.Score, enough []bool) error
 		if !undefined {
 			values := make([]float64, len(s))
 			for j := range s {
-				values[j] = min(1, max(0, s[j].Value)) // a mean of temperatures may round beyond
+				values[j] = min(1, max(0, s[j].Value)) // a mean of temperatures may round beyond, an estimate of an audit lie there
 			}
 			of, err := score.PopulationInterval(values, l.o.Level, score.Beta, score.Bootstrap{})
 			if err != nil {
 				return err
 			}
+			of.High = min(1, of.High+s[0].Hidden)
 			p.Population, p.MayLead, p.Behind = &of, like.In[i], &like.Behind[i]
 		}
 		for _, x := range r.Pairs {

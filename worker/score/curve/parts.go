@@ -149,7 +149,7 @@ func (a *analyser) point(t, k int, among []int) (Point, bool, error) {
 		return Point{}, false, err
 	}
 	if a.share > 0 {
-		hidden, err := a.hiding(t, k, which)
+		hidden, err := hiding(a.cells(t, which), k, a.level)
 		if err != nil {
 			return Point{}, false, err
 		}
