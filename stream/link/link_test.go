@@ -1,14 +1,19 @@
 package link_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"fmt"
+	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/goleak"
 
 	"github.com/lcbq/lcbq/stream/link"
@@ -170,5 +175,86 @@ func TestRepeatBesideSilence(t *testing.T) {
 	})
 	if late != 1 || err != nil || open != 0 {
 		t.Errorf("request = %d, %v with %d left open, want the answer to the first of two", late, err, open)
+	}
+}
+
+// hello connects to something that says it is a server, of a cluster if one is named, and that answers nothing but
+// pings.
+func hello(t *testing.T, cluster string) *nats.Conn {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it binds, and waits for nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer func() { _ = c.Close() }()
+		fmt.Fprintf(c, "INFO {\"server_id\":\"x\",\"version\":\"2.15.0\",\"headers\":true,\"max_payload\":1048576,\"cluster\":%q}\r\n", cluster)
+		for lines := bufio.NewScanner(c); lines.Scan(); {
+			if lines.Text() == "PING" {
+				fmt.Fprint(c, "PONG\r\n")
+			}
+		}
+	}()
+	nc, err := nats.Connect("nats://"+l.Addr().String(), nats.NoReconnect(), nats.Timeout(time.Minute))
+	if err != nil {
+		t.Fatal(errors.Join(err, l.Close()))
+	}
+	t.Cleanup(func() {
+		nc.Close()
+		_ = l.Close()
+		<-over
+	})
+	return nc
+}
+
+// TestRepeatWhatPasses: what a cluster cannot answer while it elects a leader is asked again. What is wrong with the
+// request is not, and a server alone is not asked again either: its word is its last.
+func TestRepeatWhatPasses(t *testing.T) {
+	t.Parallel()
+	code := func(n jetstream.ErrorCode) error {
+		return fmt.Errorf("publish: %w", &jetstream.APIError{Code: 503, ErrorCode: n})
+	}
+	again := []error{nats.ErrNoResponders, jetstream.ErrNoStreamResponse}
+	for _, n := range []jetstream.ErrorCode{10006, 10007, 10008, 10009, 10076, 10118, 10119, 10167} {
+		again = append(again, code(n))
+	}
+	final := []error{errors.New("no"), nats.ErrBadSubject, jetstream.ErrMsgNotFound, code(10071), code(10059), code(10074), code(0)}
+	alone, one := hello(t, ""), hello(t, "three")
+	for _, nc := range []*nats.Conn{alone, one} {
+		for _, said := range append(append([]error{}, again...), final...) {
+			passes := nc == one && slices.Contains(again, said)
+			t.Run(fmt.Sprintf("%v clustered %v", said, nc == one), func(t *testing.T) {
+				t.Parallel()
+				tries := 0
+				_, err := link.Repeat(t.Context(), nc, func(context.Context) (struct{}, error) {
+					if tries++; tries == 1 {
+						return struct{}{}, said
+					}
+					return struct{}{}, nil
+				})
+				if passes && (err != nil || tries != 2) || !passes && (!errors.Is(err, said) || tries != 1) {
+					t.Errorf("asked %d times, %v; want another try: %v", tries, err, passes)
+				}
+			})
+		}
+	}
+}
+
+// TestRepeatIsLeft: who waits no longer is not held by a cluster that cannot answer.
+func TestRepeatIsLeft(t *testing.T) {
+	t.Parallel()
+	nc := hello(t, "three")
+	ctx, cancel := context.WithCancel(t.Context())
+	if _, err := link.Repeat(ctx, nc, func(context.Context) (struct{}, error) {
+		cancel()
+		return struct{}{}, nats.ErrNoResponders
+	}); !errors.Is(err, nats.ErrNoResponders) {
+		t.Errorf("Repeat of a caller that is gone = %v, want the cluster's word", err)
 	}
 }
