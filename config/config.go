@@ -138,6 +138,11 @@ type Verdicts struct {
 	NoSharedVerdicts bool `toml:"no-shared-verdicts" help:"judge every slow program here, and tell no other evaluator; otherwise the verdict of one of the same environment counts"`
 }
 
+// Lending says whether an evaluator lends units to those that are not trusted.
+type Lending struct {
+	Lend bool `toml:"lend" help:"lend units to evaluators with tokens of --trust sample, and judge a share of them again; on the server's machine, with --store-dir"`
+}
+
 // A Client says how to reach a server that another process runs.
 type Client struct {
 	NATS   string `toml:"nats" env:"LCBQ_NATS,NATS_URL" placeholder:"URL" help:"NATS server of the run, or those of a cluster with commas between; by default that of the folder"`

@@ -104,6 +104,7 @@ const (
 	Exhausted  Reason = "exhausted"  // every try ended in an error
 	Unanswered Reason = "unanswered" // handed out as often as allowed, and no worker lived to answer
 	Terminated Reason = "terminated" // taken off its queue by another program
+	Untrusted  Reason = "untrusted"  // its verdicts were false, or may have been: it is on its way to be judged again
 )
 
 // withRaw returns the samples with the texts that JSON would change as bytes beside them.

@@ -109,7 +109,7 @@ func ParseSubject(subject string) (Stage, Unit, error) {
 	u := Unit{Cell: c, Index: n}
 	stage := Stage(tok[0])
 	switch stage {
-	case Generate, Evaluate, Combine:
+	case Generate, Evaluate, Combine, Lent:
 	default:
 		return "", Unit{}, fmt.Errorf("subject %q: unknown stage %q", subject, tok[0])
 	}

@@ -90,7 +90,7 @@ func (p *puller) next(ctx context.Context) (*delivery, error) {
 			p.loop.Log.Debug("consumer is gone, looking for the others", "stage", p.loop.Stage, "err", err)
 		case !gone && !p.warned:
 			p.warned = true
-			p.loop.Log.Warn("units not pulled, trying again", "stage", p.loop.Stage, "why", reason(err), "err", err)
+			p.loop.Log.Warn("units not pulled, trying again", "stage", p.loop.Stage, "why", reason(p.loop.Stage, err), "err", err)
 		}
 		p.pause = min(max(firstPause, 2*p.pause), mostPause)
 		if err := wait(ctx, p.pause); err != nil {
@@ -101,9 +101,11 @@ func (p *puller) next(ctx context.Context) (*delivery, error) {
 
 // reason says what keeps a worker from pulling. Only silence means that the server does
 // not answer. A refusal has its own words.
-func reason(err error) string {
+func reason(stage stream.Stage, err error) string {
 	var api *jetstream.APIError
 	switch {
+	case errors.Is(err, queue.ErrNotDeclared) && stage == stream.Lent:
+		return "nobody lends units here yet: 'lcbq evaluate --lend' on the server's machine does"
 	case errors.Is(err, queue.ErrNotDeclared):
 		return "a stream of lcbq's is gone from the server: 'lcbq submit' of the same run makes it anew"
 	case errors.As(err, &api), errors.Is(err, store.ErrUnreadable):

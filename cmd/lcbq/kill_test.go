@@ -257,6 +257,7 @@ var varying = []string{
 	"timeline", // when each cell was finished
 	"stages",   // when each began and ended, how fast it was, how often units were handed out again
 	"card_seconds",
+	"judge_speed", "judges", // how fast the hosts were
 }
 
 // snapshot returns the result files of a folder with what varies taken out.

@@ -37,6 +37,7 @@ func TestMain(m *testing.M) {
 		"llama-server": fakeVLLM,
 		"nvidia-smi":   fakeSMI,
 		"wallclock":    wallclock,
+		"liar":         liar,
 	})
 }
 

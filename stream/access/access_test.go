@@ -121,6 +121,9 @@ func openFor(t *testing.T, dir string, tls bool) (h *house, shut func()) {
 	if h.store, err = store.Declare(t.Context(), h.js, 1); err != nil {
 		t.Fatal(err)
 	}
+	if err := errors.Join(h.queue.DeclareLending(t.Context(), 1), h.store.DeclareBans(t.Context(), 1)); err != nil {
+		t.Fatal(err)
+	}
 	return h, shut
 }
 
@@ -145,6 +148,18 @@ func (h *house) fill(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// contained are the roles that have an account of their own.
+var contained = []access.Role{access.Evaluator, access.Guest, access.Generator, access.Viewer}
+
+// specOf returns what a token of a role is made of.
+func specOf(role access.Role) access.Spec {
+	s := access.Spec{Role: role, TTL: time.Hour}
+	if role == access.Guest {
+		s.Share = 0.02
+	}
+	return s
 }
 
 // A guest is somebody with a token.
@@ -216,10 +231,10 @@ func subjects() []string {
 	all := []string{
 		"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.API.META.LEADER.STEPDOWN", "$JS.API.SERVER.REMOVE", "$SYS.REQ.SERVER.PING", "$SYS.REQ.ACCOUNT.PING.CONNZ",
 		"generate.r1.q0.t0_2.u0009", "evaluate.r1.q0.t0_2.u0009", "combine.r1.q0.t0_2.u0009", "dead.generate.r1.q0.t0_2.u0009", "dead.evaluate.r1.q0.t0_2.u0009", "dead.combine.r1.q0.t0_2.u0009",
-		"judges.r1", "_INBOX.somebody.x", "_INBOX_UABC.x.y", "_R_.abcdef", "anything.else", "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.EVALUATE.x",
+		"judges.r1", "judges.r1~q0", "lent.r1.q0.t0_2.u0009", "claims.UABC.2000.r1.q0.t0_2.u0009", "_INBOX.somebody.x", "_INBOX_UABC.x.y", "_R_.abcdef", "anything.else", "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.EVALUATE.x",
 	}
-	streams := []string{"GENERATE", "EVALUATE", "COMBINE", "DEAD", "ADVISORY", "JUDGES"}
-	for _, b := range []string{"runs", "cells", "workers", "verdicts", "engines"} {
+	streams := []string{"GENERATE", "EVALUATE", "COMBINE", "DEAD", "ADVISORY", "JUDGES", "LENT", "CLAIMS"}
+	for _, b := range []string{"runs", "cells", "workers", "verdicts", "engines", "banned"} {
 		streams = append(streams, "KV_lcbq_"+b)
 		all = append(all, "$KV.lcbq_"+b+".r1", "$JS.API.DIRECT.GET.KV_lcbq_"+b+".$KV.lcbq_"+b+".r1")
 	}
@@ -249,7 +264,8 @@ func allowed(t *testing.T, role access.Role, all []string) []string {
 	var ok []string
 	for _, s := range all {
 		for _, row := range table(t) {
-			if slices.Contains(row.roles, role) && matches(row.subject, s) {
+			// Claims are for the subjects of one's own token alone: see TestClaims.
+			if slices.Contains(row.roles, role) && !strings.HasPrefix(row.subject, "claims.") && matches(row.subject, s) {
 				ok = append(ok, s)
 				break
 			}
@@ -266,9 +282,9 @@ func TestTable(t *testing.T) {
 	h.fill(t)
 	const last = "nobodys.subject"
 	all := subjects()
-	for _, role := range []access.Role{access.Evaluator, access.Generator, access.Viewer} {
+	for _, role := range contained {
 		ok := allowed(t, role, all)
-		g := h.invite(t, access.Spec{Role: role, TTL: time.Hour})
+		g := h.invite(t, specOf(role))
 		inbox, err := g.conn.SubscribeSync(g.conn.NewRespInbox() + ".*")
 		if err != nil {
 			t.Fatal(err)
@@ -347,11 +363,11 @@ func table(t *testing.T) []row {
 	var rows []row
 	for line := range strings.Lines(string(text)) {
 		cells := strings.Split(strings.TrimSpace(line), "|")
-		if len(cells) != 7 || !strings.Contains(cells[1], "`") || strings.Contains(cells[1], " ` ") {
+		if len(cells) != 8 || !strings.Contains(cells[1], "`") || strings.Contains(cells[1], " ` ") {
 			continue
 		}
 		r := row{subject: strings.Trim(cells[1], " `")}
-		for i, role := range []access.Role{access.Evaluator, access.Generator, access.Viewer} {
+		for i, role := range contained {
 			if strings.TrimSpace(cells[i+2]) != "" {
 				r.roles = append(r.roles, role)
 			}
@@ -365,7 +381,7 @@ func table(t *testing.T) []row {
 func TestReadmeHasTheGrants(t *testing.T) {
 	t.Parallel()
 	var want, got []string
-	for _, role := range []access.Role{access.Evaluator, access.Generator, access.Viewer} {
+	for _, role := range contained {
 		for _, g := range role.Grants() {
 			want = append(want, fmt.Sprintf("%s %s", role, g.Subject))
 		}

@@ -1,6 +1,8 @@
 package access
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -155,12 +157,29 @@ func parse(text []byte) (*Keys, error) {
 		return nil, fmt.Errorf("local: %w", err)
 	}
 	for _, name := range accountNames() {
-		if k.accounts[name], err = pair(file.Accounts[name], nkeys.PrefixByteAccount); err != nil {
+		if file.Accounts[name] == "" && name == Guest.account() {
+			k.accounts[name], err = derived(k.operator, name)
+		} else {
+			k.accounts[name], err = pair(file.Accounts[name], nkeys.PrefixByteAccount)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("account %s: %w", name, err)
 		}
 	}
 	k.ca, err = parseAuthority(file.CA, file.CAKey)
 	return k, err
+}
+
+// derived returns the key of an account that there was none of when the file was made: it follows from the
+// operator's, so that all servers of a cluster have the same.
+func derived(operator nkeys.KeyPair, name string) (nkeys.KeyPair, error) {
+	seed, err := operator.Seed()
+	if err != nil {
+		return nil, err
+	}
+	mac := hmac.New(sha256.New, seed)
+	fmt.Fprintf(mac, "account %s", name) // a hash takes every write
+	return nkeys.FromRawSeed(nkeys.PrefixByteAccount, mac.Sum(nil))
 }
 
 // pair reads a seed of the wanted kind.

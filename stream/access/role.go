@@ -18,13 +18,16 @@ const (
 	Evaluator Role = "evaluator"
 	Generator Role = "generator"
 	Viewer    Role = "viewer"
+	// Guest is an evaluator of a host that nobody trusts: 'lcbq token --role evaluator --trust sample' makes its
+	// tokens. It judges what it is lent, and what it says counts only as far as it was looked at again.
+	Guest Role = "guest"
 )
 
 // Roles returns all roles, the mightiest first.
-func Roles() []Role { return []Role{Operator, Generator, Evaluator, Viewer} }
+func Roles() []Role { return []Role{Operator, Generator, Evaluator, Guest, Viewer} }
 
 // contained are the roles that have an account of their own.
-var contained = []Role{Generator, Evaluator, Viewer}
+var contained = []Role{Generator, Evaluator, Guest, Viewer}
 
 // ParseRole reads the name of a role.
 func ParseRole(name string) (Role, error) {
@@ -45,6 +48,9 @@ type Grant struct {
 	Why     string
 }
 
+// claims is where guests say what they found. Each token is for its own subjects alone among these.
+const claims = "claims.*.*.>"
+
 // Grants returns all that a role may publish to. An operator has none: it may publish to everything.
 // What a role subscribes to are the answers, at its inbox.
 func (r Role) Grants() []Grant { return grants[r] }
@@ -60,20 +66,22 @@ var (
 		{"$JS.API.DIRECT.GET.JUDGES", true, "what judges"},
 		{"$JS.API.DIRECT.GET.KV_lcbq_cells.>", false, "whether a cell is done"},
 	}
-	workers = []Grant{
-		{"$JS.API.STREAM.INFO.GENERATE", false, "whether the stream is there"},
-		{"$JS.API.STREAM.INFO.EVALUATE", false, "how full it is"},
-		{"$JS.API.STREAM.INFO.COMBINE", false, "how full it is"},
+	tests = []Grant{
 		{"$JS.API.STREAM.INFO.KV_lcbq_runs", false, "whether the bucket is there"},
 		{"$JS.API.STREAM.INFO.KV_lcbq_cells", false, "whether the bucket is there"},
 		{"$JS.API.STREAM.INFO.KV_lcbq_workers", false, "whether the bucket is there"},
 		{"$JS.API.STREAM.INFO.KV_lcbq_verdicts", false, "whether the bucket is there"},
 		{"$JS.API.STREAM.INFO.KV_lcbq_engines", false, "whether the bucket is there"},
 		{"$JS.API.STREAM.INFO.OBJ_lcbq_problems", false, "whether the store is there"},
-		{"$JS.API.DIRECT.GET.COMBINE.combine.>", false, "whether a unit is judged already"},
 		{"$JS.API.DIRECT.GET.OBJ_lcbq_problems", true, "problems with their tests"},
 		{"$JS.API.DIRECT.GET.OBJ_lcbq_problems.>", false, "where a problem lies"},
 	}
+	workers = slices.Concat(tests, []Grant{
+		{"$JS.API.STREAM.INFO.GENERATE", false, "whether the stream is there"},
+		{"$JS.API.STREAM.INFO.EVALUATE", false, "how full it is"},
+		{"$JS.API.STREAM.INFO.COMBINE", false, "how full it is"},
+		{"$JS.API.DIRECT.GET.COMBINE.combine.>", false, "whether a unit is judged already"},
+	})
 )
 
 var grants = map[Role][]Grant{
@@ -86,6 +94,15 @@ var grants = map[Role][]Grant{
 		{"combine.>", false, "store verdicts, the first for a unit"},
 		{"dead.evaluate.>", false, "give a unit up"},
 		{"judges.*", false, "say what judges a run, the first time"},
+		{"$KV.lcbq_workers.evaluate.>", false, "heartbeats"},
+	}),
+	Guest: slices.Concat(settings, tests, []Grant{
+		{"$JS.API.STREAM.INFO.LENT", false, "whether the stream is there"},
+		{"$JS.API.CONSUMER.LIST.LENT", false, "which runs lend units"},
+		{"$JS.API.CONSUMER.INFO.LENT.*", false, "how long a unit may take"},
+		{"$JS.API.CONSUMER.MSG.NEXT.LENT.*", true, "take units that are lent"},
+		{"$JS.ACK.LENT.>", false, "settle them"},
+		{claims, false, "say what it found, under its own token's name"},
 		{"$KV.lcbq_workers.evaluate.>", false, "heartbeats"},
 	}),
 	Generator: slices.Concat(settings, workers, []Grant{
@@ -109,12 +126,13 @@ var grants = map[Role][]Grant{
 		{"$JS.API.DIRECT.GET.KV_lcbq_cells", true, "the counts of cells"},
 		{"$JS.API.DIRECT.GET.KV_lcbq_workers", true, "who is at work"},
 		{"$JS.API.DIRECT.GET.KV_lcbq_workers.>", false, "who is at work"},
+		{"$JS.API.DIRECT.GET.KV_lcbq_banned", true, "who gave false verdicts"},
 	}),
 }
 
 // ownInbox reports whether each holder has an inbox of his own. Viewers see the same things anyway, and natscli
 // knows only the usual one.
-func (r Role) ownInbox() bool { return r == Evaluator || r == Generator }
+func (r Role) ownInbox() bool { return r == Evaluator || r == Generator || r == Guest }
 
 // account returns the name of the account that a role's users are in.
 func (r Role) account() string {

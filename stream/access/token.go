@@ -8,15 +8,18 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nkeys"
 
+	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/private"
 )
 
@@ -29,6 +32,8 @@ type Spec struct {
 	Name string        // for people; tokens of one role and name may take each other's place in a running worker
 	TTL  time.Duration // how long it is good; 0 for ever
 	From []string      // networks, such as 10.0.0.0/8, from where alone it is good; none: from everywhere
+
+	Share float64 // of a guest's units that are judged again, above 0, at most 1; for others 0
 }
 
 // A Token is what a file of credentials says of its holder. What it says is not proved: the server proves it.
@@ -40,10 +45,17 @@ type Token struct {
 	From    []string
 	CA      string // certificate of the server's authority, in PEM; "" if the file holds none
 	Inbox   string // prefix of the subjects at which the holder gets answers; "" for the usual one
+	Share   int    // of a guest's units that are judged again, in hundred-thousandths
 }
 
-// roleTag marks the tokens that lcbq makes.
-const roleTag = "lcbq-role:"
+// roleTag marks the tokens that lcbq makes, and shareTag those of guests besides.
+const (
+	roleTag  = "lcbq-role:"
+	shareTag = "lcbq-share:"
+)
+
+// Guest returns how a guest's claims name it.
+func (t Token) Guest() stream.Guest { return stream.Guest{ID: t.ID, Share: t.Share} }
 
 // Issue makes a token and returns the file of credentials that it is.
 func (k *Keys) Issue(s Spec) (creds []byte, t Token, err error) {
@@ -57,6 +69,9 @@ func (k *Keys) Issue(s Spec) (creds []byte, t Token, err error) {
 	if s.TTL < 0 {
 		return nil, t, fmt.Errorf("make token: it would be over before it begins: %v", s.TTL)
 	}
+	if guest := s.Role == Guest; guest != (s.Share != 0) || guest && (!(s.Share <= 1) || hundredThousandths(s.Share) < 1) {
+		return nil, t, fmt.Errorf("make token: share %v of a %s's units is judged again: want 0.00001 to 1 for a guest, none for others", s.Share, s.Role)
+	}
 	for _, from := range s.From {
 		if _, err := netip.ParsePrefix(from); err != nil {
 			return nil, t, fmt.Errorf("make token: %q is no network: want one such as 10.0.0.0/8 or 192.0.2.7/32", from)
@@ -64,6 +79,8 @@ func (k *Keys) Issue(s Spec) (creds []byte, t Token, err error) {
 	}
 	return k.issue(kp, s)
 }
+
+func hundredThousandths(share float64) int { return int(math.Round(share * stream.WholeShare)) }
 
 func (k *Keys) issue(kp nkeys.KeyPair, s Spec) (creds []byte, t Token, err error) {
 	c := jwt.NewUserClaims(public(kp))
@@ -82,6 +99,11 @@ func (k *Keys) issue(kp nkeys.KeyPair, s Spec) (creds []byte, t Token, err error
 			c.Limits.Payload = viewed
 		}
 		for _, g := range s.Role.Grants() {
+			if g.Subject == claims {
+				share := hundredThousandths(s.Share)
+				c.Tags.Add(shareTag + strconv.Itoa(share))
+				g.Subject = stream.Guest{ID: c.Subject, Share: share}.Subjects() + ">"
+			}
 			c.Pub.Allow.Add(g.Subject)
 		}
 		inbox := usualInbox
@@ -160,6 +182,11 @@ func ParseToken(text []byte) (t Token, err error) {
 		if name, ok := strings.CutPrefix(tag, roleTag); ok {
 			if t.Role, err = ParseRole(name); err != nil {
 				return t, fmt.Errorf("%w\nthe token is of a newer lcbq: use that", err)
+			}
+		}
+		if share, ok := strings.CutPrefix(tag, shareTag); ok {
+			if t.Share, err = strconv.Atoi(share); err != nil {
+				return t, fmt.Errorf("its share is broken: %w", err)
 			}
 		}
 	}

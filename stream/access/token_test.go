@@ -1,7 +1,10 @@
 package access_test
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,8 +14,10 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/access"
 	"github.com/lcbq/lcbq/stream/embed"
+	"github.com/lcbq/lcbq/stream/queue"
 )
 
 // TestTokens wants those tokens refused that are no good: none at all, another server's, one from elsewhere,
@@ -35,7 +40,7 @@ func TestTokens(t *testing.T) {
 	_, err = nats.Connect(h.srv.URL(), patient, nats.Token("x"))
 	refused("a word", err)
 	for _, role := range access.Roles() {
-		foreign, _, err := other.Issue(access.Spec{Role: role})
+		foreign, _, err := other.Issue(specOf(role))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -281,7 +286,8 @@ func TestParse(t *testing.T) {
 			t.Errorf("%s is read as %+v", name, tok)
 		}
 	}
-	for _, s := range []access.Spec{{Role: "king"}, {Role: access.Viewer, TTL: -time.Second}, {Role: access.Viewer, From: []string{"10.0.0"}}} {
+	for _, s := range []access.Spec{{Role: "king"}, {Role: access.Viewer, TTL: -time.Second}, {Role: access.Viewer, From: []string{"10.0.0"}},
+		{Role: access.Guest}, {Role: access.Guest, Share: 1.1}, {Role: access.Guest, Share: -0.1}, {Role: access.Guest, Share: math.NaN()}, {Role: access.Guest, Share: 1e-9}, {Role: access.Evaluator, Share: 0.1}} {
 		if _, _, err := k.Issue(s); err == nil {
 			t.Errorf("Issue(%+v) succeeds", s)
 		}
@@ -311,6 +317,119 @@ func TestRefused(t *testing.T) {
 	for _, tok := range []access.Token{{}, {Role: access.Operator}, {Role: access.Evaluator}} {
 		if err := tok.May("evaluate", access.Evaluator); err != nil {
 			t.Errorf("May of %q = %v", tok.Role, err)
+		}
+	}
+}
+
+// TestClaims wants a guest to take what it is lent and to say what it found, under the name of its own token and share
+// alone, and to store a verdict nowhere.
+func TestClaims(t *testing.T) {
+	t.Parallel()
+	h := open(t, t.TempDir(), false)
+	h.fill(t)
+	if err := h.queue.ServeLent(t.Context(), []string{run}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 {
+		if err := h.queue.Lend(t.Context(), unit(i), []byte("{}")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g := h.invite(t, access.Spec{Role: access.Guest, Share: 0.05})
+	other := h.letter(t, access.Spec{Role: access.Guest, Share: 0.05})
+	if got := g.Guest(); got.ID != g.ID || got.Share != 5000 {
+		t.Errorf("the token is of %+v, want a share of 5000", got)
+	}
+	q := queue.New(g.js)
+	all, err := q.Consumers(within(t), stream.Lent, nil)
+	if err != nil || len(all) != 1 || all[0].Run != run {
+		t.Fatalf("consumers = %v, %v, want that of the run", all, err)
+	}
+	batch, err := all[0].Fetch(2, jetstream.FetchMaxWait(20*time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for m := range batch.Messages() {
+		_, u, err := stream.ParseSubject(m.Subject())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for want := range 2 {
+			fresh, err := q.PublishClaim(within(t), g.Guest(), stream.Claim{Unit: u})
+			if err != nil || fresh != (want == 0) {
+				t.Errorf("claim %d on unit %d: fresh %v, %v", want+1, u.Index, fresh, err)
+			}
+		}
+		if err := m.DoubleAck(within(t)); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, subject := range []string{
+		other.Guest().ClaimSubject(unit(0)), stream.Guest{ID: g.ID, Share: 4999}.ClaimSubject(unit(0)), unit(0).Subject(stream.Combine), unit(0).Subject(stream.Lent), "dead." + unit(0).Subject(stream.Evaluate), "judges." + run,
+	} {
+		if err := g.conn.Publish(subject, []byte("{}")); err != nil {
+			t.Fatal(err)
+		}
+		g.refused(t, subject)
+	}
+	// The lender is told who says what.
+	ctx, cancel := context.WithCancel(within(t))
+	heard := make(map[int]bool)
+	err = h.queue.Claims(ctx, func(c *queue.Claimed) {
+		if c.Err != nil || c.Guest != g.Guest() {
+			t.Errorf("claim = %+v, want one of %+v", c, g.Guest())
+		}
+		if heard[c.Unit.Index] = true; len(heard) == 2 {
+			cancel()
+		}
+	})
+	if !errors.Is(err, context.Canceled) || !heard[0] || !heard[1] {
+		t.Errorf("claims heard of %v, %v, want units 0 and 1", heard, err)
+	}
+}
+
+// TestKeysBeforeGuests wants keys that an earlier lcbq made to do for guests too, the same ones at each look.
+func TestKeysBeforeGuests(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if _, err := access.Make(dir); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, access.KeysName)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file map[string]any
+	if err := json.Unmarshal(text, &file); err != nil {
+		t.Fatal(err)
+	}
+	accounts, ok := file["accounts"].(map[string]any)
+	if !ok || accounts["lcbq-guests"] == nil {
+		t.Fatalf("the file has the accounts %v", accounts)
+	}
+	delete(accounts, "lcbq-guests")
+	if text, err = json.Marshal(file); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var books []map[string]string
+	for range 2 {
+		k, err := access.Load(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		book, err := k.Accounts(nil, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		books = append(books, book)
+	}
+	for id := range books[0] {
+		if len(books[0]) != 6 || books[1][id] == "" {
+			t.Errorf("of %d accounts %s has another key at the next look", len(books[0]), id)
 		}
 	}
 }

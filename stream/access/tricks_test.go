@@ -27,7 +27,7 @@ func (h *house) lasts(t *testing.T) map[string]uint64 {
 }
 
 // targets are subjects at which a role that could write there would do harm.
-var targets = []string{"$KV.lcbq_cells.r1.q0.t0_2", "$KV.lcbq_runs.r1", "generate.r1.q0.t0_2.u0777", "dead.generate.r1.q0.t0_2.u0777", "$O.lcbq_problems.C.x"}
+var targets = []string{"$KV.lcbq_cells.r1.q0.t0_2", "$KV.lcbq_runs.r1", "$KV.lcbq_banned.UABC", "combine.r1.q0.t0_2.u0777", "generate.r1.q0.t0_2.u0777", "dead.generate.r1.q0.t0_2.u0777", "$O.lcbq_problems.C.x"}
 
 // TestReplySubjects has the server send its answers to subjects at which streams listen. The server does not
 // check replies against permissions: an operator's end in the streams, which shows that the tricks work, and
@@ -36,19 +36,25 @@ func TestReplySubjects(t *testing.T) {
 	t.Parallel()
 	h := open(t, t.TempDir(), false)
 	h.fill(t)
-	for _, role := range []access.Role{access.Evaluator, access.Generator, access.Viewer, access.Operator} {
-		g := h.invite(t, access.Spec{Role: role})
+	for _, role := range append(slices.Clone(contained), access.Operator) {
+		g := h.invite(t, specOf(role))
 		tricks := map[string]string{"the settings of a run": "$JS.API.DIRECT.GET.KV_lcbq_runs.$KV.lcbq_runs.r1", "an answer of the API": "$JS.API.INFO"}
 		switch role {
 		case access.Evaluator:
 			tricks["stored bytes"], tricks["an acknowledgement"] = "$JS.API.DIRECT.GET.COMBINE.combine.r1.q0.t0_2.u0500", "combine.r1.q0.t0_2.u0501"
 			tricks["a unit"] = "$JS.API.CONSUMER.MSG.NEXT.EVALUATE.evaluators-r1"
+		case access.Guest:
+			own := g.Guest().ClaimSubject(unit(500))
+			tricks["an acknowledgement"], tricks["a unit"] = own, "$JS.API.CONSUMER.MSG.NEXT.LENT.borrowers-r1"
 		case access.Generator:
 			tricks["stored bytes"], tricks["an acknowledgement"] = "$JS.API.DIRECT.GET.EVALUATE.evaluate.r1.q0.t0_2.u0500", "evaluate.r1.q0.t0_2.u0501"
 			tricks["a unit"] = "$JS.API.CONSUMER.MSG.NEXT.GENERATE.generators-r1"
 		default:
 		}
-		watched := []string{"KV_lcbq_cells", "KV_lcbq_runs", "GENERATE", "DEAD", "OBJ_lcbq_problems"}
+		watched := []string{"KV_lcbq_cells", "KV_lcbq_runs", "KV_lcbq_banned", "GENERATE", "DEAD", "OBJ_lcbq_problems"}
+		if role != access.Evaluator { // who may store verdicts anyway
+			watched = append(watched, "COMBINE")
+		}
 		for name, subject := range tricks {
 			for _, target := range targets {
 				if role == access.Generator && strings.HasPrefix(target, "dead.generate") {
@@ -94,8 +100,8 @@ func TestReplyCommands(t *testing.T) {
 	t.Parallel()
 	h := open(t, t.TempDir(), false)
 	h.fill(t)
-	for _, role := range []access.Role{access.Evaluator, access.Generator, access.Viewer} {
-		g := h.invite(t, access.Spec{Role: role})
+	for _, role := range contained {
+		g := h.invite(t, specOf(role))
 		for _, command := range []string{"$JS.API.STREAM.DELETE.DEAD", "$JS.API.STREAM.PURGE.EVALUATE", "$JS.API.CONSUMER.DELETE.EVALUATE.evaluators-r1", "$JS.API.STREAM.DELETE.KV_lcbq_cells"} {
 			if err := g.conn.PublishRequest("$JS.API.INFO", command, nil); err != nil {
 				t.Fatal(err)
@@ -121,8 +127,8 @@ func TestInboxes(t *testing.T) {
 	h := open(t, t.TempDir(), false)
 	h.fill(t)
 	victim := h.invite(t, access.Spec{Role: access.Evaluator})
-	for _, role := range []access.Role{access.Evaluator, access.Generator, access.Viewer} {
-		g := h.invite(t, access.Spec{Role: role})
+	for _, role := range contained {
+		g := h.invite(t, specOf(role))
 		for _, subject := range []string{">", victim.Inbox + ".>", "*.>", "combine.>", "evaluate.>", "$JS.>", "$KV.>", "$SYS.>"} {
 			heard, err := g.conn.SubscribeSync(subject)
 			if err != nil {
@@ -199,8 +205,8 @@ func TestAnswers(t *testing.T) {
 	t.Parallel()
 	h := open(t, t.TempDir(), false)
 	h.fill(t)
-	for _, role := range []access.Role{access.Evaluator, access.Generator, access.Viewer} {
-		g := h.invite(t, access.Spec{Role: role})
+	for _, role := range contained {
+		g := h.invite(t, specOf(role))
 		for _, s := range allowed(t, role, subjects()) {
 			if !strings.HasPrefix(s, "$JS.API.") || strings.Contains(s, "MSG.NEXT") {
 				continue

@@ -32,18 +32,25 @@ type Run struct {
 // paused or not.
 var workStages = []stream.Stage{stream.Generate, stream.Evaluate}
 
+// ofRuns reports whether each run has a consumer of its own at a stage. Units that are lent have such consumers
+// too, but not all runs lend.
+func ofRuns(stage stream.Stage) bool {
+	return stage == stream.Lent || slices.Contains(workStages, stage)
+}
+
 // consumers names each stage's durable consumer. In the work stages it is a prefix;
 // the bare name is the consumer that older versions shared between runs.
 var consumers = map[stream.Stage]string{
 	stream.Generate: "generators",
 	stream.Evaluate: "evaluators",
 	stream.Combine:  "combiner",
+	stream.Lent:     "borrowers",
 }
 
 // ConsumerName returns the name of the durable consumer that serves a run's units at
 // stage.
 func ConsumerName(stage stream.Stage, run string) string {
-	if slices.Contains(workStages, stage) {
+	if ofRuns(stage) {
 		return consumers[stage] + "-" + run
 	}
 	return consumers[stage]
@@ -246,7 +253,7 @@ func (q *Queue) consumersOf(ctx context.Context, stage stream.Stage) (map[string
 		return nil, 0, err
 	}
 	for _, info := range all {
-		if name := consumers[stage]; info.Name == name || slices.Contains(workStages, stage) && strings.HasPrefix(info.Name, name+"-") {
+		if name := consumers[stage]; info.Name == name || ofRuns(stage) && strings.HasPrefix(info.Name, name+"-") {
 			infos[info.Name] = info
 		}
 	}
@@ -287,7 +294,7 @@ func (q *Queue) Consumers(ctx context.Context, stage stream.Stage, known []Consu
 			Paused: info.Paused, Waiting: info.NumPending, InFlight: info.NumAckPending, Again: info.NumRedelivered,
 			AckWait: info.Config.AckWait, MaxDeliver: info.Config.MaxDeliver, Consumer: handles[name],
 		}
-		if slices.Contains(workStages, stage) {
+		if ofRuns(stage) {
 			if name == consumers[stage] {
 				continue
 			}

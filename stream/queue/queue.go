@@ -64,6 +64,7 @@ var descriptions = map[stream.Stage]string{
 	stream.Generate: "units to generate",
 	stream.Evaluate: "completions to judge",
 	stream.Combine:  "judged units of cells not written yet",
+	stream.Lent:     "units lent to evaluators that are not trusted",
 }
 
 // A Queue is the set of streams on one server. It is safe for concurrent use.

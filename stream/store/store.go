@@ -69,10 +69,11 @@ type Store struct {
 	decoded       map[string]decoded     // by key, as SharedRuns last read them; guarded by mu
 	verdictBytes  uint64                 // of the verdicts, as of verdictLooked
 	verdictLooked time.Time
+	banned        jetstream.KeyValue // nil while nobody has lent units, or asked; guarded by mu
 }
 
-// knownCells are the cells of a run as of a revision of their bucket. Cells are
-// marked and never unmarked, so that later looks need only what came since.
+// knownCells are the cells of a run as of a revision of their bucket. Later looks need only what
+// came since.
 type knownCells struct {
 	revision uint64
 	cells    map[stream.Cell]CellState
@@ -377,6 +378,8 @@ func (k *knownCells) read(ctx context.Context, s *Store, filter string) error {
 		}
 		if st.N > 0 {
 			k.cells[c] = st
+		} else { // it is claimed for the first time, or what it held was false
+			delete(k.cells, c)
 		}
 		k.revision = max(k.revision, v.Sequence)
 		return nil

@@ -43,7 +43,8 @@ type Worker struct {
 	ledger map[stream.Cell]map[int]bool // good units seen, of the cells that are not written yet
 	bad    map[stream.Unit]bool         // units that no file can hold; written by handle and giveUp, read by the sweep
 
-	writing sync.Mutex // held while a cell or a summary is written
+	writing  sync.Mutex      // held while a cell or a summary is written
+	expelled map[string]bool // guests of whom nothing counts any more, by token; guarded by writing
 
 	syncDir  func(path string) error // instead of result.SyncDir, in tests
 	mostKept int64                   // instead of the constant, in tests
@@ -209,6 +210,9 @@ func (w *Worker) sweep(ctx context.Context) {
 			if err := w.recount(ctx, c); err != nil && ctx.Err() == nil {
 				w.Log.Warn("cell not counted", "cell", c.Key(), "err", err)
 			}
+		}
+		if err := w.expelGuests(ctx); err != nil && ctx.Err() == nil {
+			w.Log.Error("verdicts of a guest that was found out still count, trying again", "err", err)
 		}
 		if err := w.lookAgain(ctx); err != nil && ctx.Err() == nil {
 			w.Log.Warn("runs that end by how well they are known were not looked at, trying again", "err", err)

@@ -81,6 +81,10 @@ var anyTime = time.Unix(1<<40, 0)
 // finished run is not looked at again. The run ends with its last cell, not by the
 // clock: written twice, the file is the same.
 func (w *Worker) closeRun(ctx context.Context, m *store.Manifest, cells map[stream.Cell]store.CellState) error {
+	// A guest is banned before the last unit that it judged can count.
+	if taken, err := w.expel(ctx); taken || err != nil {
+		return err
+	}
 	// A cached manifest may lack the last readings of the engines.
 	m, _, err := w.Store.Run(ctx, m.ID)
 	if err != nil {

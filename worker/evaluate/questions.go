@@ -19,8 +19,6 @@ const keepQuestions = 4
 // questions decodes problems when a unit needs them and forgets the one that was
 // not used for longest.
 type questions struct {
-	store *store.Store
-
 	mu    sync.Mutex
 	ready []readyQuestion // most recently used last
 }
@@ -33,7 +31,7 @@ type readyQuestion struct {
 
 // get returns a question of a problem set. Holding the lock while decoding keeps
 // several units of one question from decoding it several times.
-func (c *questions) get(ctx context.Context, set string, index int) (*Question, error) {
+func (c *questions) get(ctx context.Context, from *store.Store, set string, index int) (*Question, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i, r := range c.ready {
@@ -42,7 +40,7 @@ func (c *questions) get(ctx context.Context, set string, index int) (*Question, 
 			return r.q, nil
 		}
 	}
-	q, err := c.load(ctx, set, index)
+	q, err := load(ctx, from, set, index)
 	if err != nil {
 		return nil, err
 	}
@@ -53,8 +51,8 @@ func (c *questions) get(ctx context.Context, set string, index int) (*Question, 
 	return q, nil
 }
 
-func (c *questions) load(ctx context.Context, set string, index int) (*Question, error) {
-	row, err := c.store.Problem(ctx, set, index)
+func load(ctx context.Context, from *store.Store, set string, index int) (*Question, error) {
+	row, err := from.Problem(ctx, set, index)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, fmt.Errorf("%w: %w", stream.ErrPoison, err)
 	}

@@ -36,6 +36,10 @@ type Worker struct {
 	Hurry  *worker.Hurry // cuts Grace short; may be nil
 	Log    *slog.Logger
 
+	// Guest is set where nobody trusts this worker: it judges what it is lent, and claims what it found.
+	Guest *stream.Guest
+	Ready func() // called when this host's speed is known, before the first unit; may be nil
+
 	questions questions
 	audits    audits
 	atOnce    atOnce
@@ -46,7 +50,6 @@ type Worker struct {
 // Run judges until ctx is done, then finishes the units in hand. It returns as
 // worker.Loop.Run does.
 func (w *Worker) Run(ctx context.Context) error {
-	w.questions.store = w.Store
 	env := w.Grader.Host().Environment()
 	w.Pulse.Judges(env.Digest())
 	if env.Reference != "" {
@@ -61,8 +64,15 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 	w.tellSpeed()
 	defer background.Start(ctx, func(ctx context.Context) { w.gauge.follow(ctx, w.Grader.burst, w.tellSpeed, w.Log) })()
+	if w.Ready != nil {
+		w.Ready()
+	}
+	from := stream.Evaluate
+	if w.Guest != nil {
+		from = stream.Lent
+	}
 	loop := worker.Loop{
-		Stage: stream.Evaluate, Queue: w.Queue, Handle: w.handle, Serves: w.serves,
+		Stage: from, Queue: w.Queue, Handle: w.handle, Serves: w.serves,
 		Slots: unitsFor(w.Slots), Gate: w.Units, Grace: w.Grace, Hurry: w.Hurry, Pulse: w.Pulse, Log: w.Log,
 		Samples: w.Runs.Samples, Again: "judged",
 	}
@@ -162,48 +172,80 @@ func fits(j store.Judge, env sandbox.Environment) bool {
 		(j.OutputLimit == 0 || j.OutputLimit == env.Limits.Output)
 }
 
-// handle judges one unit and publishes it to COMBINE.
+// handle judges one unit and publishes it to COMBINE, or claims what it found where nobody trusts it.
 func (w *Worker) handle(ctx context.Context, msg worker.Message) error {
-	m, q, task, err := w.Runs.Unit(ctx, msg.Unit)
+	j, err := w.take(ctx, msg)
+	if j == nil || err != nil {
+		return err
+	}
+	scored, err := w.score(ctx, j)
 	if err != nil {
 		return err
 	}
-	if done, err := w.alreadyJudged(ctx, task); done || err != nil {
-		return err
+	if w.Guest != nil {
+		return w.claim(ctx, scored)
+	}
+	return w.publish(ctx, scored)
+}
+
+// A job is a unit that is to be judged.
+type job struct {
+	run        *store.Manifest
+	question   *Question
+	batch      stream.Batch
+	deliveries uint64
+}
+
+// take reads a unit. It returns nil if the unit has been judged already.
+func (w *Worker) take(ctx context.Context, msg worker.Message) (*job, error) {
+	m, q, task, err := w.Runs.Unit(ctx, msg.Unit)
+	if err != nil {
+		return nil, err
+	}
+	if w.Guest == nil {
+		if done, err := w.alreadyJudged(ctx, task); done || err != nil {
+			return nil, err
+		}
 	}
 	if m, err = w.admit(ctx, m); err != nil {
-		return err
+		return nil, err
 	}
 	pace, err := w.paceFor(m)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var batch stream.Batch
-	if err := stream.Decode(msg.Body, &batch); err != nil {
-		return err
+	j := &job{run: m, deliveries: msg.Deliveries}
+	if err := stream.Decode(msg.Body, &j.batch); err != nil {
+		return nil, err
 	}
-	if batch.Unit != msg.Unit || len(batch.Samples) != task.N {
-		return fmt.Errorf("batch holds %d samples of unit %d of %s, want %d: %w", len(batch.Samples), batch.Index, batch.Key(), task.N, stream.ErrPoison)
+	if j.batch.Unit != msg.Unit || len(j.batch.Samples) != task.N {
+		return nil, fmt.Errorf("batch holds %d samples of unit %d of %s, want %d: %w", len(j.batch.Samples), j.batch.Index, j.batch.Key(), task.N, stream.ErrPoison)
 	}
-	question, err := w.questions.get(ctx, m.Problems.Digest, q.Index)
+	question, err := w.questions.get(ctx, w.Store, m.Problems.Digest, q.Index)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if question, err = w.audited(ctx, m, q.Index, question.At(pace)); err != nil {
-		return err
-	}
+	j.question, err = w.audited(ctx, m, q.Index, question.At(pace))
+	return j, err
+}
+
+// score judges a unit.
+func (w *Worker) score(ctx context.Context, j *job) (stream.Scored, error) {
 	scored := stream.Scored{
-		Batch: batch, Judgements: make([]stream.Judgement, len(batch.Samples)),
+		Batch: j.batch, Judgements: make([]stream.Judgement, len(j.batch.Samples)),
 		Evaluator: w.Pulse.Name(), Fingerprint: w.Grader.Host().Environment().Digest(),
-		JudgeStarted: time.Now().UnixMilli(), JudgeAttempts: int(min(msg.Deliveries, math.MaxInt32)),
+		JudgeStarted: time.Now().UnixMilli(), JudgeAttempts: int(min(j.deliveries, math.MaxInt32)),
 	}
-	if err := w.judgeAll(ctx, question, &scored, msg.Deliveries); err != nil {
-		return err
-	}
+	err := w.judgeAll(ctx, j.question, &scored, j.deliveries)
 	scored.JudgeEnded, scored.JudgeSpeed = time.Now().UnixMilli(), w.speedNow()
-	fresh, err := w.Pulse.Publish(ctx, w.Queue, w.Log, stream.Combine, msg.Unit, scored)
+	return scored, err
+}
+
+// publish stores a judged unit in COMBINE.
+func (w *Worker) publish(ctx context.Context, scored stream.Scored) error {
+	fresh, err := w.Pulse.Publish(ctx, w.Queue, w.Log, stream.Combine, scored.Unit, scored)
 	if err == nil && !fresh {
-		w.Log.Debug("duplicate refused, the first output stays", "subject", msg.Unit.Subject(stream.Combine))
+		w.Log.Debug("duplicate refused, the first output stays", "subject", scored.Subject(stream.Combine))
 	}
 	return err
 }
@@ -289,6 +331,9 @@ func (w *Worker) admit(ctx context.Context, m *store.Manifest) (*store.Manifest,
 	}
 	if !fits(m.Judge, env) {
 		return nil, unfitSettings(m, env)
+	}
+	if w.Guest != nil { // the lender has noted its own
+		return nil, unfitHost(m, env)
 	}
 	environment, err := json.Marshal(env)
 	if err != nil {

@@ -310,10 +310,10 @@ func TestQuestionsAreForgotten(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c := questions{store: env.Store}
+	var c questions
 	get := func(i int) *Question {
 		t.Helper()
-		q, err := c.get(t.Context(), "d", i)
+		q, err := c.get(t.Context(), env.Store, "d", i)
 		if err != nil || q.ID != problems[i].ID {
 			t.Fatalf("get %d = %v, %v", i, q, err)
 		}

@@ -7,8 +7,11 @@ import (
 	"log/slog"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/lcbq/lcbq/config"
 	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/access"
 	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/worker"
 	"github.com/lcbq/lcbq/worker/background"
@@ -25,6 +28,7 @@ type evaluateCmd struct {
 	config.Interpreter `embed:"" group:"machine"`
 	config.Programs    `embed:"" group:"machine"`
 	config.Verdicts    `embed:"" group:"machine"`
+	config.Lending     `embed:"" group:"machine"`
 }
 
 // Run judges until interrupted. Mode and limits are the run's.
@@ -33,6 +37,10 @@ func (c *evaluateCmd) Run(a *app) error {
 		return usageError{err}
 	}
 	return attach(a, c.server, c.OutputDir, "evaluate", works, func(s *session) error {
+		keys, err := c.lender(s)
+		if err != nil {
+			return err
+		}
 		w := &worker.Standing{Run: c.RunID, Same: sameJudge}
 		return c.work(a, s, stream.Evaluate, w, func(ctx context.Context, m *store.Manifest, here *arrival, watch func(...*worker.Pulse)) error {
 			share, err := shareOf(c.Programs, gpu.Count(ctx))
@@ -47,10 +55,29 @@ func (c *evaluateCmd) Run(a *app) error {
 			pulse := newPulses(stream.Evaluate, "eval", 1, share.Slots)[0]
 			watch(pulse)
 			here.works(pulse)
-			err = newWorkers(a, s, here.helm).evaluate(ctx, g, share, c.Verdicts, pulse, a.log)
+			workers := newWorkers(a, s, here.helm)
+			workers.lends = keys
+			err = workers.evaluate(ctx, g, share, c.Verdicts, pulse, a.log)
 			return errors.Join(err, g.Close())
 		})
 	})
+}
+
+// lender returns the keys by which this evaluator lends units to others that are not trusted, nil if it does not.
+func (c *evaluateCmd) lender(s *session) (*access.Keys, error) {
+	switch {
+	case !c.Lend:
+		return nil, nil
+	case s.token.Contained():
+		return nil, usageError{fmt.Errorf("--lend: role %s may not lend units: it needs the keys of the server\nlend on the server's machine, with --store-dir, and no --creds", s.token.Role)}
+	case s.dir == "":
+		return nil, usageError{errors.New("--lend: the keys of the server are not known, by which false judges are banned\nlend on the server's machine, and name its --store-dir")}
+	}
+	keys, err := access.Load(s.dir)
+	if errors.Is(err, access.ErrNoKeys) {
+		return nil, usageError{fmt.Errorf("--lend: %w\nits server knows no tokens, so there is nobody to lend to; stop it and make keys: lcbq server init --store-dir %s", err, s.dir)}
+	}
+	return keys, err
 }
 
 // judgeOf returns the judge that the rules describe.
@@ -137,22 +164,57 @@ func shareOf(cfg config.Programs, cards int) (cores.Division, error) {
 
 // evaluate runs an evaluator until ctx is done.
 func (w *workers) evaluate(ctx context.Context, g *evaluate.Grader, sh cores.Division, v config.Verdicts, pulse *worker.Pulse, log *slog.Logger) error {
-	if !v.NoSharedVerdicts {
+	guest := w.token.Role == access.Guest
+	if !v.NoSharedVerdicts && !guest {
 		g.Share(w.store, log)
 	}
 	e := &evaluate.Worker{
 		Queue: w.queue, Store: w.store, Runs: w.runs, Grader: g, Pulse: pulse, Slots: sh.Slots, Units: evaluate.NewUnits(sh.Slots),
 		Grace: evaluateGrace, Hurry: w.hurry, Log: log,
 	}
+	if guest {
+		e.Guest = new(w.token.Guest())
+	}
+	judge := e.Run
+	if w.lends != nil {
+		judge = func(ctx context.Context) error { return w.lend(ctx, e) }
+	}
 	pulse.Look = func(_ context.Context, w *store.Worker) { w.Slots = g.AtOnce() }
 	defer w.helm.steers(e.Set, log)()
 	if sh.Governor == nil {
-		return w.withPulse(ctx, pulse, log, e.Run)
+		return w.withPulse(ctx, pulse, log, judge)
 	}
 	var governed error
 	// The limits hold during the drain too.
 	stop := background.Start(context.WithoutCancel(ctx), func(ctx context.Context) { governed = sh.Governor.Run(ctx, e, log) })
-	err := w.withPulse(ctx, pulse, log, e.Run)
+	err := w.withPulse(ctx, pulse, log, judge)
 	stop()
 	return errors.Join(err, governed)
+}
+
+// lend runs an evaluator that also lends units to evaluators that are not trusted, until ctx is done or one of the two
+// cannot go on.
+func (w *workers) lend(ctx context.Context, e *evaluate.Worker) error {
+	l := &evaluate.Lender{Worker: e, Ban: func(ctx context.Context, b store.Ban) error {
+		if err := w.lends.Revoke(b.ID); err != nil {
+			return err
+		}
+		if err := w.store.PutBan(ctx, b); !errors.Is(err, store.ErrChanged) { // it was banned before
+			return err
+		}
+		return nil
+	}}
+	ready := make(chan struct{})
+	e.Ready = func() { close(ready) } // the first who judges for a run notes how fast its host is
+	both, ctx := errgroup.WithContext(ctx)
+	both.Go(func() error { return e.Run(ctx) })
+	both.Go(func() error {
+		select {
+		case <-ready:
+			return l.Run(ctx)
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	return both.Wait()
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/lcbq/lcbq/cmd/internal/locate"
@@ -18,6 +20,7 @@ type tokenCmd struct {
 	config.Store `embed:"" group:"server"`
 	OutputDir    string        `short:"o" type:"path" group:"server" placeholder:"DIR" help:"results folder whose .lcbq is the server's store; by default results, or .lcbq, here"`
 	Role         string        `group:"server" placeholder:"ROLE" help:"what its holder may do: operator (everything), generator, evaluator, or viewer (status, top, runs); 'lcbq help access' has the table"`
+	Trust        string        `group:"server" default:"full" placeholder:"full|sample[:SHARE]" help:"whether what an evaluator says is believed: all of it, or only as far as a share of its units, 0.02 unless another is said, is judged again and found right"`
 	TTL          time.Duration `name:"ttl" group:"server" default:"48h" placeholder:"DURATION" help:"how long it is good; 0 is until it is revoked"`
 	From         []string      `group:"server" placeholder:"CIDR" help:"networks from where alone it is good, such as 10.0.0.0/8"`
 	Name         string        `group:"server" placeholder:"NAME" help:"whom it is for; a running worker goes on with a new token in its file's place if that has the same role and name"`
@@ -48,7 +51,11 @@ func (c *tokenCmd) Run(a *app) error {
 	if err != nil {
 		return usageError{fmt.Errorf("--role: %w", err)}
 	}
-	creds, t, err := keys.Issue(access.Spec{Role: role, Name: c.Name, TTL: c.TTL, From: c.From})
+	spec := access.Spec{Role: role, Name: c.Name, TTL: c.TTL, From: c.From}
+	if err := trusted(&spec, c.Trust); err != nil {
+		return usageError{err}
+	}
+	creds, t, err := keys.Issue(spec)
 	if err != nil {
 		return usageError{err}
 	}
@@ -65,6 +72,31 @@ func (c *tokenCmd) Run(a *app) error {
 		until = t.Expires.Format(time.RFC3339)
 	}
 	a.log.Info("token made", "role", t.Role, "id", t.ID, "good_until", until)
+	return nil
+}
+
+// usualShare is the share of an untrusted evaluator's units that is judged again.
+const usualShare = 0.02
+
+// trusted completes what a token is for by how far its holder is trusted.
+func trusted(s *access.Spec, trust string) error {
+	if trust == "full" && s.Role != access.Guest {
+		return nil
+	}
+	kind, share, said := strings.Cut(trust, ":")
+	if kind != "sample" && kind != "full" || kind == "full" && said {
+		return fmt.Errorf("--trust = %q: want full, sample, or sample:SHARE", trust)
+	}
+	if s.Role != access.Evaluator && s.Role != access.Guest {
+		return fmt.Errorf("--trust = %s: only what an evaluator says can be looked at again\nleave it out for role %s", trust, s.Role)
+	}
+	s.Role, s.Share = access.Guest, usualShare
+	if said {
+		var err error
+		if s.Share, err = strconv.ParseFloat(share, 64); err != nil || s.Share <= 0 {
+			return fmt.Errorf("--trust = %q: want a share above 0, at most 1, such as sample:0.05", trust)
+		}
+	}
 	return nil
 }
 

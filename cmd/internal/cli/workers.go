@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/access"
 	"github.com/lcbq/lcbq/worker"
 	"github.com/lcbq/lcbq/worker/background"
 )
@@ -34,6 +35,7 @@ type workers struct {
 	runs  *worker.Runs
 	hurry *worker.Hurry
 	helm  *helm                                   // by which they are steered
+	lends *access.Keys                            // by which evaluators lend units; nil if they do not
 	logs  func(name string) (*slog.Logger, error) // returns the log of the generator with that name
 }
 

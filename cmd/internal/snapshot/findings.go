@@ -35,6 +35,7 @@ func (r *Reader) findings(in *raw, s *Snapshot) []Finding {
 	f.deadUnits()
 	f.speeds()
 	f.answers()
+	f.banned()
 	f.audited()
 	slices.SortStableFunc(f.found, func(a, b Finding) int {
 		switch {
@@ -291,6 +292,21 @@ func (f *finder) answers() {
 			command = "pause"
 		}
 		f.add(Code(h.Code), h.Grave, command, h.Remedy, "%s", h.Text)
+	}
+}
+
+// banned is about evaluators that are not trusted and gave false verdicts.
+func (f *finder) banned() {
+	for _, b := range f.bans {
+		if b.Run != f.in.run.ID {
+			continue
+		}
+		again := fmt.Sprintf("%s judged again", are(b.Spared+b.Requeued))
+		if b.Expelled == 0 && f.in.run.Open() {
+			again = "what it judged is taken back when the combiner looks, within seconds"
+		}
+		f.add(FalseJudge, b.Expelled == 0 && f.in.run.Open(), "", "none is needed for the counts; see who had the token: "+b.ID,
+			"evaluator %s gave a false verdict and is banned (%s, %s): %s", b.Judge, b.Unit, b.Reason, again)
 	}
 }
 

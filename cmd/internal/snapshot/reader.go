@@ -53,7 +53,12 @@ type memory struct {
 	known    map[string]store.Worker // heartbeats by stage and name, those that faded lately among them
 	lastDead uint64
 	dead     int
+	bans     []store.Ban
+	bansAt   time.Time
 }
+
+// bansEvery is the interval at which a reader asks who was banned: that costs a request, and hardly ever is anybody.
+const bansEvery = 15 * time.Second
 
 // lostEvery is the interval at which a reader counts the run's units: the server walks all of them for that.
 const lostEvery = time.Minute
@@ -195,6 +200,12 @@ func (r *Reader) read(ctx context.Context) (*raw, error) {
 		return nil, err
 	}
 	in.dead = r.dead
+	if in.now.Sub(r.bansAt) >= bansEvery {
+		if r.bans, err = r.Store.Bans(ctx); err != nil {
+			return nil, err
+		}
+		r.bansAt = in.now
+	}
 	if in.workers, err = r.Store.Workers(ctx); err != nil {
 		return nil, err
 	}

@@ -201,10 +201,11 @@ const (
 	SlowWorker   Code = "slow_worker"
 	EngineDown   Code = "engine_down" // an engine ended, or starts again and again
 	Paused       Code = "paused"
-	NotRunning   Code = "not_running"   // no server runs on the results folder
-	Stalled      Code = "stalled"       // nothing was judged for a long time, though workers live
-	StaleReading Code = "stale_reading" // the server does not answer: these are old numbers
-	Uncorrected  Code = "uncorrected"   // pass@1 counts programs that an audited time limit stopped as failed
+	NotRunning   Code = "not_running"    // no server runs on the results folder
+	Stalled      Code = "stalled"        // nothing was judged for a long time, though workers live
+	StaleReading Code = "stale_reading"  // the server does not answer: these are old numbers
+	FalseJudge   Code = "false_verdicts" // an evaluator that is not trusted was found out and banned
+	Uncorrected  Code = "uncorrected"    // pass@1 counts programs that an audited time limit stopped as failed
 )
 
 // Grave reports whether any finding is grave.
