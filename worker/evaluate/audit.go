@@ -17,17 +17,33 @@ import (
 // holds for ever once learnPassed of them have passed, or learnJudged were judged: a question that
 // nearly no program solves has the most time-outs. Of each test it is softFactor times what the
 // slowest of those that passed needed, and never below store.LeastSoftLimit.
+//
+// Of a question with few samples learnShare are enough: there the programs that run to the full limit are what
+// an audited limit costs, while with many a limit that stops too much costs more, in certainty.
 const (
 	learnPassed = 10
 	learnJudged = 20
+	learnLeast  = 6  // judged
+	learnShare  = 10 // one in so many
 	softFactor  = 3
 )
+
+// enough reports whether a limit can be set.
+func (a *Audit) enough() bool {
+	judged := learnJudged
+	if a.Samples > 0 {
+		judged = max(learnLeast, min(a.Samples/learnShare, learnJudged))
+	}
+	return a.judged >= judged || a.passed >= judged*learnPassed/learnJudged
+}
 
 // An Audit is the audited time limit of a run on one question. The limit is set once, from
 // programs that ran without one, so that it does not depend on any draw. It is safe for concurrent use.
 type Audit struct {
 	Run   string  // its id, or whatever else stands for it; no draw of another run has to do with this one's
 	Share float64 // of the programs beyond the soft limit that run on, above 0, at most 1
+	// Samples is how many of the question are to be judged; 0 is as good as many.
+	Samples int
 	// Keep keeps a limit that was learned, unless another evaluator was first, and returns the one that
 	// holds, nil if it could not be kept. Nil for a run that is judged by this grader alone.
 	Keep func(context.Context, *store.SoftLimit) *store.SoftLimit
@@ -74,7 +90,7 @@ func (a *Audit) learn(ctx context.Context, r sandbox.Result) {
 			a.slowest[test] = max(a.slowest[test], took)
 		}
 	}
-	if a.passed < learnPassed && a.judged < learnJudged || a.keeping {
+	if !a.enough() || a.keeping {
 		a.mu.Unlock()
 		return
 	}
@@ -217,7 +233,7 @@ func (w *Worker) auditOf(m *store.Manifest, index int) *Audit {
 		}
 	}
 	run := m.ID
-	a := &Audit{Run: run, Share: m.Judge.AuditShare}
+	a := &Audit{Run: run, Share: m.Judge.AuditShare, Samples: samplesOf(m, index)}
 	a.Keep = func(ctx context.Context, l *store.SoftLimit) *store.SoftLimit {
 		kept, err := w.Store.PutSoftLimit(ctx, run, index, l)
 		if err != nil && ctx.Err() == nil {
@@ -230,4 +246,13 @@ func (w *Worker) auditOf(m *store.Manifest, index int) *Audit {
 	}
 	c.all = append(c.all, keptAudit{run, index, a})
 	return a
+}
+
+// samplesOf returns how many samples of a question a run wants.
+func samplesOf(m *store.Manifest, index int) (n int) {
+	q, _ := m.Question(index)
+	for _, t := range m.Temperatures {
+		n += m.Wanted(q, t)
+	}
+	return n
 }

@@ -154,6 +154,31 @@ func TestSoftLimitIsLearned(t *testing.T) {
 	}
 }
 
+// TestFewSamplesLearnFrom: a question with few samples has a soft limit soon, one with many from as many programs
+// as ever.
+func TestFewSamplesLearnFrom(t *testing.T) {
+	t.Parallel()
+	for samples, want := range map[int]struct{ judged, passed int }{0: {20, 10}, 1: {6, 3}, 60: {6, 3}, 82: {8, 4}, 160: {16, 8}, 200: {20, 10}, 160_000: {20, 10}} {
+		for _, c := range []struct {
+			outcome sandbox.Outcome
+			after   int
+		}{{sandbox.Rejected, want.judged}, {sandbox.Accepted, want.passed}} {
+			a := Audit{Samples: samples}
+			n := 0
+			for ; a.Limit() == nil && n < 100; n++ {
+				a.learn(t.Context(), sandbox.Result{Outcome: c.outcome})
+			}
+			if n != c.after {
+				t.Errorf("of %d samples: a limit after %d programs of outcome %v, want %d", samples, n, c.outcome, c.after)
+			}
+		}
+	}
+	m := &store.Manifest{Temperatures: []stream.Temperature{200, 700}, Questions: []store.Question{{Index: 3, Cuts: []int{40}}}}
+	if n := samplesOf(m, 3); n != 80 {
+		t.Errorf("40 samples at two temperatures are %d", n)
+	}
+}
+
 // TestOnlyOneKeepsALimit: of programs that end at once one keeps the limit.
 func TestOnlyOneKeepsALimit(t *testing.T) {
 	t.Parallel()

@@ -46,6 +46,7 @@ type grading struct {
 	outside       int             // completions of other questions
 	problems      map[string]*lcb.Problem
 	asked         map[string]string // digest of the tests of each question that has completions
+	rowsOf        map[string]int    // good rows of each
 	total         int               // good rows of the input
 	skipped       int               // bad ones, left out
 	kept, written int               // rows in the output: from before, and in all
@@ -90,6 +91,7 @@ func (g *grading) rows(all iter.Seq2[replay.Row, error]) iter.Seq2[replay.Row, e
 // and not after.
 func (g *grading) check(ctx context.Context, c *gradeCmd, log *slog.Logger) error {
 	g.problems, g.asked, g.verdicts = make(map[string]*lcb.Problem), make(map[string]string), make(map[stream.Verdict]int)
+	g.rowsOf = make(map[string]int)
 	g.options = recordingOf(g.set)
 	g.options.Fields = c.Field
 	for _, p := range g.set.problems {
@@ -116,6 +118,7 @@ func (g *grading) check(ctx context.Context, c *gradeCmd, log *slog.Logger) erro
 			break
 		}
 		g.total++
+		g.rowsOf[row.QuestionID]++
 		if _, ok := g.asked[row.QuestionID]; !ok {
 			g.asked[row.QuestionID] = g.problems[row.QuestionID].Digest()
 		}
@@ -317,7 +320,7 @@ func (g *grading) question(id string) (*evaluate.Question, error) {
 	if err == nil {
 		q = q.At(g.pace)
 		if g.audit > 0 {
-			q = q.Audited(&evaluate.Audit{Run: "grade", Share: g.audit})
+			q = q.Audited(&evaluate.Audit{Run: "grade", Share: g.audit, Samples: g.rowsOf[id]})
 		}
 		g.questions[id] = q
 	}
