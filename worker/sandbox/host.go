@@ -32,6 +32,8 @@ type Host struct {
 	roomWhy     string
 	supply      supply
 	cpus        *atomic.Pointer[[]int] // Config.CPUs, or what Pin said since
+	proved      bool                   // its level is settled
+	lost        *atomic.Bool           // the log has that processors were taken from this process
 }
 
 // Pin makes the programs that start from now on run on the processors, by the kernel's numbers; nil
@@ -86,7 +88,7 @@ func open(ctx context.Context, config Config) (*Host, *Slot, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	h := &Host{config: config, interpreter: in, running: new(register), cpus: new(atomic.Pointer[[]int])}
+	h := &Host{config: config, interpreter: in, running: new(register), cpus: new(atomic.Pointer[[]int]), lost: new(atomic.Bool)}
 	h.Pin(config.CPUs)
 	_, h.numpy = in.Packages["numpy"]
 	h.memory = newMemoryWatch(memoryDirs())
@@ -108,6 +110,7 @@ func open(ctx context.Context, config Config) (*Host, *Slot, error) {
 		return nil, nil, err
 	}
 	h.environment = h.describeEnvironment()
+	h.proved = true
 	return h, slot, nil
 }
 

@@ -1,6 +1,8 @@
 package sandbox
 
 import (
+	"fmt"
+	"log/slog"
 	"runtime"
 	"strconv"
 	"strings"
@@ -86,4 +88,45 @@ func TestPinned(t *testing.T) {
 			t.Errorf("Probe = %v, want %q", err, want)
 		}
 	})
+}
+
+// TestProcessorsVanish wants programs that are to run on a processor that is there no more to run on the others,
+// with one word about it, and where they were told once that is there again.
+func TestProcessorsVanish(t *testing.T) {
+	t.Parallel()
+	all := affinity(t)
+	first, absent := -1, 0
+	for cpu := range 1024 {
+		if !all.IsSet(cpu) {
+			absent = cpu
+		} else if first < 0 {
+			first = cpu
+		}
+	}
+	var log strings.Builder
+	h, err := Probe(t.Context(), Config{Python: testPython, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := openSlotOn(t, h)
+	for i, c := range []struct {
+		pin  []int
+		want string
+	}{{[]int{absent}, fmt.Sprint(all.Count())}, {[]int{absent}, fmt.Sprint(all.Count())}, {[]int{absent, first}, "1"}, {nil, fmt.Sprint(all.Count())}} {
+		s.Pin(c.pin)
+		if i == 1 {
+			s.discard(plain) // a new server starts there too
+		}
+		got := ""
+		r, err := s.Run(t.Context(), &Question{ID: "q", Inputs: []string{""}}, "import os\nprint(len(os.sched_getaffinity(0)))", func(_ int, o Output) bool {
+			got = strings.TrimSpace(string(o.Text))
+			return true
+		})
+		if err != nil || r.Outcome != Accepted || got != c.want {
+			t.Errorf("pinned to %v: Run = %+v, %v on %q processors, want %s", c.pin, r, err, got, c.want)
+		}
+	}
+	if strings.Count(log.String(), "were taken from this process") != 1 {
+		t.Errorf("log = %q", log.String())
+	}
 }

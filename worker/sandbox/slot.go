@@ -136,6 +136,7 @@ func (s *Slot) server(f flavour) (*server, error) {
 	if cpus == nil {
 		cpus = *s.host.cpus.Load()
 	}
+	cpus = s.host.usable(cpus)
 	if srv := s.servers[f]; srv != nil {
 		if srv.programs < s.host.config.Recycle && srv.move(cpus) == nil {
 			return srv, nil
