@@ -41,7 +41,7 @@ func (r *Report) choices() []string {
 		text := fmt.Sprintf("pass@%d: T = %s. It loses at most %s points against the best temperature on these questions, at most %s on questions like these (95 %%, all temperatures at once).",
 			k, figure.Temperature(b.Choice.Temperature), figure.Percent(b.Choice.These), figure.Percent(b.Choice.Like))
 		if b.Selected != nil {
-			text += fmt.Sprintf(" The highest value, at T = %s, was selected as that of %d: on average it is too high, by at most %s points on these questions and %s on questions like these, which its intervals do not know.",
+			text += fmt.Sprintf(" The value at T = %s came out highest of %d, and such a value is too high on average: by at most %s points on these questions and %s on questions like these, which its intervals do not know.",
 				figure.Temperature(b.Temperature), b.Selected.Of, figure.Percent(b.Selected.These), figure.Percent(b.Selected.Like))
 		}
 		if !b.Reliable {

@@ -40,7 +40,7 @@ func TestPageInBrowser(t *testing.T) {
 	x.Until(t, `document.querySelectorAll("#dead tbody tr").length === 1`)
 	// What the snapshot says stands on the page.
 	for id, want := range map[string]string{
-		"findings": "nobody judges the 12 units in EVALUATE", "left": "2 min", "left-more": "60 s to 3 min", "stages": "evaluate", "workers": "silent", "title": "sim: running", "passed": "40.0 %", "dead": "<img src=x",
+		"findings": "nobody judges the 12 units in EVALUATE", "left": "2 min", "left-more": "60 s to 3 min", "stages": "evaluate", "workers": "silent", "title": "sim: running", "passed": "40.0 %", "slowest": "evaluate", "slowest-more": "10 units wait, none is done", "dead": "<img src=x",
 	} {
 		if got := browsertest.Value[string](t, x, `document.getElementById("`+id+`").textContent`); !strings.Contains(got, want) {
 			t.Errorf("#%s says %q, want %q in it", id, got, want)

@@ -225,8 +225,17 @@ const state = (s) => {
   text("workers-h", s.workers.length > 1 ? whole(s.workers.length) + " workers" : "Workers");
   text("passed-more", "of the samples in finished cells");
   const slowest = s.stages.filter((x) => x.backlog_s > 0).sort((a, b) => b.backlog_s - a.backlog_s)[0];
-  text("slowest", slowest && !s.run.finished_ms ? slowest.stage : dash);
-  text("slowest-more", slowest && !s.run.finished_ms ? span(slowest.backlog_s) + " of work at " + short(slowest.units_per_s_1m) + " units/s" : "nothing waits");
+  const still = s.stages.find((x) => x.waiting > 0 && x.backlog_s < 0); // nobody has settled any of it lately
+  if (s.run.finished_ms || !slowest && !still) {
+    text("slowest", dash);
+    text("slowest-more", "nothing waits");
+  } else if (still) {
+    text("slowest", still.stage);
+    text("slowest-more", whole(still.waiting) + " units wait, none is done");
+  } else {
+    text("slowest", slowest.stage);
+    text("slowest-more", span(slowest.backlog_s) + " of work at " + short(slowest.units_per_s_1m) + " units/s");
+  }
   findings(s.findings);
   fill($("#stages tbody"), s.stages.map((x) => ({ fields: [x.stage, whole(x.waiting), whole(x.in_flight), short(x.units_per_s_1m), short(x.units_per_s_15m),
     x.trend_per_s > 0.005 ? "+" + short(x.trend_per_s) + "/s" : x.trend_per_s < -0.005 ? "−" + short(-x.trend_per_s) + "/s" : "steady", span(x.backlog_s), String(x.workers)] })));
