@@ -36,18 +36,27 @@ func runDelay(pid int) (time.Duration, bool) {
 		if err != nil {
 			continue // the thread ended meanwhile
 		}
-		// Nanoseconds that it ran, that it waited, and how often it ran.
-		fields := bytes.Fields(text)
-		if len(fields) != 3 {
+		delay, ok := delayIn(text)
+		if !ok {
 			return 0, false
 		}
-		n, err := strconv.ParseInt(string(fields[1]), 10, 64)
-		if err != nil {
-			return 0, false
-		}
-		sum, known = sum+time.Duration(n), true
+		sum, known = sum+delay, true
 	}
 	return sum, known
+}
+
+// mostDelay is longer than any host runs: a count beyond it is none.
+const mostDelay = 100 * 365 * 24 * time.Hour
+
+// delayIn reads the wait for a processor in the text of a schedstat: nanoseconds that a thread ran, that it
+// waited, and how often it ran. It reports false for what no kernel counts.
+func delayIn(text []byte) (time.Duration, bool) {
+	fields := bytes.Fields(text)
+	if len(fields) != 3 {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(string(fields[1]), 10, 64)
+	return time.Duration(n), err == nil && n >= 0 && time.Duration(n) <= mostDelay
 }
 
 // A doing is what a program was found to do.

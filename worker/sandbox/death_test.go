@@ -335,6 +335,19 @@ func TestUnserved(t *testing.T) {
 	}
 }
 
+// TestDelayThatLies wants a count that no kernel makes to be none, so that nobody is charged for it.
+func TestDelayThatLies(t *testing.T) {
+	t.Parallel()
+	if d, ok := delayIn([]byte("17 1500000000 3\n")); !ok || d != 1500*time.Millisecond {
+		t.Errorf("delayIn = %v, %v", d, ok)
+	}
+	for _, text := range []string{"", "1 2", "1 2 3 4", "1 -2 3", "1 x 3", "1 2.5 3", "1 9223372036854775807 3", "1 99999999999999999999 3"} {
+		if d, ok := delayIn([]byte(text)); ok {
+			t.Errorf("of %q the delay is %v", text, d)
+		}
+	}
+}
+
 // TestRunDelay wants the delay of a process that competes with itself to be seen.
 func TestRunDelay(t *testing.T) {
 	t.Parallel()
