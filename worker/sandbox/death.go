@@ -79,6 +79,14 @@ func (s *Slot) adopt(srv *server, pid int) {
 // explainDeath says what ended a process; died tells that this was before we did.
 func (s *Slot) explainDeath(c *conversation, r Result, d death, died bool) (Result, error) {
 	if !d.status.Signaled() {
+		// The first process of a namespace ends itself by a signal, see end_by_signals of the driver.
+		switch n := syscall.Signal(d.status.ExitStatus()); {
+		case !s.host.plan.PIDNS || unix.SignalName(n) == "":
+		case n == syscall.SIGXCPU && d.cpu+tick >= time.Duration(c.kernelCPU)*time.Second:
+			r.Outcome, r.Detail = TimeLimit, "ended by the kernel for its processor time"
+		default:
+			r.Detail += ", which a signal " + unix.SignalName(n) + " comes to as well"
+		}
 		return r, nil
 	}
 	r.Signal = d.status.Signal()

@@ -104,27 +104,53 @@ func TestNullWithoutLandlock(t *testing.T) {
 	}
 }
 
-// TestSignalsToItself wants a program to end by a signal that it sends to itself at every
-// level: it may be the first process of its namespace, which the kernel spares.
+// TestSignalsToItself wants a program to end by a signal that it sends to itself, or has a
+// timer send, as under the official runner: at every level, for it may be the first process
+// of its namespace, which the kernel spares, and of a process group without a terminal,
+// which none of its signals stops.
 func TestSignalsToItself(t *testing.T) {
 	t.Parallel()
+	const forEver = "\nwhile True: pass"
 	for _, mode := range []Mode{LCB, Script} {
 		forEachLevel(t, Config{Mode: mode}, func(t *testing.T, h *Host) {
 			t.Helper()
 			s := openSlotOn(t, h)
 			for body, want := range map[string]Outcome{
-				"signal.raise_signal(signal.SIGTERM)":                                              Crashed,
-				"signal.raise_signal(signal.SIGKILL)":                                              Crashed,
-				"import threading; signal.pthread_kill(threading.get_ident(), 1)":                  Crashed,
-				"signal.raise_signal(signal.SIGCHLD)":                                              Accepted,
-				"signal.raise_signal(signal.SIGPIPE)":                                              Accepted,
-				"signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.raise_signal(15)":           Accepted,
-				"signal.signal(signal.SIGHUP, lambda *a: None); signal.raise_signal(1)":            Accepted,
-				"signal.raise_signal(1000)":                                                        Exception,
-				"import threading; signal.pthread_kill(threading.get_ident(), 0); signal.alarm(0)": Accepted,
+				"signal.raise_signal(signal.SIGTERM)":                                                                                   Crashed,
+				"signal.raise_signal(signal.SIGUSR1)":                                                                                   Crashed,
+				"signal.raise_signal(signal.SIGRTMIN + 3)":                                                                              Crashed,
+				"signal.raise_signal(signal.SIGKILL)":                                                                                   Crashed,
+				"signal.raise_signal(signal.SIGSTOP)":                                                                                   Crashed,
+				"signal.raise_signal(signal.SIGTSTP)":                                                                                   Crashed,
+				"signal.raise_signal(signal.SIGTTIN)":                                                                                   Crashed,
+				"signal.raise_signal(signal.SIGXCPU)":                                                                                   Crashed,
+				"import threading; signal.pthread_kill(threading.get_ident(), 1)":                                                       Crashed,
+				"import ctypes; ctypes.CDLL(None)['raise'](15)":                                                                         Crashed,
+				"import ctypes; ctypes.CDLL(None).abort()":                                                                              Crashed,
+				"import faulthandler; faulthandler._sigsegv()":                                                                          Crashed,
+				"signal.pthread_sigmask(0, [10]); signal.raise_signal(10); signal.pthread_sigmask(1, [10])":                             Crashed,
+				"signal.signal(signal.SIGPIPE, signal.SIG_DFL); r, w = os.pipe(); os.close(r); os.write(w, b'x')":                       Crashed,
+				"signal.setitimer(signal.ITIMER_VIRTUAL, 0.01)" + forEver:                                                               Crashed,
+				"signal.setitimer(signal.ITIMER_PROF, 0.01)" + forEver:                                                                  Crashed,
+				"signal.signal(signal.SIGALRM, signal.SIG_DFL); signal.setitimer(signal.ITIMER_REAL, 0.01)" + forEver:                   Crashed,
+				"signal.signal(signal.SIGPROF, print); signal.signal(27, 0); signal.setitimer(2, 0.01)" + forEver:                       Crashed,
+				"signal.siginterrupt(signal.SIGVTALRM, True); signal.setitimer(1, 0.01)" + forEver:                                      Crashed,
+				"hit = []; signal.signal(signal.SIGVTALRM, lambda *a: hit.append(1)); signal.setitimer(1, 0.01)\nwhile not hit: pass":   Accepted,
+				"signal.signal(signal.SIGVTALRM, signal.SIG_IGN); signal.setitimer(1, 0.01)\nfor i in range(10 ** 6): pass":             Accepted,
+				"hit = []; signal.signal(signal.SIGTSTP, lambda *a: hit.append(1)); signal.raise_signal(signal.SIGTSTP)\nassert hit":    Accepted,
+				"signal.pthread_sigmask(0, [10]); signal.raise_signal(10); assert signal.sigwait([10]) == 10":                           Accepted,
+				"import faulthandler; faulthandler.register(signal.SIGUSR1); signal.raise_signal(signal.SIGUSR1)":                       Accepted,
+				"assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL is signal.signal(signal.SIGUSR1, signal.SIG_IGN)":            Accepted,
+				"assert signal.signal(15, signal.SIG_DFL) is signal.SIG_DFL is signal.getsignal(15); signal.signal(15, signal.SIG_IGN)": Accepted,
+				"signal.raise_signal(signal.SIGCHLD)":                                                                                   Accepted,
+				"signal.raise_signal(signal.SIGPIPE)":                                                                                   Accepted,
+				"signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.raise_signal(15)":                                                Accepted,
+				"signal.signal(signal.SIGHUP, lambda *a: None); signal.raise_signal(1)":                                                 Accepted,
+				"signal.raise_signal(1000)":                                                                                             Exception,
+				"import threading; signal.pthread_kill(threading.get_ident(), 0); signal.alarm(0)":                                      Accepted,
 			} {
-				if strings.Contains(body, "SIGKILL") && h.Level() != A {
-					continue // who sent it is not known there: see TestKilledProgram
+				if h.Level() != A && strings.Contains(body, "XCPU") {
+					want = TimeLimit // as the kernel sends it for that
 				}
 				r, err := s.Run(t.Context(), &Question{ID: "q", Inputs: []string{"1 2\n"}}, "import os, signal\n"+body+"\nprint(3)", func(int, Output) bool { return true })
 				if err != nil || r.Outcome != want {
@@ -133,6 +159,45 @@ func TestSignalsToItself(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestRefusedCalls holds the README of the judge to what it says: the calls that the official
+// runner allows and that are an error here, at every level.
+func TestRefusedCalls(t *testing.T) {
+	t.Parallel()
+	const file = "f = os.open(os.__file__, os.O_RDONLY); r, w = os.pipe(); "
+	forEachLevel(t, Config{}, func(t *testing.T, h *Host) {
+		t.Helper()
+		s := openSlotOn(t, h)
+		for body, want := range map[string]string{
+			"os.memfd_create('x')":                                            "PermissionError",
+			file + "fcntl.flock(f, fcntl.LOCK_SH)":                            "PermissionError",
+			file + "fcntl.lockf(f, fcntl.LOCK_SH)":                            "PermissionError",
+			file + "os.sendfile(w, f, 0, 1)":                                  "PermissionError",
+			file + "os.splice(f, w, 1)":                                       "PermissionError",
+			file + "os.posix_fadvise(f, 0, 0, 0)":                             "PermissionError",
+			file + "fcntl.fcntl(w, 1031, 1 << 20)":                            "PermissionError",
+			"os.pidfd_open(os.getpid())":                                      "PermissionError",
+			"posix.kill(os.getpid(), 0)":                                      "PermissionError",
+			"socket.socket()":                                                 "PermissionError",
+			"os.execv('/bin/true', ['true'])":                                 "PermissionError",
+			"posix.fork()":                                                    "PermissionError",
+			"os.openpty()":                                                    "FileNotFoundError PermissionError OSError",
+			"multiprocessing.shared_memory.SharedMemory(create=True, size=1)": "FileNotFoundError PermissionError OSError",
+			"getpass.getuser()":                                               "KeyError OSError",
+			"os.environ['HOME']":                                              "KeyError",
+			"open('/proc/self/status')":                                       "FileNotFoundError PermissionError",
+			"os.listdir('.')":                                                 "PermissionError FileNotFoundError",
+			"0 / (ctypes.CDLL(None).inotify_init() + 1)":                      "ZeroDivisionError",
+			"import resource; 1 / 0":                                          "ModuleNotFoundError",
+		} {
+			source := "import ctypes, fcntl, getpass, multiprocessing.shared_memory, os, posix, socket\n" + body + "\nprint(3)"
+			r, err := s.Run(t.Context(), &Question{ID: "q", Inputs: []string{"1 2\n"}}, source, func(int, Output) bool { return true })
+			if err != nil || r.Exception == nil || !slices.Contains(strings.Fields(want), r.Exception.Type) {
+				t.Errorf("%s: Run = %+v, %v, want %s", body, r, err, want)
+			}
+		}
+	})
 }
 
 // TestThreadsThatNeverEnd wants the limits of a test to hold for the threads that it

@@ -112,8 +112,9 @@ func (in *interpreter) keepOwnPath() {
 // that are no library directories are not among them: a library in one of
 // those is named itself.
 func (in *interpreter) files() []string {
-	// The loader's cache, and the links that Debian's choice of a BLAS goes by.
-	paths := []string{in.Executable, "/etc/ld.so.cache", "/etc/alternatives", "/usr/share/zoneinfo"}
+	// The loader's cache, the links that Debian's choice of a BLAS goes by, and what a
+	// program may name: time zones and locales.
+	paths := []string{in.Executable, "/etc/ld.so.cache", "/etc/alternatives", "/usr/share/zoneinfo", "/usr/lib/locale"}
 	paths = append(paths, in.Path...)
 	for _, file := range in.Mapped {
 		if dir := filepath.Dir(file); isLibraryDir(dir) {

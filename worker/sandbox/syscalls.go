@@ -21,7 +21,7 @@ var calls = []uint32{
 	unix.SYS_RT_SIGTIMEDWAIT, unix.SYS_SIGALTSTACK, unix.SYS_RESTART_SYSCALL,
 	// Time.
 	unix.SYS_CLOCK_GETTIME, unix.SYS_CLOCK_GETRES, unix.SYS_CLOCK_NANOSLEEP, unix.SYS_NANOSLEEP, unix.SYS_GETTIMEOFDAY,
-	unix.SYS_SETITIMER, unix.SYS_GETITIMER, unix.SYS_TIMES, unix.SYS_GETRUSAGE,
+	unix.SYS_SETITIMER, unix.SYS_GETITIMER, unix.SYS_TIMERFD_CREATE, unix.SYS_TIMERFD_SETTIME, unix.SYS_TIMERFD_GETTIME, unix.SYS_TIMES, unix.SYS_GETRUSAGE,
 	// Descriptors. Opening is a rule of its own.
 	unix.SYS_READ, unix.SYS_READV, unix.SYS_PREAD64, unix.SYS_PREADV, unix.SYS_WRITE, unix.SYS_WRITEV,
 	unix.SYS_CLOSE, unix.SYS_LSEEK, unix.SYS_DUP, unix.SYS_DUP3, unix.SYS_PIPE2, unix.SYS_EVENTFD2,
@@ -40,6 +40,15 @@ var calls = []uint32{
 // preadv2, can tell what is in the page cache.
 var absent = []uint32{
 	unix.SYS_CLONE3, unix.SYS_OPENAT2, unix.SYS_MEMFD_SECRET, unix.SYS_PREADV2, unix.SYS_IO_URING_SETUP, unix.SYS_IO_URING_ENTER, unix.SYS_IO_URING_REGISTER,
+}
+
+// done are calls that are said to have been done and are not: their place among other
+// processes, and the mode of files to be made, are nothing that a program is judged by.
+// Giving the processor up is among them, because who does it for ever would look like one
+// who is given none.
+var done = []uint32{
+	unix.SYS_SCHED_YIELD, unix.SYS_SETPRIORITY, unix.SYS_SCHED_SETAFFINITY, unix.SYS_SCHED_SETSCHEDULER, unix.SYS_SCHED_SETPARAM,
+	unix.SYS_SETPGID, unix.SYS_SETSID, unix.SYS_UMASK,
 }
 
 // The ioctls on any descriptor that x/sys does not name.
@@ -112,14 +121,17 @@ func programRules(r rights) map[uint32]insns {
 	thread := anySet(unix.CLONE_FILES, anySet(namespaces|unix.CLONE_VFORK, refused, allow()), refused)
 	rules[unix.SYS_CLONE] = argument(0, anySet(unix.CLONE_THREAD, thread, refused))
 	rules[unix.SYS_PRCTL] = argument(0, oneOf([]uint32{unix.PR_SET_NAME, unix.PR_GET_NAME, unix.PR_GET_DUMPABLE, unix.PR_SET_VMA}, allow(), refused))
+	rules[unix.SYS_WAIT4] = giveErrno(unix.ECHILD)
 	// Limits are read, and only the stack's is set: it lies within that on the
 	// address space, and programs that recurse ask for it.
 	readOnly := argument(2, choose(unix.BPF_JEQ, 0, argumentHigh(2, choose(unix.BPF_JEQ, 0, allow(), refused)), refused))
 	stack := argument(1, choose(unix.BPF_JEQ, unix.RLIMIT_STACK, allow(), readOnly))
 	rules[unix.SYS_PRLIMIT64] = argument(0, choose(unix.BPF_JEQ, 0, stack, refused))
 	if r.signals {
-		// But none ends itself as the kernel ends a program for want of memory.
-		rules[unix.SYS_TGKILL] = argument(2, oneOf([]uint32{uint32(unix.SIGKILL)}, refused, allow()))
+		// But none ends itself as the kernel ends a program for want of memory: it dies of
+		// the filter. So does one that stops itself, as the first process of a namespace
+		// cannot.
+		rules[unix.SYS_TGKILL] = argument(2, oneOf([]uint32{uint32(unix.SIGKILL), uint32(unix.SIGSTOP)}, give(unix.SECCOMP_RET_KILL_PROCESS), allow()))
 	}
 	return rules
 }
@@ -167,9 +179,9 @@ func commonRules(r rights) map[uint32]insns {
 	rules[unix.SYS_MADVISE] = argument(2, oneOf([]uint32{unix.MADV_COLD, unix.MADV_PAGEOUT, unix.MADV_MERGEABLE, madvCollapse}, refused, allow()))
 	// The other commands wait, in a sleep that nothing ends, for every processor.
 	rules[unix.SYS_MEMBARRIER] = argument(0, oneOf(membarriers, allow(), refused))
-	// Done without asking the kernel: who gives the processor up for ever would look like
-	// one who is given none.
-	rules[unix.SYS_SCHED_YIELD] = giveErrno(0)
+	for _, nr := range done {
+		rules[nr] = giveErrno(0)
+	}
 	rules[unix.SYS_OPENAT] = argument(2, opening(r))
 	addOpen(rules, opening(r))
 	// Pairs that are connected to each other, as every event loop makes one: no

@@ -364,8 +364,7 @@ def load_modules(plan, driver_source):
     driver = types.ModuleType("driver")
     exec(compile(driver_source, "<driver>", "exec"), driver.__dict__)
     driver.open_by_descriptor(plan["null_by_descriptor"])
-    if plan["pidns"]:
-        driver.end_by_signals()
+    driver.end_by_signals(plan["pidns"])
     driver.warm(plan["mode"])
     # A program draws the same numbers in every run, unless the driver seeds anew for it.
     random.seed(0)

@@ -57,34 +57,37 @@ def open_by_descriptor(null):
     os.open = unbound(os_open)
 
 
-def end_by_signals():
-    """Have a program end by a signal that it sends to itself, as it does elsewhere.
+def end_by_signals(first):
+    """Have every signal that ends a program elsewhere end it, whoever sends it.
 
-    The kernel drops one that would end the first process of a namespace.
+    The kernel keeps the first process of a namespace, if this is to be one, from signals
+    without a handler, those of its own timers too. And whether one that stops a process
+    does so depends on the terminal: the official runner waits for it in vain. So these
+    signals have a handler, of which the interpreter knows nothing: the C library's _exit.
     """
-    import posix
-    import signal
+    import _signal
+    import ctypes
 
-    ignored = "SIGCHLD SIGCONT SIGURG SIGWINCH SIGSTOP SIGTSTP SIGTTIN SIGTTOU".split()
-    ending = signal.valid_signals() - {_getattr(signal, name) for name in ignored}
-    default, kill_signal = signal.SIG_DFL, signal.SIGKILL
-    handler, leave = signal.getsignal, posix._exit
-    plain_raise, plain_thread = signal.raise_signal, signal.pthread_kill
+    ignored = {_getattr(_signal, name) for name in ("SIGCHLD", "SIGCONT", "SIGURG", "SIGWINCH")}
+    stopping = {_getattr(_signal, name) for name in ("SIGTSTP", "SIGTTIN", "SIGTTOU")}
+    ending = {_int(n) for n in _signal.valid_signals()} - ignored - {_signal.SIGKILL, _signal.SIGSTOP}
+    if not first:
+        ending &= stopping
+    libc = ctypes.CDLL(None)
+    handle, end = libc.signal, ctypes.cast(libc._exit, ctypes.c_void_p)
+    handle.restype, handle.argtypes = ctypes.c_void_p, (ctypes.c_int, ctypes.c_void_p)
+    default, plain_signal = _int(_signal.SIG_DFL), _signal.signal
 
-    def end(number):
-        if _type(number) in (_int, signal.Signals) and number in ending:
-            if number == kill_signal or handler(number) is default:
-                leave(128 + number)
+    def signal(signalnum, handler, /):
+        before = plain_signal(signalnum, handler)
+        if _isinstance(handler, _int) and handler == default and signalnum in ending:
+            handle(signalnum, end)
+        return before
 
-    def raise_signal(signalnum, /):
-        end(signalnum)
-        return plain_raise(signalnum)
-
-    def pthread_kill(thread_id, signalnum, /):
-        end(signalnum)
-        return plain_thread(thread_id, signalnum)
-
-    signal.raise_signal, signal.pthread_kill = raise_signal, pthread_kill
+    for number in ending:
+        if _signal.getsignal(number) == default:
+            handle(number, end)
+    _signal.signal = signal
 
 
 class MockBuffer:
