@@ -257,55 +257,6 @@ func FuzzFrames(f *testing.F) {
 	})
 }
 
-// FuzzProgram has a real program write anything to its socket, beside or instead of
-// what the driver says for it: before it is loaded, within a test, in the middle
-// of an answer. Its end must be its own, and the next program's as ever.
-func FuzzProgram(f *testing.F) {
-	for _, when := range []byte{0, 1, 2, 3} {
-		f.Add([]byte(framed(statusOutput, "42\n")), when)
-		f.Add([]byte(framed(statusError, okError)), when)
-		f.Add([]byte(framed(statusError, "null")), when)
-		f.Add([]byte(framed(statusLoaded, "")+framed(statusOutput, "42\n")), when)
-		f.Add([]byte("\x03\x00\x00\x00\x02{"), when)
-	}
-	h, err := Probe(f.Context(), Config{Python: testPython, Limits: Limits{CPU: time.Second, Wall: time.Second, Output: 1 << 16}})
-	if err != nil {
-		f.Fatal(err)
-	}
-	s, err := h.NewSlot(int(slotIDs.Add(1)))
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Cleanup(func() { _ = s.Close() })
-	q := &Question{ID: "q", Inputs: []string{"20 22\n", "1 2\n"}}
-	answers := []string{"42\n", "3\n"}
-	check := func(i int, o Output) bool { return string(o.Text) == answers[i] }
-	f.Fuzz(func(t *testing.T, data []byte, when byte) {
-		write := fmt.Sprintf("os.write(3, bytes.fromhex('%x'))", data)
-		source := []string{
-			"import os\n" + write + "\n" + correctStdin,
-			"import os\na, b = map(int, input().split())\n" + write + "\nprint(a + b)\n",
-			"import os\na, b = map(int, input().split())\nprint(a + b)\n" + write + "\n",
-			"import os\nif input() == '20 22': print(42)\n" + write + "\nos._exit(0)\n",
-		}[when%4]
-		r, err := s.Run(t.Context(), q, source, check)
-		if err != nil || r.Outcome < Accepted || r.Outcome > Crashed || r.Test < -1 || r.Test > 2 {
-			t.Fatalf("Run = %+v, %v", r, err)
-		}
-		if (r.Exception != nil) != (r.Outcome == Exception || r.Outcome == MemoryLimit && r.Exception != nil) {
-			t.Errorf("Run = %+v, an exception without the outcome", r)
-		}
-		if r.Exception != nil {
-			if err := own(&raised{*r.Exception}); err != nil {
-				t.Error(err)
-			}
-		}
-		if r, err := s.Run(t.Context(), q, correctStdin, check); err != nil || r.Outcome != Accepted {
-			t.Errorf("Run of a correct program afterwards = %+v, %v", r, err)
-		}
-	})
-}
-
 // TestTrickle wants the clocks looked at while a frame comes a byte at a time, and
 // not only when none comes. The socket's own time-out is put out of the way.
 func TestTrickle(t *testing.T) {
