@@ -15,6 +15,8 @@ import (
 // The default is a short version of the sweep; `just hostile-sweep` is the long one.
 var (
 	hostileUnits = flag.Int("hostile.units", 12, "units of TestHostileSweep, each with one hostile program of a random kind")
+	endlessUnits = flag.Int("hostile.endless", 0, "units of the sweep with endless loops that it is compared with; 0 for as many")
+	hostileSlots = flag.Int("hostile.slots", 2, "programs at once in TestHostileSweep")
 	hostileSeed  = flag.Uint64("hostile.seed", 0, "replay TestHostileSweep with this seed; 0 draws one")
 )
 
@@ -78,8 +80,9 @@ func sweepWith(t *testing.T, units int, hostile func(unit int) string) (verdicts
 			t.Fatal(err)
 		}
 	}
-	cmd := command(t, "run", "--problems", p, "--completions", c, "--temperatures", "0.5", "-n", fmt.Sprint(hostileSamples), "-o", out,
-		"--evaluators", "2", "--time-limit", "1", "--memory-limit", "512MiB", "--output-limit", "1MiB", "--listen", "127.0.0.1:0")
+	most := 25*time.Minute + time.Duration(units)*time.Minute/2 // on a machine that does more than this
+	cmd := reexecFor(t, most, "lcbq", "run", "--problems", p, "--completions", c, "--temperatures", "0.5", "-n", fmt.Sprint(hostileSamples), "-o", out,
+		"--evaluators", fmt.Sprint(*hostileSlots), "--time-limit", "1", "--memory-limit", "512MiB", "--output-limit", "1MiB", "--listen", "127.0.0.1:0")
 	began := time.Now()
 	text, err := cmd.CombinedOutput()
 	if err != nil {
@@ -136,13 +139,23 @@ func TestHostileSweep(t *testing.T) {
 		drawn = append(drawn, name)
 		return sources[name]
 	})
-	plain, plainCPU, plainWall := sweepWith(t, *hostileUnits, func(int) string { return "while True: pass" })
-	t.Logf("seed %d: %v in %v of processor time, %v in all; endless loops: %v in %v, %v in all", seed, verdicts, cpu, wall, plain, plainCPU, plainWall)
-	if plain["time_limit"] != *hostileUnits {
-		t.Errorf("endless loops: %v, want %d time limits", plain, *hostileUnits)
+	endless := *endlessUnits
+	if endless == 0 {
+		endless = *hostileUnits
 	}
-	if cpu.Seconds() > plainCPU.Seconds()/0.8 {
-		t.Errorf("seed %d: %v of processor time, with endless loops %v: %q", seed, cpu, plainCPU, drawn)
+	plain, plainCPU, plainWall := sweepWith(t, endless, func(int) string { return "while True: pass" })
+	perUnit := func(d time.Duration, units int) float64 { return d.Seconds() / float64(units) }
+	ratio := perUnit(plainCPU, endless) / perUnit(cpu, *hostileUnits)
+	t.Logf("seed %d: %v in %v of processor time, %v in all; %d endless loops: %v in %v, %v in all; throughput %.2f of theirs by processor time, %.2f by the wall",
+		seed, verdicts, cpu, wall, endless, plain, plainCPU, plainWall, ratio, perUnit(plainWall, endless)/perUnit(wall, *hostileUnits))
+	if plain["time_limit"] != endless {
+		t.Errorf("endless loops: %v, want %d time limits", plain, endless)
+	}
+	if verdicts["judge_fault"] != 0 {
+		t.Errorf("seed %d: %v, want no judge faults", seed, verdicts)
+	}
+	if ratio < 0.8 {
+		t.Errorf("seed %d: a unit costs so much that the throughput is %.2f of that with endless loops, want 0.8: %q", seed, ratio, drawn)
 	}
 	if t.Failed() {
 		t.Logf("seed %d: %q", seed, drawn)

@@ -162,6 +162,16 @@ func command(t *testing.T, args ...string) *exec.Cmd {
 // reexec is a process that runs one of the commands of TestMain.
 func reexec(tb testing.TB, name string, args ...string) *exec.Cmd {
 	tb.Helper()
+	most := 5 * time.Minute
+	if *slow {
+		most = 25 * time.Minute
+	}
+	return reexecFor(tb, most, name, args...)
+}
+
+// reexecFor is reexec for a process that may run for most.
+func reexecFor(tb testing.TB, most time.Duration, name string, args ...string) *exec.Cmd {
+	tb.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		tb.Fatal(err)
@@ -169,10 +179,6 @@ func reexec(tb testing.TB, name string, args ...string) *exec.Cmd {
 	link := filepath.Join(tb.TempDir(), name) // testscript's Main runs the command of that name
 	if err := os.Symlink(exe, link); err != nil {
 		tb.Fatal(err)
-	}
-	most := 5 * time.Minute
-	if *slow {
-		most = 25 * time.Minute
 	}
 	ctx, cancel := context.WithTimeout(tb.Context(), most)
 	tb.Cleanup(cancel)
