@@ -66,6 +66,22 @@ func TestHonestCalls(t *testing.T) {
 	}
 }
 
+// TestNoBuiltins wants a script to be answered for that took away the builtins which the
+// fork server's own part calls.
+func TestNoBuiltins(t *testing.T) {
+	t.Parallel()
+	s := openSlotOn(t, probeAt(t, C, Config{Mode: Script}))
+	const source = "import builtins, sys\nsys.stdout.write('x' * 100000)\nsys.stdout.flush()\nbuiltins.len = builtins.min = builtins.memoryview = None"
+	got := 0
+	r, err := s.Run(t.Context(), &Question{ID: "q", Inputs: []string{""}}, source, func(_ int, o Output) bool {
+		got = len(o.Text)
+		return true
+	})
+	if err != nil || r.Outcome != Accepted || got != 100000 {
+		t.Errorf("Run = %+v, %v, %d bytes", r, err, got)
+	}
+}
+
 // TestHonestMethod is TestHonestCalls for a function that writes to standard error.
 func TestHonestMethod(t *testing.T) {
 	t.Parallel()

@@ -14,15 +14,15 @@ import (
 )
 
 // probeAt returns a host that isolates at exactly level, or skips.
-func probeAt(t *testing.T, level Level, config Config) *Host {
-	t.Helper()
+func probeAt(tb testing.TB, level Level, config Config) *Host {
+	tb.Helper()
 	config.MaxLevel, config.MinLevel = level, level
 	if config.Python == "" {
 		config.Python = testPython
 	}
 	h, err := probed(config)
 	if err != nil {
-		t.Skipf("no level %v here: %v", level, err)
+		tb.Skipf("no level %v here: %v", level, err)
 	}
 	return h
 }

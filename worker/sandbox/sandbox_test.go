@@ -50,15 +50,15 @@ func openSlot(t *testing.T, config Config) *Slot {
 }
 
 // openSlotOn is openSlot for a host that was probed already.
-func openSlotOn(t *testing.T, h *Host) *Slot {
-	t.Helper()
+func openSlotOn(tb testing.TB, h *Host) *Slot {
+	tb.Helper()
 	s, err := h.NewSlot(int(slotIDs.Add(1)))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := s.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return s

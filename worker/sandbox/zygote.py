@@ -57,6 +57,8 @@ MODULES = (
 # that has no close_range tries every number up to the one it is told.
 OPEN_FILES = 64
 
+# A program may take the builtins away.
+len, memoryview, min, BaseException = len, memoryview, min, BaseException
 _read, _write, _exit, _fork, _close = os.read, os.write, os._exit, os.fork, os.close
 _getppid, _getpid, _kill, _dup2 = os.getppid, os.getpid, os.kill, os.dup2
 _closerange, _setgroups = os.closerange, os.setgroups

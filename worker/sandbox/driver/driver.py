@@ -54,6 +54,7 @@ _set_int_digits = getattr(sys, "set_int_max_str_digits", None)
 _signal, _SIGALRM = signal.signal, signal.SIGALRM
 _line_number = struct.Struct("<I").unpack_from
 _first = slice(0, MESSAGE)
+_get_builtin, _callable, _zip = _builtins.get, callable, zip
 
 _module = None  # the preamble's namespace, built by warm, used by one program
 _sealed = False
@@ -301,6 +302,32 @@ def check_stderr():
         raise _RuntimeError("file.fileno() is not a valid file descriptor")
 
 
+class RunnerEnds(BaseException):
+    """The official runner's process would end without a result."""
+
+
+class Needed:
+    """Builtins that the official runner calls in the program's process.
+
+    Without one of fails it fails, without one of ends its process ends.
+    """
+
+    def __init__(self, fails, ends):
+        self.names = _tuple((ends + " " + fails).split())
+        self.values = _tuple([_builtins[name] for name in self.names])
+        self.ends = _frozenset(ends.split())
+
+    def check(self):
+        """Raise what a program comes to that took one of them away."""
+        found = _tuple(_map(_get_builtin, self.names))
+        if found == self.values:
+            return
+        for name, value, before in _zip(self.names, found, self.values):
+            if value is not before and (name in IRREPLACEABLE or not _callable(value)):
+                kind = RunnerEnds if name in self.ends else _TypeError
+                raise kind("the official runner needs builtins.%s, which the program took away" % name)
+
+
 class Stdin:
     """A loaded program that reads standard input: a function without arguments."""
 
@@ -313,6 +340,7 @@ class Stdin:
             check_stderr()
             _sys["stdout"] = capture = StringIO(self.cap, self.fatal)
             call_with_stdin(self.function, raw)
+            NEEDED_BY_STDIN.check()
             data = _encode(_getvalue(capture), "utf-8", "surrogatepass")
         except _BaseException as e:
             return ERROR, failure_payload(e, "test")
@@ -328,14 +356,19 @@ class Functional:
 
     def __init__(self, function, cap, shift, official=True):
         self.function, self.cap, self.shift = function, cap, shift
-        self.official = official
+        self.official, self.called = official, False
 
     def run(self, raw):
         try:
             if self.official:
                 check_stderr()
             arguments = [argument(line) for line in _split(raw, "\n")]
+            if self.official and not self.called:
+                NEEDED_TO_CALL.check()
+                self.called = True
             value = self.function(*arguments)
+            if self.official:
+                NEEDED_BY_CALL.check()
             # The program may have left the encoder no frames.
             limit = _getrecursionlimit()
             _setrecursionlimit(RECURSION_LIMIT)
@@ -344,6 +377,16 @@ class Functional:
             return VALUE, data
         except _BaseException as e:
             return ERROR, failure_payload(e, "test", self.shift)
+
+
+NEEDED_BY_STDIN = Needed(
+    "list set tuple BaseException iter next setattr hasattr bool object zip enumerate callable StopIteration issubclass",
+    "str len type isinstance getattr bytes super AttributeError __import__",
+)
+NEEDED_TO_CALL = Needed("zip enumerate", "")
+NEEDED_BY_CALL = Needed("tuple", "str len type isinstance getattr bytes super AttributeError __import__")
+# Another callable in the place of one of these will not do either, a subclass for example.
+IRREPLACEABLE = _frozenset("str type list bytes StopIteration AttributeError".split())
 
 
 def load_stdin(source, cap, fatal, text, import_lines):

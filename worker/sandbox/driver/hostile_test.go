@@ -1,6 +1,7 @@
 package driver_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -19,7 +20,8 @@ func TestHostileStdin(t *testing.T) {
 		{"stdin is None", "import sys\nsys.stdin=None\nprint(3)", 0, "", ""},
 		{"modules are gone", "import sys\nsys.modules.clear()\nprint(3)", 0, "", ""},
 		{"some modules are gone", "import sys\nfor m in ('json','os','io','struct','builtins','sys'): sys.modules.pop(m,None)\nprint(3)", 0, "", ""},
-		{"builtins are replaced", "import builtins\nprint(3)\nfor n in 'len type str int repr isinstance exec compile open print getattr setattr iter next'.split(): setattr(builtins,n,None)", 0, "", ""},
+		{"builtins are replaced", "import builtins\nprint(3)\nfor n in 'len type str int repr isinstance exec compile open print getattr setattr iter next'.split(): setattr(builtins,n,None)", -5, "", ""},
+		{"builtins that nobody needs are replaced", "import builtins\nprint(3)\nfor n in 'int repr exec compile open print dict Exception'.split(): setattr(builtins,n,None)", 0, "", ""},
 		{"StringIO is replaced", "import io,os,json,struct\nprint(3)\nio.StringIO=json.dumps=struct.pack=os.write=None", 0, "", ""},
 		{"the stream's class is replaced", "import sys\ntype(sys.stdout).getvalue=lambda s: '9'\nprint(3)", 0, "", ""},
 		{"getvalue is replaced", "import sys\nsys.stdout.getvalue=lambda: '9'\nprint(3)", 0, "", ""},
@@ -60,13 +62,51 @@ func TestHostileStdin(t *testing.T) {
 	}
 }
 
+// TestBuiltinsTaken wants of a program that takes a builtin away what the official runner
+// comes to, which calls some of them after the program: recorded, one by one.
+func TestBuiltinsTaken(t *testing.T) {
+	t.Parallel()
+	r := newRunner(t, "lcb")
+	const printed, method = "import builtins,sys\n%s\nsys.stdout.write('3')", "import builtins\ndef add(a):\n    %s\n    return 3"
+	for _, row := range []struct {
+		form, take, names string
+		code              int
+	}{
+		{printed, "builtins.%s=None", "list set tuple BaseException iter next setattr hasattr bool object zip enumerate callable StopIteration issubclass", -4},
+		{printed, "builtins.%s=None", "str len type isinstance getattr bytes super AttributeError __import__", -5},
+		{printed, "del builtins.%s", "str type isinstance", -5},
+		{printed, "builtins.%s=None", "open int dict map sum range Exception repr hash id float any all sorted min max abs ord chr eval ValueError TypeError format", 0},
+		{printed, "class N(%[1]s): pass\nbuiltins.%[1]s=N", "list StopIteration", -4},
+		{printed, "class N(%[1]s): pass\nbuiltins.%[1]s=N", "str type bytes AttributeError", -5},
+		{printed, "class N(%[1]s): pass\nbuiltins.%[1]s=N", "set tuple BaseException object super zip enumerate", 0},
+		{printed, "old=builtins.%[1]s\nbuiltins.%[1]s=lambda *a,**k: old(*a,**k)", "isinstance iter next getattr setattr hasattr callable __import__ issubclass", 0},
+		{printed, "sys.modules['%s']=None", "sys builtins", -4},
+		{printed, "sys.modules.pop('%s',None)", "sys builtins os io json", 0},
+		{method, "builtins.%s=None", "tuple", -4},
+		{method, "builtins.%s=None", "str len type isinstance getattr bytes super AttributeError __import__", -5},
+		{method, "builtins.%s=None", "list set iter next setattr hasattr bool object zip enumerate callable StopIteration issubclass", 0},
+		{"import builtins\n%s\ndef add(a): return 3", "builtins.%s=None", "zip", -4},
+	} {
+		for name := range strings.FieldsSeq(row.names) {
+			job := program{Source: fmt.Sprintf(row.form, fmt.Sprintf(row.take, name)), Inputs: []string{"1", "2"}, Cap: 1 << 10, CPU: 20}
+			if row.form != printed {
+				add := "add"
+				job.Func = &add
+			}
+			if got := judged(t, r.run(t, job), job.Func != nil, []string{"3", "3"}); got.code != row.code {
+				t.Errorf("%s: code %d (%s), want %d", fmt.Sprintf(row.take, name), got.code, got.detail, row.code)
+			}
+		}
+	}
+}
+
 // TestHostileBetweenTests checks that what a program does in one test does not
 // keep the harness from the next.
 func TestHostileBetweenTests(t *testing.T) {
 	t.Parallel()
 	r := newRunner(t, "lcb")
 	for _, source := range []string{
-		"import builtins\nprint(input())\nfor n in 'len type str int repr exec compile setattr getattr iter next list dict BaseException Exception'.split(): setattr(builtins,n,None)",
+		"import builtins\nprint(input())\nfor n in 'int repr exec compile dict Exception'.split(): setattr(builtins,n,None)",
 		"import sys\nprint(input())\nsys.modules.clear()",
 		"import sys\nprint(input())\nsys.stdout=sys.stdin=None",
 		"import io,os\nprint(input())\nio.StringIO=os.write=None",

@@ -22,7 +22,8 @@ func TestLaterTests(t *testing.T) {
 		code, tests  int
 	}{
 		{"json is replaced", method("json.loads=json.JSONDecoder.decode=json.JSONDecoder.raw_decode=json.decoder.scanner=None"), true, 0, 2},
-		{"len is replaced", method("builtins.len=None"), true, 0, 2},
+		{"len is replaced", method("builtins.len=None"), true, -5, 1},
+		{"sum is replaced", method("builtins.sum=None"), true, 0, 2},
 		{"the recursion limit is the lowest", method(lowest), true, 0, 1},
 		{"stderr is gone", method("sys.stderr=None"), true, -4, 2},
 		{"stderr has no descriptor", method("sys.stderr=io.StringIO()"), true, -4, 2},

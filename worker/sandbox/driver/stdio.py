@@ -8,6 +8,7 @@ import os
 _builtins, _sys = builtins.__dict__, sys.__dict__
 _StringIO = io.StringIO
 _write, _getvalue = io.StringIO.write, io.StringIO.getvalue
+_import = builtins.__import__
 _split, _partition = str.split, bytes.partition
 _iter, _next = iter, next
 _setattr, _delattr, _staticmethod = setattr, delattr, staticmethod
@@ -179,6 +180,8 @@ class Patches:
         return opened(*args, **kwargs)
 
     def enter(self):
+        _import("sys")  # as the runner finds what it patches
+        _import("builtins")
         # In this order: the methods go to the real stream, which a program may
         # have imported by name, and then the mock takes its place.
         self.stdin = stdin = _sys["stdin"]
