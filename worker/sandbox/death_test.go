@@ -312,25 +312,28 @@ func TestRaiseScore(t *testing.T) {
 }
 
 // TestUnserved wants a program at the hard limit to be charged with the time in which
-// it did not even want a processor, and with no other.
+// it did not even want a processor, and with no other: while it stands ready it is waited for.
 func TestUnserved(t *testing.T) {
 	t.Parallel()
 	limits := Limits{}.withDefaults()
+	hard := limits.Hard
 	for _, tt := range []struct {
-		name  string
-		delay time.Duration
-		stuck bool
+		name        string
+		wall, delay time.Duration
+		want        error
 	}{
-		{"never served", limits.Hard, false},
-		{"more threads than that", 40 * limits.Hard, false},
-		{"served but for what it may take", limits.Hard - limits.Wall, false},
-		{"wanted no processor", 0, true},
-		{"half of the time", limits.Hard / 2, true},
+		{"never served", hard, hard, nil},
+		{"more threads than that", hard, 40 * hard, nil},
+		{"served but for what it may take", hard, hard - limits.Wall, nil},
+		{"wanted no processor", hard, 0, errStuck},
+		{"half of the time", hard, hard / 2, errStuck},
+		{"not served for long", waitForMachine * hard, waitForMachine * hard, nil},
+		{"never going to be served", waitForMachine*hard + 1, waitForMachine * hard, ErrOverloaded},
+		{"wanted no processor for long", waitForMachine*hard + 1, hard, errStuck},
 	} {
 		var k clocks
-		err := k.unserved(limits, limits.Hard, tt.delay)
-		if errors.Is(err, errStuck) != tt.stuck || !tt.stuck && err != nil {
-			t.Errorf("%s: unserved = %v", tt.name, err)
+		if err := k.unserved(limits, tt.wall, tt.delay, ErrOverloaded); !errors.Is(err, tt.want) {
+			t.Errorf("%s: unserved = %v, want %v", tt.name, err, tt.want)
 		}
 	}
 }

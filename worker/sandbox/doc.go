@@ -40,7 +40,8 @@
 // By the processor time of the whole process per test, read from the kernel's
 // clock of that process, so that a loaded machine does not change a verdict; and
 // for sleepers by how long it was found asleep. Elapsed time alone never
-// condemns a program: beyond Limits.Hard Run returns ErrOverloaded. The clocks are
+// condemns a program: beyond Limits.Hard Run returns ErrOverloaded, and where the
+// kernel says that the program stood ready all the while, beyond five times that. The clocks are
 // looked at by time, whatever a program sends meanwhile. One that waits in the
 // kernel beyond the reach of a signal is charged with it when it does so twice: the
 // first time a slow disk may be to blame.

@@ -113,6 +113,9 @@ func TestFilter(t *testing.T) {
 		{"lock a file", program, auditArch, unix.SYS_FLOCK, []uint64{3, 1}, no},
 		{"copy within the kernel", program, auditArch, unix.SYS_SENDFILE, []uint64{3, 4, 0, 1}, no},
 		{"what is in the page cache", program, auditArch, unix.SYS_MINCORE, []uint64{1, 1, 1}, no},
+		{"fill the page cache", program, auditArch, unix.SYS_READAHEAD, []uint64{3, 0, 1}, no},
+		{"count the page cache", program, auditArch, 451, []uint64{3, 1, 1, 0}, no}, // cachestat
+		{"read what is in the page cache alone", program, auditArch, unix.SYS_PREADV2, []uint64{3, 1, 1, 0, 0, 8}, nos},
 		{"drop from the page cache", program, auditArch, unix.SYS_FADVISE64, []uint64{3, 0, 0, unix.FADV_DONTNEED}, no},
 		{"clone3", program, auditArch, unix.SYS_CLONE3, nil, nos},
 		{"open to read", program, auditArch, unix.SYS_OPENAT, []uint64{0, 0, unix.O_RDONLY | unix.O_CLOEXEC | unix.O_DIRECTORY}, ok},

@@ -43,10 +43,10 @@ func TestScaledLimits(t *testing.T) {
 		}
 	}
 	var k clocks
-	if err := k.unserved(slow, 2900*time.Millisecond, 0); err != nil {
+	if err := k.unserved(slow, 2900*time.Millisecond, 0, ErrOverloaded); err != nil {
 		t.Errorf("a program that had what its limit grants: %v", err)
 	}
-	if err := k.unserved(slow, 3100*time.Millisecond, 0); !errors.Is(err, errStuck) {
+	if err := k.unserved(slow, 3100*time.Millisecond, 0, ErrOverloaded); !errors.Is(err, errStuck) {
 		t.Errorf("a program that had more: %v", err)
 	}
 }

@@ -118,15 +118,22 @@ func (k *clocks) silent(limits Limits, now time.Time, state doing, stateErr erro
 	return fmt.Errorf("%w: a test was given %.2f s of processor time in %.0f s", ErrOverloaded, cpu.Seconds(), wall.Seconds())
 }
 
+// waitForMachine is how many times Limits.Hard a program has that the kernel knows to stand
+// ready without a processor. Run again later it would want the same time once more.
+const waitForMachine = 5
+
 // unserved decides about a program that reached Limits.Hard, of which delay is how long
 // its threads stood ready to run: the machine is overloaded only if that is where
-// the time went.
-func (k *clocks) unserved(limits Limits, wall, delay time.Duration) error {
+// the time went. It returns nil while the program may go on.
+func (k *clocks) unserved(limits Limits, wall, delay time.Duration, overloaded error) error {
 	if own := wall - delay; own > times(limits.Wall, max(limits.by, 1)) {
 		k.stuck = max(k.stuck, own-k.idle)
 		return errStuck
 	}
-	return nil
+	if wall <= waitForMachine*limits.Hard {
+		return nil
+	}
+	return overloaded
 }
 
 // period returns how long a program may go unseen: a tick, and less where it could
@@ -199,9 +206,7 @@ func (c *conversation) look() error {
 	err := c.clocks.silent(c.limits, now, state, stateErr)
 	if errors.Is(err, ErrOverloaded) {
 		if delay, ok := runDelay(c.pid); ok {
-			if unserved := c.clocks.unserved(c.limits, now.Sub(c.clocks.started), delay); unserved != nil {
-				err = unserved
-			}
+			err = c.clocks.unserved(c.limits, now.Sub(c.clocks.started), delay, err)
 		}
 	}
 	if errors.Is(err, errStuck) && c.final {
