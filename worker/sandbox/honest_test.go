@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os/signal"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 var (
@@ -174,6 +177,21 @@ func TestSignalsToItself(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestIgnoredSignals wants signals that lcbq was started to ignore, as nohup and a shell's
+// background do, to be for a program what they are elsewhere.
+func TestIgnoredSignals(t *testing.T) { //nolint:paralleltest // it concerns the whole process
+	signal.Ignore(unix.SIGHUP, unix.SIGQUIT)
+	defer signal.Reset(unix.SIGHUP, unix.SIGQUIT)
+	s := openSlotOn(t, probeAt(t, C, Config{Recycle: 1}))
+	for name, want := range map[string]Outcome{"SIGHUP": Crashed, "SIGQUIT": Crashed, "SIGINT": Exception, "SIGPIPE": Accepted} {
+		source := "import signal\nsignal.raise_signal(signal." + name + ")\nprint(3)"
+		r, err := s.Run(t.Context(), &Question{ID: "q", Inputs: []string{""}}, source, func(int, Output) bool { return true })
+		if err != nil || r.Outcome != want {
+			t.Errorf("%s: Run = %+v, %v, want %v", name, r, err, want)
+		}
 	}
 }
 

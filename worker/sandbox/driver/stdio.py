@@ -85,6 +85,10 @@ def end_by_signals(first):
             handle(signalnum, end)
         return before
 
+    for number in _signal.valid_signals() - {_signal.SIGPIPE, _signal.SIGXFSZ}:
+        if _signal.getsignal(number) == _signal.SIG_IGN:
+            # Who started this ignores it, as nohup does.
+            plain_signal(number, _signal.default_int_handler if number == _signal.SIGINT else default)
     for number in ending:
         if _signal.getsignal(number) == default:
             handle(number, end)
