@@ -5,6 +5,13 @@ import (
 	"sync"
 )
 
+// A Door decides when the next unit is taken in hand. Enter waits until there is room, and returns
+// false when ctx was done before. Leave makes room for another.
+type Door interface {
+	Enter(ctx context.Context) bool
+	Leave()
+}
+
 // A Gate limits how many things are in at once. The limit may change at any time. A Gate
 // is safe for concurrent use.
 type Gate struct {

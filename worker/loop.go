@@ -56,7 +56,7 @@ type Loop struct {
 	// wraps ErrUnfit: the run is left to other workers. A nil Serves serves every run.
 	Serves func(ctx context.Context, run string) error
 	Slots  int           // units in flight; at least 1
-	Gate   *Gate         // limits the units in flight instead of Slots, where that number changes; may be nil
+	Gate   Door          // limits the units in flight instead of Slots, where that number changes; may be nil
 	Grace  time.Duration // how long handlers may go on once Run's ctx is done
 	Hurry  *Hurry        // cuts Grace short; may be nil
 	Pulse  *Pulse

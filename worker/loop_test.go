@@ -111,13 +111,14 @@ func TestLoopGate(t *testing.T) {
 		return nil
 	})
 	loop.Slots = 4 // which the gate stands in for
-	loop.Gate = worker.NewGate(3)
-	loop.Gate.Limit(1)
+	gate := worker.NewGate(3)
+	loop.Gate = gate
+	gate.Limit(1)
 	ctx, cancel := context.WithCancel(t.Context())
 	ran := make(chan error, 1)
 	go func() { ran <- loop.Run(ctx) }()
 	for i, limit := range []int{1, 3} {
-		loop.Gate.Limit(limit)
+		gate.Limit(limit)
 		for range []int{1, 2}[i] {
 			<-began
 		}

@@ -13,6 +13,13 @@ const mostAtOnce = 1024
 // AtOnce returns how many programs may be judged at once now.
 func (g *Grader) AtOnce() int { return g.pool.now() }
 
+// inLine returns how many programs of a unit wait or run at once: enough to fill all slots and the lane
+// beside, and then those that wait for a copy of theirs to end.
+func (g *Grader) inLine() int { return max(2*g.AtOnce(), leastInLine) }
+
+// leastInLine is a unit of the default size, and more.
+const leastInLine = 256
+
 // Widen makes room for n programs at once, if there is less. It returns for how many there is room,
 // and why for no more. Programs that are being judged go on.
 func (g *Grader) Widen(n int) (room int, why string, err error) {

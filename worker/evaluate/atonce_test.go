@@ -17,7 +17,7 @@ func holds(t *testing.T, g *Grader) []*pooled {
 	var got []*pooled
 	for {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-		s, err := g.pool.acquire(ctx, "q")
+		s, err := g.pool.acquire(ctx, "q", 0)
 		cancel()
 		if err != nil {
 			return got

@@ -55,7 +55,7 @@ func TestPoolPrefersALoadedSlot(t *testing.T) {
 	p := newGrader(t, 3).pool
 	take := func(q string) *pooled {
 		t.Helper()
-		s, err := p.acquire(t.Context(), q)
+		s, err := p.acquire(t.Context(), q, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -67,7 +67,7 @@ func TestPoolPrefersALoadedSlot(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := p.acquire(ctx, "a"); !errors.Is(err, context.Canceled) {
+	if _, err := p.acquire(ctx, "a", 0); !errors.Is(err, context.Canceled) {
 		t.Errorf("acquire without a slot = %v, want to be interrupted", err)
 	}
 	p.release(a)

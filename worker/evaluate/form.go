@@ -56,11 +56,12 @@ type sameError struct{ claim *claim }
 
 func (*sameError) Error() string { return "a program of the same normal form is being judged" }
 
-// A trial is the judging of one program. Its fields but the first two are written by the
+// A trial is the judging of one program. Its fields but the first three are written by the
 // goroutine that watches a run, which is waited for at the end of the run.
 type trial struct {
 	q    *Question
 	code string
+	turn turn // its unit's
 
 	asked bool     // the program's form was asked for, or is not to be
 	form  cacheKey // of the form; zero if there is none

@@ -47,10 +47,12 @@ type Grader struct {
 
 	fingerprint string // of the host's environment
 
+	turns atomic.Int64 // handed out so far
+
 	// others is held for reading while a program runs, and for writing while a program must
-	// run alone. turn holds the time from which the next program may run alone.
+	// run alone. rest holds the time from which the next program may run alone.
 	others sync.RWMutex
-	turn   chan time.Time
+	rest   chan time.Time
 
 	fault func(code string) error // stands for a failure of the sandbox; for tests
 }
@@ -86,13 +88,13 @@ func newGraderOn(host *sandbox.Host, p *pool, log *slog.Logger) (*Grader, error)
 	// Slots that come later are numbered after those of the forms and of every quiet core.
 	p.next = first + 1 + len(machine.CPUs)
 	g := &Grader{
-		host: host, pool: p, quiet: q, cache: newCache(cacheGeneration), turn: make(chan time.Time, 1),
+		host: host, pool: p, quiet: q, cache: newCache(cacheGeneration), rest: make(chan time.Time, 1),
 		fingerprint: host.Environment().Digest(),
 	}
 	if host.Environment().NormalForm {
 		g.forms = newForms(host, first, log)
 	}
-	g.turn <- time.Time{}
+	g.rest <- time.Time{}
 	return g, nil
 }
 
@@ -139,6 +141,14 @@ func (g *Grader) Unsure() int64 { return g.unsure.Load() }
 // same time, and slow ones that differ in comments, docstrings and layout only, unless their outcome depends on chance: then each is run, as the official
 // runner does it. Its error wraps ErrFault unless ctx is done.
 func (g *Grader) Judge(ctx context.Context, q *Question, s stream.Sample) (j stream.Judgement, known bool, err error) {
+	return g.judgeIn(ctx, g.turn(), q, s)
+}
+
+// turn returns the turn of what has come just now: all that came before goes first.
+func (g *Grader) turn() turn { return turn(g.turns.Add(1)) }
+
+// judgeIn is Judge in a turn.
+func (g *Grader) judgeIn(ctx context.Context, turn turn, q *Question, s stream.Sample) (j stream.Judgement, known bool, err error) {
 	if j, decided := withoutRunning(s); decided {
 		return j, false, nil
 	}
@@ -150,7 +160,7 @@ func (g *Grader) Judge(ctx context.Context, q *Question, s stream.Sample) (j str
 			g.cached.Add(1)
 			return f.Judgement, true, nil
 		case ok:
-			f, err := g.run(ctx, &trial{q: q, code: s.Code, asked: true})
+			f, err := g.run(ctx, &trial{q: q, code: s.Code, turn: turn, asked: true})
 			return f.Judgement, false, err
 		}
 		ran := false
@@ -159,7 +169,7 @@ func (g *Grader) Judge(ctx context.Context, q *Question, s stream.Sample) (j str
 				return f, nil
 			}
 			ran = true
-			f, err := g.run(ctx, &trial{q: q, code: s.Code, asked: g.forms == nil})
+			f, err := g.run(ctx, &trial{q: q, code: s.Code, turn: turn, asked: g.forms == nil})
 			if err == nil {
 				g.cache.put(key, f)
 			}

@@ -36,7 +36,7 @@ func TestLimit(t *testing.T) {
 	last := m.CPUs[len(m.CPUs)-1]
 	w := &Worker{Grader: g, Slots: 2, Units: NewUnits(2), Pulse: worker.NewPulse(stream.Evaluate, "eval0", 2)}
 	w.Limit(1, []int{last})
-	slot, err := g.pool.acquire(t.Context(), "q")
+	slot, err := g.pool.acquire(t.Context(), "q", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func TestLimit(t *testing.T) {
 		t.Cleanup(cancel)
 		return ctx
 	}
-	if _, err := g.pool.acquire(brief(), "q"); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := g.pool.acquire(brief(), "q", 0); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a second slot: %v, want none", err)
 	}
 	for i := range 2 {

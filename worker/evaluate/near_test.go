@@ -82,7 +82,7 @@ func TestQuietCore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	other, err := g.pool.acquire(t.Context(), "q")
+	other, err := g.pool.acquire(t.Context(), "q", 0)
 	if err != nil {
 		t.Fatal(err)
 	}

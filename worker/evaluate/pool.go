@@ -11,7 +11,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/lcbq/lcbq/worker"
 	"github.com/lcbq/lcbq/worker/sandbox"
 )
 
@@ -20,8 +19,8 @@ import (
 type pool struct {
 	host *sandbox.Host
 	log  *slog.Logger
-	gate *worker.Gate // limits how many are in use
-	next int          // number of the next slot; no other slot of the process has it
+	who  *places // decides who may use one
+	next int     // number of the next slot; no other slot of the process has it
 
 	growing sync.Mutex // held while slots are opened
 
@@ -34,6 +33,7 @@ type pool struct {
 type pooled struct {
 	*sandbox.Slot
 	question string // whose inputs are loaded
+	stay     *stay  // of the program that has the slot
 }
 
 // newPool opens n slots, or as many as the host has room for; the first is there already.
@@ -63,7 +63,7 @@ func newPool(ctx context.Context, host *sandbox.Host, first *sandbox.Slot, n int
 		})
 	}
 	err := starting.Wait()
-	p := &pool{host: host, log: log, next: n}
+	p := &pool{host: host, log: log, next: n, who: newPlaces(n)}
 	for _, slot := range slots {
 		if slot != nil {
 			s := &pooled{Slot: slot}
@@ -75,7 +75,6 @@ func newPool(ctx context.Context, host *sandbox.Host, first *sandbox.Slot, n int
 	} else if err != nil {
 		return nil, errors.Join(err, p.close())
 	}
-	p.gate = worker.NewGate(max(mostAtOnce, len(p.all)))
 	p.limit(len(p.all))
 	return p, nil
 }
@@ -85,7 +84,7 @@ func (p *pool) limit(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.most = max(1, min(n, len(p.all)))
-	p.gate.Limit(p.most)
+	p.who.limit(p.most)
 }
 
 // now returns how many slots may be in use.
@@ -137,13 +136,38 @@ func (p *pool) slots() []*pooled {
 	return slices.Clone(p.all)
 }
 
-// acquire returns an idle slot, waiting for one until ctx is done.
-func (p *pool) acquire(ctx context.Context, question string) (*pooled, error) {
-	if !p.gate.Enter(ctx) {
-		return nil, ctx.Err()
+// acquire returns an idle slot, waiting for one until ctx is done. Of those that wait the one with the
+// lowest turn comes first. For the lane of slow programs another slot is opened when there is none.
+func (p *pool) acquire(ctx context.Context, question string, t turn) (*pooled, error) {
+	for {
+		if !p.who.enter(ctx, t) {
+			return nil, ctx.Err()
+		}
+		s := p.take(question)
+		if s == nil {
+			p.mu.Lock()
+			more := len(p.all) + 1
+			p.mu.Unlock()
+			if size, why, err := p.grow(more); (err != nil || size < more) && p.who.close() {
+				p.log.Warn("slow programs are not run beside others: no slot more for that", "why", why, "err", err)
+			}
+			s = p.take(question)
+		}
+		if s != nil {
+			s.stay = p.who.stays(s.Spent)
+			return s, nil
+		}
+		p.who.leave()
 	}
+}
+
+// take returns an idle slot, one that has the question's inputs if there is one, and nil if none is idle.
+func (p *pool) take(question string) *pooled {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if len(p.idle) == 0 {
+		return nil
+	}
 	take := 0
 	for i, s := range p.idle {
 		if s.question == question {
@@ -154,7 +178,7 @@ func (p *pool) acquire(ctx context.Context, question string) (*pooled, error) {
 	s := p.idle[take]
 	p.idle = append(p.idle[:take], p.idle[take+1:]...)
 	s.question = question
-	return s, nil
+	return s
 }
 
 // release gives a slot back. It goes to the end of the line, so that a slot with
@@ -162,8 +186,9 @@ func (p *pool) acquire(ctx context.Context, question string) (*pooled, error) {
 func (p *pool) release(s *pooled) {
 	p.mu.Lock()
 	p.idle = append(p.idle, s)
+	stay := s.stay
 	p.mu.Unlock()
-	p.gate.Leave()
+	stay.end()
 }
 
 // close stops all slots; none may be in use.

@@ -88,7 +88,7 @@ func (g *Grader) Well(ctx context.Context, q *Question) error {
 
 // beside runs a program beside others.
 func (g *Grader) beside(ctx context.Context, t *trial) (sandbox.Result, comparison, error) {
-	slot, err := g.pool.acquire(ctx, t.q.Digest)
+	slot, err := g.pool.acquire(ctx, t.q.Digest, t.turn)
 	if err != nil {
 		return sandbox.Result{}, comparison{}, err
 	}
@@ -128,11 +128,11 @@ const soleRest = 8
 func (g *Grader) sole(ctx context.Context, t *trial) (sandbox.Result, comparison, error) {
 	var rested time.Time
 	select {
-	case rested = <-g.turn:
+	case rested = <-g.rest:
 	case <-ctx.Done():
 		return sandbox.Result{}, comparison{}, ctx.Err()
 	}
-	defer func() { g.turn <- rested }()
+	defer func() { g.rest <- rested }()
 	pause := time.NewTimer(time.Until(rested))
 	defer pause.Stop()
 	select {
@@ -140,7 +140,7 @@ func (g *Grader) sole(ctx context.Context, t *trial) (sandbox.Result, comparison
 	case <-ctx.Done():
 		return sandbox.Result{}, comparison{}, ctx.Err()
 	}
-	slot, err := g.pool.acquire(ctx, t.q.Digest)
+	slot, err := g.pool.acquire(ctx, t.q.Digest, t.turn)
 	if err != nil {
 		return sandbox.Result{}, comparison{}, err
 	}

@@ -67,13 +67,16 @@ func (w *Worker) Run(ctx context.Context) error {
 	if w.Ready != nil {
 		w.Ready()
 	}
+	if w.Units == nil {
+		w.Units = NewUnits(w.Slots)
+	}
 	from := stream.Evaluate
 	if w.Guest != nil {
 		from = stream.Lent
 	}
 	loop := worker.Loop{
 		Stage: from, Queue: w.Queue, Handle: w.handle, Serves: w.serves,
-		Slots: unitsFor(w.Slots), Gate: w.Units, Grace: w.Grace, Hurry: w.Hurry, Pulse: w.Pulse, Log: w.Log,
+		Slots: unitsFor(w.Slots), Gate: door{w.Units, w.Grader.pool.who}, Grace: w.Grace, Hurry: w.Hurry, Pulse: w.Pulse, Log: w.Log,
 		Samples: w.Runs.Samples, Again: "judged",
 	}
 	return loop.Run(ctx)
@@ -266,11 +269,16 @@ func (w *Worker) alreadyJudged(ctx context.Context, t stream.Task) (bool, error)
 // is well.
 func (w *Worker) judgeAll(ctx context.Context, q *Question, s *stream.Scored, deliveries uint64) error {
 	faults := make([]error, len(s.Samples))
+	turn := w.Grader.turn()
 	group, judging := errgroup.WithContext(ctx)
-	group.SetLimit(w.Grader.AtOnce())
+	atOnce := w.Grader.inLine()
+	group.SetLimit(atOnce)
+	last := min(atOnce, len(s.Samples)) - 1
+	lined := func() {}
+	defer func() { lined() }()
 	for i := range s.Samples {
 		group.Go(func() error {
-			j, known, err := w.Grader.Judge(judging, q, s.Samples[i])
+			j, known, err := w.Grader.judgeIn(judging, turn, q, s.Samples[i])
 			if errors.Is(err, ErrFault) {
 				faults[i] = fmt.Errorf("judge sample %d: %w", s.Samples[i].Index, err)
 				return nil
@@ -286,6 +294,9 @@ func (w *Worker) judgeAll(ctx context.Context, q *Question, s *stream.Scored, de
 			}
 			return nil
 		})
+		if i == last {
+			lined = w.Grader.pool.who.line()
+		}
 	}
 	if err := group.Wait(); err != nil {
 		return err

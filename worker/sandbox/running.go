@@ -3,6 +3,7 @@ package sandbox
 import (
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,6 +19,7 @@ type running struct {
 	pid    int  // 0 until it is known
 	shared bool // another ran at some time since this one's start
 	began  time.Time
+	slept  atomic.Int64 // nanoseconds for which it was found asleep
 }
 
 // A register holds the programs that run. The zero value is ready for use.

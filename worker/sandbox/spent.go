@@ -21,8 +21,20 @@ func (s *Slot) ServerCPU() (time.Duration, error) {
 
 // Used returns the processor time that the slot's program has used so far, 0 while none runs.
 // Unlike the rest of a Slot it may be called beside Run.
-func (s *Slot) Used() time.Duration {
+func (s *Slot) Used() time.Duration { return s.usedBy(s.now.Load()) }
+
+// Spent is Used and the time for which the program was found asleep: what it would have taken so far
+// on a machine of its own.
+func (s *Slot) Spent() time.Duration {
 	p := s.now.Load()
+	used := s.usedBy(p)
+	if p == nil {
+		return 0
+	}
+	return used + time.Duration(p.slept.Load())
+}
+
+func (s *Slot) usedBy(p *running) time.Duration {
 	if p == nil {
 		return 0
 	}

@@ -34,6 +34,7 @@ type clocks struct {
 	started time.Time     // when the last answer came
 	looked  time.Time     // when the program was last looked at
 	idle    time.Duration // how long it was found asleep since started
+	slept   time.Duration // the same, of all tests
 	stuck   time.Duration // how long it was found stuck since started
 }
 
@@ -97,6 +98,7 @@ func (k *clocks) silent(limits Limits, now time.Time, state doing, stateErr erro
 	case stateErr != nil:
 	case state == sleeping:
 		k.idle += since
+		k.slept += since
 	case state == stuck:
 		k.stuck += since
 	}
@@ -204,6 +206,9 @@ func (c *conversation) look() error {
 	}
 	now := time.Now()
 	err := c.clocks.silent(c.limits, now, state, stateErr)
+	if c.program != nil {
+		c.program.slept.Store(int64(c.clocks.slept))
+	}
 	if errors.Is(err, ErrOverloaded) {
 		if delay, ok := runDelay(c.pid); ok {
 			err = c.clocks.unserved(c.limits, now.Sub(c.clocks.started), delay, err)

@@ -29,6 +29,7 @@ type stages struct {
 	host      *host
 	cfg       Config
 	dir       string
+	short     bool // texts are as short as programs can be, and files are compressed
 	judge     *nullJudge
 	endpoints []*endpoint
 	clients   []*openai.Client
@@ -87,6 +88,9 @@ func (s *stages) generators(ctx context.Context, c *client) error {
 
 // engine returns what one GPU generates with, and how many units at once.
 func (s *stages) engine(ctx context.Context, answers []answer) (engine.Engine, int, error) {
+	if s.short {
+		return shortEngine{}, 2, nil
+	}
 	if !s.cfg.HTTP {
 		e, err := newEngine(s.cfg.TPS)
 		return e, 2, err // one is generated while the other is published
@@ -121,7 +125,7 @@ func (s *stages) evaluator(_ context.Context, c *client) error {
 
 func (s *stages) combiner(_ context.Context, c *client) error {
 	w := &combine.Worker{
-		Queue: c.queue, Store: c.store, Runs: c.runs, Dir: s.dir, Grace: grace, Log: s.host.log, Pulse: worker.NewPulse(stream.Combine, "combine", 1),
+		Queue: c.queue, Store: c.store, Runs: c.runs, Dir: s.dir, Compress: s.short, Grace: grace, Log: s.host.log, Pulse: worker.NewPulse(stream.Combine, "combine", 1),
 	}
 	s.works = append(s.works, work{"combine", w.Run})
 	return nil

@@ -14,10 +14,10 @@ import (
 	"github.com/lcbq/lcbq/cmd/internal/bench/spent"
 )
 
-// benchCmd measures the queue, or judging, or works out what judging a sweep costs.
+// benchCmd measures the queue, or judging, or a whole sweep, or works out what judging one costs.
 type benchCmd struct {
 	Runs   int           `default:"5" help:"rounds of each measurement; the medians count"`
-	Length time.Duration `placeholder:"DURATION" help:"length of one measurement, about: 10s of the queue, 500ms of judging"`
+	Length time.Duration `placeholder:"DURATION" help:"length of one measurement, about: 10s of the queue, 500ms of judging; between two readings of a sweep 10s"`
 
 	GPUs     int     `name:"gpus" default:"8" group:"queue" help:"simulated GPUs"`
 	TPS      float64 `name:"tps" default:"100000" group:"queue" help:"tokens a second of each; measured at that pace, and as fast as the queue takes it"`
@@ -28,6 +28,7 @@ type benchCmd struct {
 
 	benchJudge `embed:""`
 	benchPlan  `embed:""`
+	benchSweep `embed:""`
 }
 
 // A benchReport is what --json prints.
@@ -47,8 +48,8 @@ type benchReport struct {
 
 // Run measures what the flags say.
 func (c *benchCmd) Run(a *app) error {
-	if c.Judge && c.Plan {
-		return usageError{errors.New("--judge and --plan: want one of them")}
+	if c.Judge && c.Plan || c.Sweep && (c.Judge || c.Plan) {
+		return usageError{errors.New("--judge, --plan and --sweep: want one of them")}
 	}
 	if err := c.stray(a.args); err != nil {
 		return usageError{err}
@@ -61,22 +62,31 @@ func (c *benchCmd) Run(a *app) error {
 		return c.benchJudge.run(a, c.Runs, cmp.Or(c.Length, 500*time.Millisecond))
 	case c.Plan:
 		return c.benchPlan.run(a, c.Slots, c.Baseline)
+	case c.Sweep:
+		return c.sweep(a)
 	}
 	return c.queue(a)
 }
 
 // benchFlags are the flags that one measurement alone reads.
 var benchFlags = map[string][]string{
-	"a measurement of the queue": {"gpus", "tps", "unit-size", "http", "profile", "dir"},
-	"--judge":                    {"kinds", "save", "python", "sandbox-min-level", "no-normal-form"},
-	"--judge or --plan":          {"slots", "baseline"},
-	"--plan":                     {"questions", "temperatures", "n", "distinct", "timeouts", "generated", "fast-cpu", "limit-cpu"},
+	"a measurement of the queue":            {"gpus", "tps", "http", "profile"},
+	"a measurement of the queue or --sweep": {"unit-size", "dir"},
+	"--judge":                               {"kinds", "save", "python", "sandbox-min-level", "no-normal-form"},
+	"--judge or --plan":                     {"slots", "baseline"},
+	"--plan":                                {"distinct", "timeouts", "generated", "fast-cpu", "limit-cpu"},
+	"--plan or --sweep":                     {"questions", "temperatures", "n"},
+	"all but --sweep":                       {"runs"},
 }
 
 // stray returns an error if the command line has a flag that what it asks for does not
 // read. Settings of a file or the environment are for other verbs too.
 func (c *benchCmd) stray(args []string) error {
-	reads := map[string]bool{"a measurement of the queue": !c.Judge && !c.Plan, "--judge": c.Judge, "--judge or --plan": c.Judge || c.Plan, "--plan": c.Plan}
+	queue := !c.Judge && !c.Plan && !c.Sweep
+	reads := map[string]bool{
+		"a measurement of the queue": queue, "a measurement of the queue or --sweep": queue || c.Sweep, "--judge": c.Judge,
+		"--judge or --plan": c.Judge || c.Plan, "--plan": c.Plan, "--plan or --sweep": c.Plan || c.Sweep, "all but --sweep": !c.Sweep,
+	}
 	for of, names := range benchFlags {
 		for _, name := range names {
 			given := slices.ContainsFunc(args, func(arg string) bool { return arg == "--"+name || strings.HasPrefix(arg, "--"+name+"=") })

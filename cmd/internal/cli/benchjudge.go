@@ -86,9 +86,9 @@ func (c *benchJudge) run(a *app, rounds int, length time.Duration) error {
 // A benchPlan works out what judging a sweep costs.
 type benchPlan struct {
 	Plan         bool          `group:"plan" help:"measure nothing: say what judging a sweep costs, and what would halve that"`
-	Questions    int           `default:"175" group:"plan" help:"questions of the sweep"`
-	Temperatures int           `default:"16" group:"plan" help:"temperatures of the sweep"`
-	N            int           `default:"10000" group:"plan" help:"samples a question and temperature"`
+	Questions    int           `default:"175" group:"plan" help:"questions of the sweep, also of --sweep"`
+	Temperatures int           `default:"16" group:"plan" help:"temperatures of the sweep, also of --sweep"`
+	N            int           `default:"10000" group:"plan" help:"samples a question and temperature, also of --sweep"`
 	Distinct     float64       `default:"0.7" group:"plan" help:"share of the samples that are run, 0 to 1; equal ones of a question are judged once"`
 	Timeouts     float64       `default:"0.025" group:"plan" help:"share of those that run into the time limit, 0 to 1"`
 	FastCPU      time.Duration `name:"fast-cpu" default:"8ms" group:"plan" help:"processor time of a program that ends by itself; the default is the mean of 7,100 real ones"`
