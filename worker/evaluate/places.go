@@ -285,11 +285,11 @@ func (s *stay) look() {
 
 // end gives the place back.
 func (s *stay) end() {
-	s.timer.Stop()
 	p := s.places
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s.ended = true
+	s.timer.Stop() // it may be late: look sees the end
 	if s.long >= suspect {
 		p.suspect--
 	}

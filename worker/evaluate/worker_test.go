@@ -28,7 +28,7 @@ type bench struct {
 	m *store.Manifest
 }
 
-func newBench(t *testing.T) *bench {
+func newBench(t testing.TB) *bench {
 	t.Helper()
 	b := &bench{Env: streamtest.New(t)}
 	problems := sample.Problems()
@@ -59,7 +59,7 @@ func (b *bench) worker(g *Grader) *Worker {
 	}
 }
 
-func (b *bench) publish(t *testing.T, u stream.Unit, body any) {
+func (b *bench) publish(t testing.TB, u stream.Unit, body any) {
 	t.Helper()
 	if _, err := b.Queue.Publish(t.Context(), stream.Evaluate, u, body); err != nil {
 		t.Fatal(err)

@@ -80,6 +80,43 @@ func TestNullJudgeRefusesRuns(t *testing.T) {
 	}
 }
 
+// TestSweep wants a whole sweep in the files, its readings to end with nothing waiting, and nothing left on the disk.
+func TestSweep(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	told := 0
+	cfg := SweepConfig{Questions: 2, Temperatures: 2, N: 30, UnitSize: 10, Every: 20 * time.Millisecond, Dir: dir, Told: func(Reading) { told++ }}
+	r, err := Sweep(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Units != 12 || r.Samples != 120 || r.Verified != 120 || r.Submit <= 0 || r.Submit > r.Seconds || r.CPUShare <= 0 || r.Binds != "generate" || told != len(r.Readings) || told == 0 {
+		t.Errorf("Sweep = %+v, want 12 units and 120 samples", r)
+	}
+	last := r.Readings[len(r.Readings)-1]
+	if last.Generate+last.Evaluate+last.Combine != 0 || last.RSS < 10<<20 || last.Heap <= 0 || last.Files == 0 || last.Store == 0 || last.Results == 0 {
+		t.Errorf("the last reading is %+v, want nothing to wait", last)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("left in the folder: %v, %v", left, err)
+	}
+	err = SweepConfig{Temperatures: 17}.Validate()
+	for _, want := range []string{"--questions = 0", "--temperatures = 17", "--n = 0", "--unit-size = 0", "--length = 0s"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Validate = %v, want %q", err, want)
+		}
+	}
+}
+
+func TestBinds(t *testing.T) {
+	t.Parallel()
+	for want, r := range map[string]Reading{"generate": {Generate: 90_000, Evaluate: 5000}, "evaluate": {Evaluate: 5001, Combine: 5000}, "combine": {Evaluate: 9000, Combine: 5001}} {
+		if got := binds([]Reading{{}, r, {}}, 100_000); got != want {
+			t.Errorf("%+v: %s binds, want %s", r, got, want)
+		}
+	}
+}
+
 func TestMedian(t *testing.T) {
 	t.Parallel()
 	rs := []Result{{TPS: 3}, {TPS: 1}, {TPS: 2}, {TPS: 9}}

@@ -14,6 +14,8 @@ const (
 	nullMode = "none (benchmark)"
 	// nullSlots is how many units the null judge holds at once.
 	nullSlots = 4
+	// sweepSlots is the same where texts are so short that the way to the server is what takes time.
+	sweepSlots = 16
 )
 
 // A nullJudge does everything that an evaluator does with a unit but run the

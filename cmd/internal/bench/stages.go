@@ -115,9 +115,13 @@ func (s *stages) engine(ctx context.Context, answers []answer) (engine.Engine, i
 
 func (s *stages) evaluator(_ context.Context, c *client) error {
 	s.judge = &nullJudge{client: c}
+	slots := nullSlots
+	if s.short {
+		slots = sweepSlots
+	}
 	l := worker.Loop{
-		Stage: stream.Evaluate, Queue: c.queue, Handle: s.judge.handle, Slots: nullSlots, Grace: grace, Log: s.host.log,
-		Pulse: worker.NewPulse(stream.Evaluate, "null", nullSlots),
+		Stage: stream.Evaluate, Queue: c.queue, Handle: s.judge.handle, Slots: slots, Grace: grace, Log: s.host.log,
+		Pulse: worker.NewPulse(stream.Evaluate, "null", slots),
 	}
 	s.works = append(s.works, work{"evaluate", l.Run})
 	return nil

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/lcbq/lcbq/cmd/internal/bench/judging"
@@ -117,6 +118,13 @@ func (c *benchPlan) run(a *app, slots []int, baseline string) error {
 		return usageError{err}
 	}
 	p := judging.Of(s)
+	simulated := []int{16, 32, 64, s.Slots, p.SlotsToKeepUp}
+	slices.Sort(simulated)
+	for _, n := range slices.Compact(simulated) {
+		if one, ok := judging.Simulate(s, n); ok {
+			p.Simulated = append(p.Simulated, one)
+		}
+	}
 	if a.json {
 		return a.printJSON(p)
 	}

@@ -40,6 +40,8 @@ type Plan struct {
 	Backlog       float64 `json:"backlog_samples"`  // when the last sample is made, the most there ever is
 	LagHours      float64 `json:"lag_hours"`        // from the last sample to its verdict
 	SlotsToKeepUp int     `json:"slots_to_keep_up"` // with which nothing waits
+	// Simulated is the same with hard questions, sample by sample; none for a sweep that is too large for that.
+	Simulated []Simulation `json:"simulated,omitempty"`
 }
 
 // Validate reports all faults of s at once.

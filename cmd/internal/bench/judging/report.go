@@ -159,6 +159,18 @@ func (p Plan) Write(w io.Writer) {
 		return
 	}
 	fmt.Fprintf(w, "generating %.0f samples a second takes %s; %d slots judge %.0f a second\n", p.Generated, hours(p.GenerateHours), p.Slots, p.JudgedPerS)
+	p.backlog(w)
+	if len(p.Simulated) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\nsimulated sample by sample, with time-outs spread exponentially over the questions\n%6s %12s %10s %12s %12s %6s\n", "slots", "most waiting", "at hour", "hours in all", "hours behind", "busy")
+	for _, s := range p.Simulated {
+		fmt.Fprintf(w, "%6d %12.0f %10.2f %12.2f %12.2f %5.0f%%\n", s.Slots, s.Peak, s.PeakAt, s.Hours, s.LagHours, 100*s.Busy)
+	}
+}
+
+// backlog says what waits on average.
+func (p Plan) backlog(w io.Writer) {
 	if p.Backlog == 0 {
 		fmt.Fprintf(w, "nothing waits for long: %d slots would keep up\n", p.SlotsToKeepUp)
 		return
