@@ -140,7 +140,7 @@ func measure(ctx context.Context, one func(context.Context) ([]time.Duration, er
 
 // burst runs one burst beside programs.
 func (g *Grader) burst(ctx context.Context) ([]time.Duration, error) {
-	slot, err := g.pool.acquire(ctx, "")
+	slot, err := g.pool.acquire(ctx, "", 0) // before all programs: it is short, and they are judged by it
 	if err != nil {
 		return nil, err
 	}
