@@ -162,7 +162,7 @@ func (p *places) leave() {
 // as many are slow, or the places are full of programs that may be and others wait; mu is held. So slow
 // programs do not pile up, and the last of them ends soon after the last fast one.
 func (p *places) crowded() bool {
-	return len(p.waiting) >= p.most || p.slow >= p.most || p.suspect >= p.most && len(p.waiting) > 0 || p.units-p.lined > p.most/openingShare
+	return len(p.waiting) >= p.most || p.slow >= p.most || p.suspect >= p.most && len(p.waiting) >= max(1, p.most/2) || p.units-p.lined > p.most/openingShare
 }
 
 // openingShare is how many slots there are for each unit beyond the first that may be in hand while its
