@@ -44,7 +44,7 @@ func place(t *testing.T, p *places, turn turn) (*placed, bool) {
 	return one, true
 }
 
-// places1 takes all places, and wants there to be so many.
+// placesOf takes all places, and wants there to be so many.
 func placesOf(t *testing.T, p *places, want int, what string) []*placed {
 	t.Helper()
 	var all []*placed
@@ -156,8 +156,9 @@ func TestPlacesByTurn(t *testing.T) {
 	if p.in != 0 || len(p.waiting) != 0 {
 		t.Errorf("%d are in, %d wait", p.in, len(p.waiting))
 	}
+	placesOf(t, p, 1, "at the end")
 	if p.enter(ctx, 0) {
-		t.Error("a program whose context is done has a place")
+		t.Error("a program whose context is done waited for a place")
 	}
 }
 
