@@ -81,6 +81,9 @@ func (c *gradeCmd) Run(a *app) error {
 	if g.pace, err = paceOf(a.ctx, c.Reference, g.grader); err != nil {
 		return errors.Join(err, g.grader.Close())
 	}
+	if g.pace.Reference > 0 {
+		a.log.Info("limits are in seconds of the reference", "reference_speed", g.pace.Reference, "speed", g.pace.Host)
+	}
 	g.audit = judge.AuditShare
 	g.settings = fmt.Sprintf("%s,%s,%s,%s,env:%.12s", c.Judge, limitOf(judge), c.MemoryLimit, c.OutputLimit, g.grader.Host().Environment().Digest())
 	err = g.run(a.ctx, c.Completions, c.Output, c.Overwrite)
@@ -89,7 +92,7 @@ func (c *gradeCmd) Run(a *app) error {
 	}
 	ran, cached := g.grader.Counts()
 	a.log.Info("graded", "rows", g.written, "passed", g.verdicts[stream.Passed], "kept_from_before", g.kept, "programs_run", ran, "answered_from_cache", cached, "run_again_near_the_limit", g.grader.Rejudged(),
-		"sandbox_level", g.grader.Host().Level().String(), "judge", c.Judge, "speed", g.pace.Host)
+		"sandbox_level", g.grader.Host().Level().String(), "judge", c.Judge)
 	if errors.Is(err, context.Canceled) && a.ctx.Err() != nil {
 		err = fmt.Errorf("%w: %d of %d rows are written, the same command goes on", errInterrupted, g.written, g.total)
 	}
