@@ -35,6 +35,7 @@ type Submission struct {
 	Grown    bool // it existed, and has more questions, temperatures or samples now
 	Units    int  // units put into GENERATE by this call
 	Lost     int  // of those, the ones that had been published before and were gone from every queue
+	Adopted  int  // cells of a new run that the caller has marked done: Publish leaves their units out
 
 	revision uint64 // of the manifest that Define wrote; 0 if it wrote none
 }
@@ -155,7 +156,7 @@ func (s Sweeper) Publish(ctx context.Context, sub *Submission) error {
 		return nil
 	}
 	var err error
-	if sub.Units, err = s.publish(ctx, m, !sub.New); err != nil {
+	if sub.Units, err = s.publish(ctx, m, !sub.New || sub.Adopted > 0); err != nil {
 		return err
 	}
 	m, err = s.Store.UpdateRun(ctx, m.ID, func(m *store.Manifest) bool {

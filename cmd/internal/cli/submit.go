@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/lcbq/lcbq/config"
+	"github.com/lcbq/lcbq/worker/combine"
 )
 
 // submitCmd publishes a run.
@@ -50,15 +51,23 @@ func (c *submitCmd) submit(a *app, def *definition) error {
 		if err := writeConfig(kept, def.manifest); err != nil {
 			return errors.Join(err, s.sweeper().Withdraw(a.ctx, sub))
 		}
+		if sub.New {
+			if sub.Adopted, err = combine.Adopt(a.ctx, s.store, sub.Manifest, c.OutputDir); err != nil {
+				return err
+			}
+		}
 		if err := s.sweeper().Publish(a.ctx, &sub); err != nil {
 			return fmt.Errorf("%w\nwhat is published stays: the same command publishes the rest, 'lcbq cancel --run %s' takes it back", err, def.manifest.ID)
 		}
 		m := sub.Manifest
 		if a.json {
-			return a.printJSON(map[string]any{"run": m.ID, "new": sub.New, "units": sub.Units, "lost": sub.Lost, "samples": m.Samples(), "cells": m.Cells()})
+			return a.printJSON(map[string]any{"run": m.ID, "new": sub.New, "units": sub.Units, "lost": sub.Lost, "adopted": sub.Adopted, "samples": m.Samples(), "cells": m.Cells()})
 		}
 		if sub.Lost > 0 {
 			fmt.Fprintf(a.err, "%d units of run %s were gone from every queue; they are published again\n", sub.Lost, m.ID)
+		}
+		if sub.Adopted > 0 {
+			fmt.Fprintf(a.err, "%d cells are done: another server's, in the results folder\n", sub.Adopted)
 		}
 		more := ""
 		if m.Until != nil {
