@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,17 +22,11 @@ import (
 	"github.com/lcbq/lcbq/worker/lcb/result"
 )
 
-// liar is an evaluator on a host that nobody trusts. It judges nothing: it says what an honest run found, of as many
+// lie is an evaluator on a host that nobody trusts. It judges nothing: it says what an honest run found, of as many
 // units as it is told to, and of all later ones the opposite. Its arguments are the server, the file of its token, the
 // folder of the honest run and that number.
-func liar() {
-	if err := lie(os.Args[1], os.Args[2], os.Args[3], os.Args[4]); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
-
-func lie(url, creds, honest, truths string) error {
+func lie(args []string, out io.Writer) error {
+	url, creds, honest, truths := args[0], args[1], args[2], args[3]
 	token, err := access.ReadToken(creds)
 	if err != nil {
 		return err
@@ -60,7 +55,7 @@ func lie(url, creds, honest, truths string) error {
 	for {
 		select {
 		case <-closed: // it was found out
-			fmt.Println("ended after", claimed, "claims")
+			fmt.Fprintln(out, "ended after", claimed, "claims")
 			return nil
 		default:
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"slices"
@@ -37,8 +38,20 @@ func TestMain(m *testing.M) {
 		"llama-server": fakeVLLM,
 		"nvidia-smi":   fakeSMI,
 		"wallclock":    wallclock,
-		"liar":         liar,
+		"liar":         func() { os.Exit(stranger(lie)) },
+		"forger":       func() { os.Exit(stranger(falsify)) },
+		"flooder":      func() { os.Exit(stranger(flood)) },
+		"sleeper":      func() { os.Exit(stranger(sleep)) },
 	})
+}
+
+// stranger runs a program that is none of lcbq's, and returns its exit status.
+func stranger(f func(args []string, out io.Writer) error) int {
+	if err := f(os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
 }
 
 // A suite is the tests, run as a shell's foreground job would be.

@@ -84,6 +84,12 @@ func openFor(t *testing.T, dir string, tls bool) (h *house, shut func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return openWith(t, keys, dir, tls)
+}
+
+func openWith(t *testing.T, keys *access.Keys, dir string, tls bool) (h *house, shut func()) {
+	t.Helper()
+	var err error
 	h = &house{dir: dir, keys: keys, log: new(logged)}
 	trust := &embed.Trust{System: keys.System(), Home: keys.Home(), Accounts: keys.Book(time.Now().Add(-time.Second)), CA: keys.CA()}
 	if trust.Operator, err = keys.Operator(); err != nil {

@@ -35,6 +35,15 @@ type Keys struct {
 	accounts map[string]nkeys.KeyPair // by name
 	local    nkeys.KeyPair            // the user that programs of the server's own user are
 	ca       authority
+	clock    func() time.Time // instead of time.Now, in tests
+}
+
+// now is the time by which certificates are made.
+func (k *Keys) now() time.Time {
+	if k.clock != nil {
+		return k.clock()
+	}
+	return time.Now()
 }
 
 // keysFile is what the file holds.

@@ -95,8 +95,8 @@ func (k *Keys) ServerTLS(more ...string) (*tls.Config, error) {
 	get := func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		mu.Lock()
 		defer mu.Unlock()
-		if have == nil || time.Until(have.Leaf.NotAfter) < renewAfter {
-			c, err := k.ca.sign(names, time.Now())
+		if now := k.now(); have == nil || have.Leaf.NotAfter.Sub(now) < renewAfter {
+			c, err := k.ca.sign(names, now)
 			if err != nil {
 				return nil, err
 			}
@@ -104,7 +104,7 @@ func (k *Keys) ServerTLS(more ...string) (*tls.Config, error) {
 		}
 		return have, nil
 	}
-	if time.Now().After(k.ca.cert.NotAfter) {
+	if k.now().After(k.ca.cert.NotAfter) {
 		return nil, fmt.Errorf("the server's own certificate authority has expired on %s\nremove %s, make new keys with 'lcbq server init', and new tokens", k.ca.cert.NotAfter.Format(time.DateOnly), KeysName)
 	}
 	first, err := get(nil)
@@ -119,7 +119,7 @@ const RouteName = "route.lcbq.internal"
 
 // RouteTLS returns how the servers of a cluster speak with each other: only whoever has the keys is one.
 func (k *Keys) RouteTLS() (*tls.Config, error) {
-	c, err := k.ca.sign([]string{RouteName}, time.Now(), x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth)
+	c, err := k.ca.sign([]string{RouteName}, k.now(), x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth)
 	if err != nil {
 		return nil, fmt.Errorf("make the certificate for the cluster: %w", err)
 	}
@@ -127,8 +127,8 @@ func (k *Keys) RouteTLS() (*tls.Config, error) {
 	get := func() (*tls.Certificate, error) {
 		mu.Lock()
 		defer mu.Unlock()
-		if time.Until(c.Leaf.NotAfter) < renewAfter {
-			renewed, err := k.ca.sign([]string{RouteName}, time.Now(), x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth)
+		if now := k.now(); c.Leaf.NotAfter.Sub(now) < renewAfter {
+			renewed, err := k.ca.sign([]string{RouteName}, now, x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth)
 			if err != nil {
 				return nil, err
 			}

@@ -286,8 +286,9 @@ func TestParse(t *testing.T) {
 			t.Errorf("%s is read as %+v", name, tok)
 		}
 	}
-	for _, s := range []access.Spec{{Role: "king"}, {Role: access.Viewer, TTL: -time.Second}, {Role: access.Viewer, From: []string{"10.0.0"}},
-		{Role: access.Guest}, {Role: access.Guest, Share: 1.1}, {Role: access.Guest, Share: -0.1}, {Role: access.Guest, Share: math.NaN()}, {Role: access.Guest, Share: 1e-9}, {Role: access.Evaluator, Share: 0.1}} {
+	for _, s := range []access.Spec{
+		{Role: "king"}, {Role: access.Viewer, TTL: -time.Second}, {Role: access.Viewer, From: []string{"10.0.0"}}, {Role: access.Guest}, {Role: access.Guest, Share: 1.1}, {Role: access.Guest, Share: -0.1}, {Role: access.Guest, Share: math.NaN()}, {Role: access.Guest, Share: 1e-9}, {Role: access.Evaluator, Share: 0.1},
+	} {
 		if _, _, err := k.Issue(s); err == nil {
 			t.Errorf("Issue(%+v) succeeds", s)
 		}
@@ -379,7 +380,7 @@ func TestClaims(t *testing.T) {
 		if c.Err != nil || c.Guest != g.Guest() {
 			t.Errorf("claim = %+v, want one of %+v", c, g.Guest())
 		}
-		if heard[c.Unit.Index] = true; len(heard) == 2 {
+		if heard[c.Index] = true; len(heard) == 2 {
 			cancel()
 		}
 	})

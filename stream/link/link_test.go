@@ -197,7 +197,7 @@ func hello(t *testing.T, cluster string) *nats.Conn {
 		fmt.Fprintf(c, "INFO {\"server_id\":\"x\",\"version\":\"2.15.0\",\"headers\":true,\"max_payload\":1048576,\"cluster\":%q}\r\n", cluster)
 		for lines := bufio.NewScanner(c); lines.Scan(); {
 			if lines.Text() == "PING" {
-				fmt.Fprint(c, "PONG\r\n")
+				fmt.Fprintf(c, "PONG\r\n")
 			}
 		}
 	}()

@@ -163,7 +163,7 @@ func readClaim(msg jetstream.Msg) *Claimed {
 		return c
 	}
 	if c.Err = stream.Decode(msg.Data(), &c.Claim); c.Err == nil && c.Unit != u {
-		c.Err = fmt.Errorf("it is of unit %d of %s", c.Claim.Index, c.Claim.Key())
+		c.Err = fmt.Errorf("it is of unit %d of %s", c.Index, c.Key())
 	}
 	c.Unit = u
 	return c

@@ -33,7 +33,7 @@ type lending struct {
 }
 
 // lend publishes the units of the run, of wrong programs, and starts a lender beside no other evaluator.
-func lend(t *testing.T, change func(*Lender)) *lending {
+func lend(t *testing.T) *lending {
 	t.Helper()
 	b := &lending{bench: newBench(t)}
 	b.lender = &Lender{Worker: b.worker(newGrader(t, 1)), Quiet: 200 * time.Millisecond, Waits: time.Minute}
@@ -42,9 +42,6 @@ func lend(t *testing.T, change func(*Lender)) *lending {
 		defer b.mu.Unlock()
 		b.bans = append(b.bans, ban)
 		return nil
-	}
-	if change != nil {
-		change(b.lender)
 	}
 	for _, q := range b.m.Questions {
 		if q.ID == fog { // the other one wants no program that reads and prints
@@ -166,7 +163,7 @@ func claimed(b stream.Batch, v stream.Verdict) *stream.Claim {
 // TestHonestGuest wants what an honest guest found to count, under its name, but for the units that were drawn.
 func TestHonestGuest(t *testing.T) {
 	t.Parallel()
-	b := lend(t, nil)
+	b := lend(t)
 	who := stream.Guest{ID: "UHONEST", Share: 50_000}
 	defer b.guest(t, who)()
 	defer b.start(t)()
@@ -209,7 +206,7 @@ func TestGuestIsFoundOut(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := lend(t, nil)
+			b := lend(t)
 			who := stream.Guest{ID: "ULIAR", Share: 50_000}
 			defer b.borrow(t, who, tt.say)()
 			defer b.start(t)()
@@ -228,7 +225,7 @@ func TestGuestIsFoundOut(t *testing.T) {
 // asking.
 func TestGuestSaysNothing(t *testing.T) {
 	t.Parallel()
-	b := lend(t, nil)
+	b := lend(t)
 	taken := make(chan struct{}, 100)
 	defer b.borrow(t, stream.Guest{ID: "USILENT", Share: 50_000}, func(stream.Batch) *stream.Claim { taken <- struct{}{}; return nil })()
 	defer b.start(t)()
@@ -244,7 +241,7 @@ func TestGuestSaysNothing(t *testing.T) {
 // TestBannedGuestComesBack wants nothing believed of a guest that an earlier lender banned, and the ban to be read.
 func TestBannedGuestComesBack(t *testing.T) {
 	t.Parallel()
-	b := lend(t, nil)
+	b := lend(t)
 	who := stream.Guest{ID: "ULIAR", Share: 50_000}
 	if err := errors.Join(b.Store.DeclareBans(t.Context(), 1), b.Store.PutBan(t.Context(), store.Ban{ID: who.ID})); err != nil {
 		t.Fatal(err)
@@ -260,7 +257,7 @@ func TestBannedGuestComesBack(t *testing.T) {
 // queue, and the next one to have them judged.
 func TestLenderEnds(t *testing.T) {
 	t.Parallel()
-	b := lend(t, nil)
+	b := lend(t)
 	taken, answer := make(chan struct{}, 100), make(chan struct{})
 	leave := b.borrow(t, stream.Guest{ID: "USLOW", Share: 50_000}, func(b stream.Batch) *stream.Claim {
 		taken <- struct{}{}
@@ -328,7 +325,7 @@ func TestDrawCannotBeForeseen(t *testing.T) {
 		if first != second {
 			t.Fatal("one lender draws two units of one tranche")
 		}
-		drawn[first.claim.Unit.Index]++
+		drawn[first.claim.Index]++
 	}
 	for i := range 10 {
 		if n := drawn[i]; n < 120 || n > 280 { // 200, six standard deviations either way
