@@ -38,7 +38,8 @@ var ErrHalt = errors.New("work cannot go on")
 type Message struct {
 	Unit       stream.Unit
 	Body       []byte
-	Deliveries uint64 // how often the unit was handed out, this time included
+	Deliveries uint64    // how often the unit was handed out, this time included
+	Since      time.Time // when it came to this worker: older units come first
 }
 
 // A Handler does the work of one message. Its error settles the message: nil acks
@@ -203,12 +204,12 @@ func (l *Loop) handle(ctx context.Context, msg *delivery) {
 }
 
 // read takes a delivery apart.
-func read(msg jetstream.Msg) (Message, error) {
+func read(msg *delivery) (Message, error) {
 	meta, err := msg.Metadata()
 	if err != nil {
 		return Message{}, fmt.Errorf("read delivery of %s: %w", msg.Subject(), err)
 	}
-	m := Message{Body: msg.Data(), Deliveries: meta.NumDelivered}
+	m := Message{Body: msg.Data(), Deliveries: meta.NumDelivered, Since: msg.since}
 	if _, m.Unit, err = stream.ParseSubject(msg.Subject()); err != nil {
 		return m, fmt.Errorf("%w: %w", stream.ErrPoison, err)
 	}

@@ -34,8 +34,9 @@ type puller struct {
 type delivery struct {
 	jetstream.Msg
 
-	beat time.Duration // interval of progress signals
-	most int           // deliveries that the server allows
+	beat  time.Duration // interval of progress signals
+	most  int           // deliveries that the server allows
+	since time.Time     // when it came
 }
 
 // Pauses between attempts to pull while the server does not answer. The client
@@ -169,7 +170,7 @@ func pull(ctx context.Context, c queue.Consumer, most time.Duration) (*delivery,
 }
 
 func deliveryOf(c queue.Consumer, msg jetstream.Msg) *delivery {
-	return &delivery{Msg: msg, beat: c.Beat(), most: cmp.Or(max(c.MaxDeliver, 0), queue.MaxDeliver)}
+	return &delivery{Msg: msg, beat: c.Beat(), most: cmp.Or(max(c.MaxDeliver, 0), queue.MaxDeliver), since: time.Now()}
 }
 
 // look refreshes the list of consumers when it is too old.

@@ -6,6 +6,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // An Engine turns prompts into completions. Implementations are safe for
@@ -41,6 +42,9 @@ type Request struct {
 	QuestionID string // the question's own id, as the problem set names it
 	First      int    // index of the first sample in its cell, from 0
 	N          int    // samples wanted, at least 1
+	// Since is when the unit came. An engine that cannot ask for all samples at once asks for
+	// those of older units first. The zero time is now.
+	Since time.Time
 
 	Messages []Message // chat prompt; unused where Raw is set
 	Raw      string    // complete prompt with the template applied, for text completion; "" means Messages

@@ -4,10 +4,7 @@
 //
 // A unit is published whole or not at all. When a generator is stopped and its grace
 // ends, the samples of a unit that is not complete are dropped, also those that are,
-// and the unit is generated again by another. To keep a part of a unit would need a
-// second message about it, beside the one under its subject; two attempts could then
-// both be part of the truth, and the combiner would have to choose between them. A
-// smaller --unit-size loses less.
+// and the unit is generated again by another. The README of package stream says why.
 package generate
 
 import (
@@ -52,7 +49,7 @@ type Worker struct {
 
 	// What follows is set by Run before the first unit, and read by all handlers.
 	prompts  prompts
-	turns    chan struct{}   // holds a token for each unit being generated
+	turns    turns
 	drains   <-chan struct{} // closed when units that are not being generated yet are to go back
 	backlog  backlog
 	watches  watches
@@ -67,7 +64,7 @@ func ahead(slots int) int { return 1 + slots/2 }
 // back. It returns as worker.Loop.Run does.
 func (w *Worker) Run(ctx context.Context) error {
 	w.prompts.store = w.Store
-	w.turns, w.drains = make(chan struct{}, w.Slots), ctx.Done()
+	w.turns.free, w.drains = w.Slots, ctx.Done()
 	w.backlog = newBacklog(cmp.Or(w.Backlog, defaultBacklog))
 	loop := worker.Loop{
 		Stage: stream.Generate, Queue: w.Queue, Handle: w.handle, Serves: w.serves,
@@ -144,12 +141,12 @@ func (w *Worker) handle(ctx context.Context, msg worker.Message) error {
 // next unit's turn comes as soon as the batch has room among those that wait to be
 // published: only a queue that is far behind keeps the engine waiting.
 func (w *Worker) produce(ctx context.Context, msg worker.Message, m *store.Manifest, q store.Question, task stream.Task, prompt lcb.Prompt) error {
-	if err := w.awaitTurn(); err != nil {
+	if err := w.awaitTurn(msg.Since); err != nil {
 		return err
 	}
-	endTurn := sync.OnceFunc(func() { <-w.turns })
+	endTurn := sync.OnceFunc(w.turns.leave)
 	defer endTurn()
-	batch, err := w.generate(ctx, m, q, task, prompt, msg.Deliveries)
+	batch, err := w.generate(ctx, msg, m, q, task, prompt)
 	if err != nil {
 		return err
 	}
@@ -201,18 +198,11 @@ func outlive(ctx context.Context, d time.Duration) (longer context.Context, end 
 	}
 }
 
-// awaitTurn waits until fewer units than Slots are being generated. Turns are taken in
-// the order in which they are asked for: older units come first, but units that came
-// together may change places while they are looked up.
-func (w *Worker) awaitTurn() error {
+// awaitTurn waits until fewer units than Slots are being generated, and no older one waits.
+func (w *Worker) awaitTurn(since time.Time) error {
 	w.Pulse.Ready.Add(1)
 	defer w.Pulse.Ready.Add(-1)
-	select {
-	case w.turns <- struct{}{}:
-		return nil
-	case <-w.drains:
-		return fmt.Errorf("wait for a turn: %w", worker.ErrDrained)
-	}
+	return w.turns.take(since, w.drains)
 }
 
 // describe records the version of the server behind the engine, once a run.
@@ -246,12 +236,13 @@ func (w *Worker) alreadyGenerated(ctx context.Context, t stream.Task) (bool, err
 	return w.Store.CellDone(ctx, t.Cell, t.First+t.N)
 }
 
-func (w *Worker) generate(ctx context.Context, m *store.Manifest, q store.Question, task stream.Task, prompt lcb.Prompt, deliveries uint64) (*stream.Batch, error) {
+func (w *Worker) generate(ctx context.Context, msg worker.Message, m *store.Manifest, q store.Question, task stream.Task, prompt lcb.Prompt) (*stream.Batch, error) {
 	r := request(m, q, task, prompt)
+	r.Since = msg.Since
 	started := time.Now()
 	completions, err := w.Engine.Generate(ctx, r)
 	if errors.Is(err, engine.ErrRejected) || errors.Is(err, engine.ErrRefused) {
-		return nil, w.refused(m, q, deliveries, err)
+		return nil, w.refused(m, q, msg.Deliveries, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("generate question %s: %w", q.ID, err)

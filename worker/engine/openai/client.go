@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/lcbq/lcbq/worker/engine"
@@ -21,10 +20,8 @@ import (
 type Client struct {
 	cfg  Config
 	pool pool
-
-	units atomic.Int64 // that have come
-	kept  shelf
-	told  sync.Once // says once that texts are refused
+	kept shelf
+	told sync.Once // says once that texts are refused
 
 	mu       sync.Mutex // guards what Check finds out
 	model    string

@@ -14,9 +14,8 @@ import (
 // Generate implements engine.Engine. It asks in as many requests as the
 // endpoints' limits on choices make necessary, side by side, and repeats those
 // that fail; the choices of a failed one are never used. A call's requests come before
-// those of later calls. No seed is sent: it
-// would cost vLLM's sampler one kernel a sequence and step, and the samples
-// would not be reproducible even so.
+// those of units that came later. No seed is sent: it would cost vLLM's sampler one kernel
+// a sequence and step, and the samples would not be reproducible even so.
 //
 // What a call that failed had drawn is kept for the next one of the same samples: to draw
 // it again would favour what is drawn without a fault.
@@ -31,7 +30,10 @@ func (c *Client) Generate(ctx context.Context, r engine.Request) ([]engine.Compl
 			missing = append(missing, &all[i])
 		}
 	}
-	if err := c.fill(ctx, c.units.Add(1), r, missing, r.N); err != nil {
+	if r.Since.IsZero() {
+		r.Since = time.Now()
+	}
+	if err := c.fill(ctx, r, missing, r.N); err != nil {
 		if !errors.Is(err, engine.ErrRejected) {
 			c.kept.put(r, all)
 		}
@@ -66,10 +68,10 @@ func (s *slot) lost(cause string) {
 
 // fill draws a sample for every place of dst, with at most so many in one request. When it
 // returns, no request runs.
-func (c *Client) fill(ctx context.Context, unit int64, r engine.Request, dst []*slot, most int) error {
+func (c *Client) fill(ctx context.Context, r engine.Request, dst []*slot, most int) error {
 	n := min(most, c.pool.widest(greedy(r)))
 	if len(dst) <= n {
-		got, narrow, err := c.ask(ctx, unit, r, dst)
+		got, narrow, err := c.ask(ctx, r, dst)
 		if err != nil {
 			return err
 		}
@@ -77,7 +79,7 @@ func (c *Client) fill(ctx context.Context, unit int64, r engine.Request, dst []*
 			most = 1
 		}
 		if rest := dst[got:]; len(rest) > 0 {
-			return c.fill(ctx, unit, r, rest, most)
+			return c.fill(ctx, r, rest, most)
 		}
 		return nil
 	}
@@ -94,7 +96,7 @@ func (c *Client) fill(ctx context.Context, unit int64, r engine.Request, dst []*
 		part := dst[:min(n, len(dst))]
 		dst = dst[len(part):]
 		wg.Go(func() {
-			if err := c.fill(ctx, unit, r, part, most); err != nil {
+			if err := c.fill(ctx, r, part, most); err != nil {
 				first.Do(func() { fail = err })
 				if errors.Is(err, engine.ErrRejected) {
 					cancel(err)
@@ -112,14 +114,14 @@ func greedy(r engine.Request) bool { return r.Sampling.Temperature < 1e-5 }
 // ask draws between 1 and all of dst, in their order, by one request that succeeded. Narrow
 // says that the others are to be asked for one by one: the server refuses some texts, and
 // with one of them all choices of a request are lost.
-func (c *Client) ask(ctx context.Context, unit int64, r engine.Request, dst []*slot) (got int, narrow bool, err error) {
+func (c *Client) ask(ctx context.Context, r engine.Request, dst []*slot) (got int, narrow bool, err error) {
 	pat := patience{long: c.cfg.Patience}
 	for breaks := 1; ; {
 		want := len(dst)
 		if narrow {
 			want = 1
 		}
-		e, n, t, err := c.pool.take(ctx, unit, want, greedy(r), &pat)
+		e, n, t, err := c.pool.take(ctx, r.Since, want, greedy(r), &pat)
 		if err != nil {
 			return 0, narrow, err
 		}

@@ -79,14 +79,14 @@ func (p *patience) left(now time.Time) time.Duration {
 	return p.long - now.Sub(p.since)
 }
 
-// take waits for an endpoint with room for up to want samples of a request of the given
-// unit and returns it with the number it has room for, its traits, and its hold taken.
+// take waits for an endpoint with room for up to want samples of a request whose unit
+// came at the given time, and returns it with the number it has room for, its traits, and its hold taken.
 // It returns an error when ctx or the patience ends, or when every endpoint
 // waits for a person.
-func (p *pool) take(ctx context.Context, unit int64, want int, greedy bool, pat *patience) (*endpoint, int, traits, error) {
+func (p *pool) take(ctx context.Context, since time.Time, want int, greedy bool, pat *patience) (*endpoint, int, traits, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	w := p.enter(unit)
+	w := p.enter(since)
 	defer p.leave(w)
 	for {
 		best, n, wake, last := p.pick(want, greedy, time.Now())

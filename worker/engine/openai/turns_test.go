@@ -11,10 +11,13 @@ import (
 
 // TestOldestUnitFirst gives several units to a server that makes one sample at a time. It
 // wants every request of a unit asked before any of the next one, also the one that fails
-// and is repeated when the others wait already.
+// and is repeated when the others wait already, and also when units reach the engine in
+// another order than they came in.
 func TestOldestUnitFirst(t *testing.T) {
 	t.Parallel()
 	const units, samples = 4, 5
+	begun := time.Now()
+	came := []time.Duration{0, 3, 1, 2} // after begun, by the order of asking
 	waiting := make(chan struct{})
 	f := newFake(t, func(x *exchange) bool {
 		if x.k > 1 {
@@ -29,7 +32,8 @@ func TestOldestUnitFirst(t *testing.T) {
 	var want []float64
 	for u := range units {
 		r := request(samples)
-		r.Sampling.MaxTokens = 100 + u // by which its requests are known
+		r.Sampling.MaxTokens = 100 + int(came[u]) // by which its requests are known
+		r.Since = begun.Add(came[u])
 		wg.Go(func() {
 			if _, err := c.Generate(t.Context(), r); err != nil {
 				t.Error(err)
@@ -40,7 +44,7 @@ func TestOldestUnitFirst(t *testing.T) {
 			asked++
 		}
 		want = append(want, slices.Repeat([]float64{float64(100 + u)}, asked)...)
-		for begun := time.Now(); c.Waiting() < (u+1)*samples-1; { // the next unit is younger than this one
+		for begun := time.Now(); c.Waiting() < (u+1)*samples-1; { // the next unit asks after this one
 			if time.Since(begun) > 30*time.Second {
 				close(waiting)
 				t.Fatalf("%d requests wait, want %d", c.Waiting(), (u+1)*samples-1)

@@ -1,18 +1,21 @@
 package openai
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // A waiter is a request that waits for an endpoint.
 type waiter struct {
-	unit  int64         // the order in which units came
+	since time.Time     // when its unit came
 	woken chan struct{} // holds a token when it is to look again
 }
 
 // enter puts a request behind those of its own and of older units. The pool is locked.
-func (p *pool) enter(unit int64) *waiter {
-	w := &waiter{unit, make(chan struct{}, 1)}
+func (p *pool) enter(since time.Time) *waiter {
+	w := &waiter{since, make(chan struct{}, 1)}
 	at := len(p.waiting)
-	for at > 0 && p.waiting[at-1].unit > unit {
+	for at > 0 && p.waiting[at-1].since.After(since) {
 		at--
 	}
 	p.waiting = slices.Insert(p.waiting, at, w)
