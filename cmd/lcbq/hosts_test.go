@@ -23,6 +23,8 @@ import (
 
 var (
 	hostStarts = flag.Int("hosts.starts", 2, "sweeps to start on each host, of 16 slots each")
+	hostWhole  = flag.Bool("hosts.whole", false, "have the first of them be the README's first command whole, not two of its questions at one temperature")
+	hostSlots  = flag.String("hosts.slots", "2 8 16 64", "numbers of slots that the sandbox alone opens at once on the likeliest hosts to fail, as often as sweeps are started")
 	hostRoots  = flag.String("hosts.roots", "", "folder of other systems' roots, as debootstrap makes them; empty is the user's cache, lcbq/hosts")
 	hostMake   = flag.Bool("hosts.make", false, "make the roots that are not there, by debootstrap")
 	hostTable  = flag.String("hosts.table", "", "file to write the table to")
@@ -38,6 +40,11 @@ type hostKind struct {
 	uid   int      // of the plain user, nobody's if 0; what a user may have is counted over all hosts at once
 	env   []string // added to PATH, and nothing else
 	slots int      // of each start, 16 if 0
+	many  bool     // has the sandbox alone open -hosts.slots slots too
+	// machine makes a machine under qemu, with a kernel and systemd of its own.
+	machine bool
+	qemu    []string // its options
+	service []string // properties of the service there in which the job runs
 	// level is what the sandbox must give, any if empty.
 	level string
 	// refused is what lcbq says where it cannot judge.
@@ -73,16 +80,16 @@ trap "ip netns del lcbq-$$" EXIT
 			"RUN='sh -c '\\''echo 0 >'$g'/cgroup.procs; exec \"$@\"'\\'' sh'\n"
 	}
 	kinds := []hostKind{
-		{name: "control groups hidden", make: hide, level: "A"},
-		{name: "control groups of version 2 without cpu and memory", make: noCPU, level: "A"},
-		{name: "control groups of version 1, mounted somewhere else", make: "umount -l /sys/fs/cgroup/memory /sys/fs/cgroup/pids || exit 77\nmkdir $W/cg; mount -t tmpfs none $W/cg; cd $W/cg; mkdir 'a b' p\nmount -t cgroup -o memory none 'a b'; mount -t cgroup -o pids none p\n" + "cd /\n", level: "A"},
-		{name: "ip netns exec", make: netns, level: "A", needs: []string{"ip"}},
-		{name: "chroot", make: own, level: "B", needs: []string{"chroot"}},
-		{name: "plain user", plain: true},
-		{name: "plain user, control groups hidden", make: hide, plain: true},
-		{name: "plain user, control groups of version 2 without cpu", make: noCPU, plain: true},
-		{name: "plain user, ip netns exec", make: netns, plain: true, needs: []string{"ip"}},
-		{name: "plain user, chroot", make: own, plain: true, level: "C"},
+		{name: "control groups hidden", make: hide, level: "A", many: true},
+		{name: "control groups of version 2 without cpu and memory", make: noCPU, level: "A", many: true},
+		{name: "control groups of version 1, mounted somewhere else", make: "umount -l /sys/fs/cgroup/memory /sys/fs/cgroup/pids || exit 77\nmkdir $W/cg; mount -t tmpfs none $W/cg; cd $W/cg; mkdir 'a b' p\nmount -t cgroup -o memory none 'a b'; mount -t cgroup -o pids none p\n" + "cd /\n", level: "A", many: true},
+		{name: "ip netns exec", make: netns, level: "A", needs: []string{"ip"}, many: true},
+		{name: "chroot", make: own, level: "B", needs: []string{"chroot"}, many: true},
+		{name: "plain user", plain: true, many: true},
+		{name: "plain user, control groups hidden", make: hide, plain: true, many: true},
+		{name: "plain user, control groups of version 2 without cpu", make: noCPU, plain: true, many: true},
+		{name: "plain user, ip netns exec", make: netns, plain: true, needs: []string{"ip"}, many: true},
+		{name: "plain user, chroot", make: own, plain: true, level: "C", many: true},
 		{name: "no network but the loopback", make: "RUN='unshare -n sh -c '\\''ip link set lo up; exec \"$@\"'\\'' sh'\n", level: "A", needs: []string{"ip"}},
 		{name: "IPv6 loopback alone", make: "RUN='unshare -n sh -c '\\''ip link set lo up; ip addr del 127.0.0.1/8 dev lo; exec \"$@\"'\\'' sh'\n", level: "A", needs: []string{"ip"}, env: []string{"LISTEN=auto"}},
 		{name: "no HOME, no PATH but /usr/bin", level: "A"},
@@ -126,21 +133,27 @@ trap "ip netns del lcbq-$$" EXIT
 	return kinds
 }
 
-// hostJob is what is done on each host: $1 is the work folder, $2 the starts, $3 the slots.
+// hostJob is what is done on each host: $1 is the work folder, $2 the starts, $3 the slots, $4
+// the numbers of slots that the sandbox alone opens. Starts after the first are of one question.
 const hostJob = `cd "$1" || exit 9
 lcbq=$1/lcbq python=${PYTHON:-python3}
 $lcbq doctor --json -o . --python $python >doctor.json 2>doctor.err
-i=0
+i=0 sweep=${FIRST:---n 2 --temperatures 0.2 --end 2}
 while [ $i -lt $2 ]; do
   i=$((i+1))
-  $lcbq run --problems sample --n 2 --temperatures 0.2 --end 2 --listen "${LISTEN:-127.0.0.1:0}" --evaluators $3 --python $python -o run$i >run$i.out 2>&1 || echo $i >>failed
+  $lcbq run --problems sample $sweep --listen "${LISTEN:-127.0.0.1:0}" --evaluators $3 --python $python -o run$i >run$i.out 2>&1 || echo $i >>failed
+  sweep='--n 1 --temperatures 0.2 --end 1'
+  rm -rf run$i
+done
+for slots in $4; do
+  $1/starts -test.run '^TestStartsWithoutControlGroups$' -test.timeout 60m -start-slots=$slots -start-times=$2 >many$slots.out 2>&1
 done
 $lcbq grade --problems p.jsonl --completions c.jsonl --output v.jsonl --evaluators 4 --time-limit 1 --python $python >grade.out 2>&1
 echo $? >graded
 `
 
 // A hostRow is one line of the table.
-type hostRow struct{ host, level, starts, programs, verdicts string }
+type hostRow struct{ host, level, starts, slots, programs, verdicts string }
 
 func TestHosts(t *testing.T) {
 	t.Parallel()
@@ -162,36 +175,54 @@ func TestHosts(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
+	compile := exec.CommandContext(t.Context(), "go", "test", "-c", "-trimpath", "-o", filepath.Join(base, "starts"), "../../worker/sandbox")
+	compile.Env = build.Env
+	if out, err := compile.CombinedOutput(); err != nil {
+		t.Fatalf("go test -c: %v\n%s", err, out)
+	}
 	here := hostKind{name: "this machine"}
-	row, want := tryHost(t, base, binary, here, nil)
+	row, want := tryHost(t, base, here, nil)
 	rows := []hostRow{row}
 	if len(want) != hostPrograms {
 		t.Fatalf("%d verdicts on this machine, want %d", len(want), hostPrograms)
 	}
 	var mu sync.Mutex
 	t.Run("hosts", func(t *testing.T) {
-		for _, k := range slices.Concat(hostKinds(), pythons(t)) {
+		for _, k := range slices.Concat(machines(), hostKinds(), pythons(t)) {
 			t.Run(k.name, func(t *testing.T) {
 				t.Parallel()
-				row, _ := tryHost(t, base, binary, k, want)
+				row, _ := tryHost(t, base, k, want)
 				t.Logf("%+v", row)
 				mu.Lock()
 				defer mu.Unlock()
 				rows = append(rows, row)
+				writeTable(t, rows) // a matrix that is ended half way has a table too
 			})
 		}
 	})
+	t.Log("\n" + tableOf(rows))
+}
+
+// tableOf returns the table in the order of hosts' names, this machine first.
+func tableOf(rows []hostRow) string {
+	rows = slices.Clone(rows)
 	slices.SortFunc(rows[1:], func(a, b hostRow) int { return strings.Compare(a.host, b.host) })
 	var table strings.Builder
-	table.WriteString("| host | level | starts | programs | verdicts as on this machine |\n| --- | --- | --- | --- | --- |\n")
+	table.WriteString("| host | level | starts | of " + strings.Join(strings.Fields(*hostSlots), ", ") + " slots | programs | verdicts as on this machine |\n| --- | --- | --- | --- | --- | --- |\n")
 	for _, r := range rows {
-		fmt.Fprintf(&table, "| %s | %s | %s | %s | %s |\n", r.host, r.level, r.starts, r.programs, r.verdicts)
+		fmt.Fprintf(&table, "| %s | %s | %s | %s | %s | %s |\n", r.host, r.level, r.starts, r.slots, r.programs, r.verdicts)
 	}
-	t.Log("\n" + table.String())
-	if *hostTable != "" {
-		if err := os.WriteFile(*hostTable, []byte(table.String()), 0o600); err != nil {
-			t.Error(err)
-		}
+	return table.String()
+}
+
+// writeTable writes the table where it is wanted.
+func writeTable(t *testing.T, rows []hostRow) {
+	t.Helper()
+	if *hostTable == "" {
+		return
+	}
+	if err := os.WriteFile(*hostTable, []byte(tableOf(rows)), 0o600); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -222,7 +253,7 @@ func pythons(t *testing.T) []hostKind {
 }
 
 // tryHost makes a host and has it work. It returns its verdicts by completion.
-func tryHost(t *testing.T, base, binary string, k hostKind, want []string) (hostRow, []string) {
+func tryHost(t *testing.T, base string, k hostKind, want []string) (hostRow, []string) {
 	t.Helper()
 	row := hostRow{host: k.name}
 	skip := func(format string, args ...any) {
@@ -234,9 +265,10 @@ func tryHost(t *testing.T, base, binary string, k hostKind, want []string) (host
 			return row, nil
 		}
 	}
-	prepare := ""
+	prepare, root := "", ""
 	if k.root != "" {
-		root, why := hostRoot(t, k.root)
+		var why string
+		root, why = hostRoot(t, k.root)
 		if root == "" {
 			skip("%s", why)
 			return row, nil
@@ -248,12 +280,20 @@ func tryHost(t *testing.T, base, binary string, k hostKind, want []string) (host
 		t.Fatal(err)
 	}
 	writeHostFiles(t, work)
-	for _, line := range [][]string{{"cp", binary, work + "/lcbq"}, {"chmod", "-R", "a+rwX", work}} {
-		if out, err := exec.CommandContext(t.Context(), line[0], line[1:]...).CombinedOutput(); err != nil { //nolint:gosec // the test's own
-			t.Fatalf("%v: %v: %s", line, err, out)
+	slots, many := max(k.slots, 16), ""
+	files := []string{"lcbq"}
+	if k.many {
+		files = append(files, "starts")
+		many = *hostSlots
+	}
+	for _, name := range files {
+		if out, err := exec.CommandContext(t.Context(), "cp", filepath.Join(base, name), work).CombinedOutput(); err != nil { //nolint:gosec // the test's own
+			t.Fatalf("cp: %v: %s", err, out)
 		}
 	}
-	slots := max(k.slots, 16)
+	if out, err := exec.CommandContext(t.Context(), "chmod", "-R", "a+rwX", work).CombinedOutput(); err != nil { //nolint:gosec // the test's own
+		t.Fatalf("chmod: %v: %s", err, out)
+	}
 	user := ""
 	if k.plain {
 		user = fmt.Sprintf("setpriv --reuid=%d --regid=65534 --clear-groups ", cmp.Or(k.uid, 65534))
@@ -265,16 +305,28 @@ func tryHost(t *testing.T, base, binary string, k hostKind, want []string) (host
 	for _, v := range k.env {
 		env += " '" + v + "'"
 	}
-	script := "W=" + work + "\nRUN=\n" + prepare + "mount --make-rprivate /\n" + k.make +
-		"eval \"$RUN " + user + env + " sh $W/job $W " + fmt.Sprint(*hostStarts, slots) + "\"\n"
-	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
+	if *hostWhole {
+		env += " 'FIRST= '"
+	}
+	job := func(dir string) string {
+		return fmt.Sprintf("%s%s sh %s/job %s %d %d '%s'", user, env, dir, dir, *hostStarts, slots, many)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute+time.Duration(*hostStarts)*3*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "unshare", "-m", "sh", "-c", script)
+	var cmd *exec.Cmd
+	if k.machine {
+		cmd = machine(ctx, t, root, work, k, job(machineWork))
+	} else {
+		cmd = exec.CommandContext(ctx, "unshare", "-m", "sh", "-c", "W="+work+"\nRUN=\n"+prepare+"mount --make-rprivate /\n"+k.make+"eval \"$RUN \"'"+strings.ReplaceAll(job(work), "'", `'\''`)+"'\n")
+	}
 	cmd.Dir = "/"
 	out, err := cmd.CombinedOutput()
 	if cmd.ProcessState != nil && cmd.ProcessState.ExitCode() == 77 {
 		skip("this machine has no such control groups")
 		return row, nil
+	}
+	if err == nil && k.machine {
+		err = readMachine(ctx, work)
 	}
 	if err != nil {
 		t.Errorf("make host: %v\n%s", err, out)
@@ -319,8 +371,19 @@ func judgeHost(t *testing.T, row *hostRow, work string, k hostKind, want []strin
 	for _, n := range failed {
 		t.Errorf("start %s: %.4000s", n, read("run"+n+".out"))
 	}
-	if first := read("run1.out"); k.warns != "" && !strings.Contains(first, k.warns) || strings.Contains(first, "starts again") {
-		t.Errorf("start 1: %.4000s, want %q and no start tried again", first, k.warns)
+	// A start has all its slots, at the first try: or it says how many there is room for.
+	all := fmt.Sprintf(`"programs_at_once":%d`, max(k.slots, 16))
+	if k.warns != "" {
+		all = k.warns
+	}
+	for n := range *hostStarts {
+		if said := read(fmt.Sprintf("run%d.out", n+1)); !strings.Contains(said, all) || strings.Contains(said, "starts again") {
+			t.Errorf("start %d: %.4000s, want %q and no start tried again", n+1, said, all)
+		}
+	}
+	row.slots = "-"
+	if k.many {
+		row.slots = manyStarts(t, read)
 	}
 	if status := strings.TrimSpace(read("graded")); status != "0" {
 		t.Errorf("grade ended with %s: %.4000s", status, grade)
@@ -372,8 +435,24 @@ func judgeHost(t *testing.T, row *hostRow, work string, k hostKind, want []strin
 	return verdicts
 }
 
-// hostRoot returns another system's root, or why there is none.
-func hostRoot(t *testing.T, suite string) (root, why string) {
+// manyStarts returns how many of the starts by the sandbox alone succeeded, and fails the test for the others.
+func manyStarts(t *testing.T, read func(string) string) string {
+	t.Helper()
+	good := 0
+	numbers := strings.Fields(*hostSlots)
+	for _, slots := range numbers {
+		if said := read("many" + slots + ".out"); strings.HasSuffix(strings.TrimSpace(said), "PASS") {
+			good += *hostStarts
+		} else {
+			t.Errorf("%d times %s slots: %.4000s", *hostStarts, slots, said)
+		}
+	}
+	return fmt.Sprintf("%d of %d", good, *hostStarts*len(numbers))
+}
+
+// hostRoot returns another system's root, or why there is none. One called SUITE-machine
+// starts by itself, from the disk beside it.
+func hostRoot(t *testing.T, name string) (root, why string) {
 	t.Helper()
 	dir := *hostRoots
 	if dir == "" {
@@ -383,7 +462,7 @@ func hostRoot(t *testing.T, suite string) (root, why string) {
 		}
 		dir = filepath.Join(cache, "lcbq", "hosts")
 	}
-	root = filepath.Join(dir, suite)
+	root = filepath.Join(dir, name)
 	if _, err := os.Stat(filepath.Join(root, "usr", "bin", "python3")); err == nil {
 		return openToAll(root)
 	}
@@ -397,7 +476,7 @@ func hostRoot(t *testing.T, suite string) (root, why string) {
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // for the plain user
 		t.Fatal(err)
 	}
-	half, err := os.MkdirTemp(dir, suite+"-")
+	half, err := os.MkdirTemp(dir, "half-")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -409,9 +488,19 @@ func hostRoot(t *testing.T, suite string) (root, why string) {
 	if err != nil || mirror == "" {
 		return "", fmt.Sprintf("apt names no mirror: %v", err)
 	}
-	cmd := exec.CommandContext(t.Context(), debootstrap, "--variant=minbase", "--include=python3", suite, half, mirror, "sid")
+	suite, machine := strings.CutSuffix(name, "-machine")
+	with := "python3"
+	if machine {
+		with = machineSystem
+	}
+	cmd := exec.CommandContext(t.Context(), debootstrap, "--variant=minbase", "--include="+with, suite, half, mirror, "sid")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Sprintf("debootstrap: %v: %.200s", err, out[max(0, len(out)-200):])
+	}
+	if machine {
+		if err := prepareMachine(t.Context(), half, root+".disk"); err != nil {
+			return "", err.Error()
+		}
 	}
 	if err := os.Rename(half, root); err != nil {
 		t.Fatal(err)
