@@ -190,19 +190,11 @@ func TestGuestIsFoundOut(t *testing.T) {
 			c.Judgements[7] = stream.Judgement{Verdict: stream.Passed}
 			return c
 		}, "claimed passed, is wrong_answer"},
-		"too slow, they said": {func(b stream.Batch) *stream.Claim { return claimed(b, stream.TimeLimit) }, "claimed time_limit, is wrong_answer"},
 		"too few": {func(b stream.Batch) *stream.Claim {
 			c := claimed(b, stream.WrongAnswer)
 			c.Judgements = c.Judgements[1:]
 			return c
 		}, "9 judgements of 10 samples"},
-		"nothing that counts":   {func(b stream.Batch) *stream.Claim { return claimed(b, stream.JudgeFault) }, "judge_fault"},
-		"no code where some is": {func(b stream.Batch) *stream.Claim { return claimed(b, stream.NoCode) }, "no_code"},
-		"beyond a limit that no run has": {func(b stream.Batch) *stream.Claim {
-			c := claimed(b, stream.TimeLimit)
-			c.Judgements[0].Draw, c.Judgements[0].Share = 0.5, 0.1
-			return c
-		}, "time_limit"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -330,6 +322,39 @@ func TestDrawCannotBeForeseen(t *testing.T) {
 	for i := range 10 {
 		if n := drawn[i]; n < 120 || n > 280 { // 200, six standard deviations either way
 			t.Errorf("unit %d was drawn %d times of 2000, want about 200", i, n)
+		}
+	}
+}
+
+// TestAbsurdClaims wants what no honest guest says to be seen without running a program, and what one may say left to
+// the draw.
+func TestAbsurdClaims(t *testing.T) {
+	t.Parallel()
+	task := stream.Task{Unit: stream.Unit{Cell: stream.Cell{Run: "r1", Temperature: 700}}, N: 10}
+	batch := batchOf(task, task.N, wrong)
+	batch.Samples[3].Code = "" // it has none
+	for _, tt := range []struct {
+		name   string
+		change func(c *stream.Claim)
+		want   string
+	}{
+		{"honest", func(*stream.Claim) {}, ""},
+		{"all passed, which may be", func(c *stream.Claim) { c.Judgements[0] = stream.Judgement{Verdict: stream.Passed} }, ""},
+		{"too few", func(c *stream.Claim) { c.Judgements = c.Judgements[1:] }, "9 judgements of 10"},
+		{"a fault", func(c *stream.Claim) { c.Judgements[0].Verdict = stream.JudgeFault }, "judge_fault"},
+		{"no verdict", func(c *stream.Claim) { c.Judgements[0].Verdict = 0 }, "known verdict"},
+		{"no code where some is", func(c *stream.Claim) { c.Judgements[0].Verdict = stream.NoCode }, "no_code"},
+		{"passed without a program", func(c *stream.Claim) { c.Judgements[3] = stream.Judgement{Verdict: stream.Passed} }, "passed"},
+		{"passed with a code", func(c *stream.Claim) { c.Judgements[0].Verdict = stream.Passed }, "passed"},
+		{"beyond a limit that no run has", func(c *stream.Claim) { c.Judgements[0].Draw, c.Judgements[0].Share = 0.05, 0.1 }, "wrong_answer"},
+		{"endless words", func(c *stream.Claim) { c.Judgements[0].Detail = strings.Repeat("x", 1<<20) }, "wrong_answer"},
+	} {
+		c := claimed(batch, stream.WrongAnswer)
+		c.Judgements[3] = stream.Judgement{Verdict: stream.NoCode, ErrorCode: new(-4), Test: new(-1)}
+		tt.change(c)
+		r := &report{job: &job{batch: batch}, claim: &queue.Claimed{Claim: *c}}
+		if got := r.absurd(); (got == "") != (tt.want == "") || !strings.Contains(got, tt.want) {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
 		}
 	}
 }
