@@ -115,7 +115,7 @@ func TestExpelBeforeTheEnd(t *testing.T) {
 	if _, err := b.Queue.Publish(t.Context(), stream.Combine, tasks[0].Unit, s); err != nil {
 		t.Fatal(err)
 	}
-	b.start(t, b.worker())
+	stop := b.start(t, b.worker())
 	if err := b.Store.PutBan(t.Context(), store.Ban{ID: id, Judge: stream.GuestJudge(id)}); err != nil {
 		t.Fatal(err)
 	}
@@ -124,6 +124,7 @@ func TestExpelBeforeTheEnd(t *testing.T) {
 		units, err := b.Queue.Units(ctx, stream.Evaluate, b.cell(0, 200))
 		return len(units) >= 1, err
 	})
+	stop() // after what it had begun
 	if m, _, err := b.Store.Run(t.Context(), "r1"); err != nil || m.Finished != 0 {
 		t.Errorf("the run is finished (%v) with a false unit, %v", m.Finished, err)
 	}
