@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -166,6 +167,7 @@ func firstPulses(f *fleet.Fleet, pulses []*worker.Pulse) []*worker.Pulse {
 // generators drain first, then the engines are stopped and the memory of their cards
 // awaited. A generator whose engine is given up ends alone; the others go on.
 func (g *generators) work(ctx context.Context, f *fleet.Fleet, pulses []*worker.Pulse) error {
+	f.Left(g.left)
 	var ran error
 	stopEngines := background.Start(context.WithoutCancel(ctx), func(ctx context.Context) { ran = f.Run(ctx) })
 	l := &ledger{store: g.store, fleet: f, accounts: map[string]*account{g.run.ID: {}}}
@@ -182,6 +184,22 @@ func (g *generators) work(ctx context.Context, f *fleet.Fleet, pulses []*worker.
 	stopLedger()
 	return errors.Join(err, ran)
 }
+
+// left returns how many tokens are still to be generated on this server, at most; 0 where that is not
+// known.
+func (g *generators) left(ctx context.Context) float64 {
+	ctx, cancel := context.WithTimeout(ctx, leftFor)
+	defer cancel()
+	lag, err := g.queue.Lag(ctx, stream.Generate)
+	if err != nil {
+		return 0
+	}
+	units := float64(lag.Waiting) + float64(lag.InFlight)
+	return units * float64(g.run.UnitSize) * float64(g.run.Model.MaxTokens)
+}
+
+// leftFor bounds the question how much work is left: the answer is not worth a longer wait.
+const leftFor = 2 * time.Second
 
 // generateWith runs the generator of one engine until ctx is done or the engine is given
 // up. It pulls nothing before the engine serves.

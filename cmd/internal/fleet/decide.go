@@ -21,18 +21,25 @@ func (f *Fleet) decide(ctx context.Context) *sync.WaitGroup {
 	var wg sync.WaitGroup
 	for _, p := range f.places {
 		if p.auto {
-			wg.Go(func() { f.settle(ctx, p) })
+			w := f.watcher(p)
+			wg.Go(func() { f.settle(ctx, p, w) })
 		}
 	}
 	return &wg
 }
 
-// settle finds how many engines one card carries.
-func (f *Fleet) settle(ctx context.Context, p *place) {
-	w := watcher{place: p, gauges: f.cfg.gauges, batch: float64(f.cfg.Engine.Defaults().MaxNumSeqs)}
+// watcher returns what reads a place whose first engine starts now.
+func (f *Fleet) watcher(p *place) *watcher {
+	w := &watcher{place: p, gauges: f.cfg.gauges, batch: float64(f.cfg.Engine.Defaults().MaxNumSeqs), left: f.cfg.left, cards: len(f.places)}
 	if w.every == 0 {
 		w.gauges = realGauges(p)
 	}
+	w.started = map[*Member]time.Time{p.members[0]: w.now()}
+	return w
+}
+
+// settle finds how many engines one card carries.
+func (f *Fleet) settle(ctx context.Context, p *place, w *watcher) {
 	tick := time.NewTicker(w.every)
 	defer tick.Stop()
 	for {
@@ -109,6 +116,42 @@ type watcher struct {
 	batch  float64 // sequences that an engine computes at once
 	at     time.Time
 	before map[int]time.Duration // processor time by process, at the last reading
+
+	left    func(context.Context) float64 // tokens left for all cards; nil where nobody tells
+	cards   int
+	lefts   float64               // the last answer of left
+	asked   time.Time             // when that was
+	started map[*Member]time.Time // engines that do not serve yet, and since when
+	loads   time.Duration         // what the last one took
+}
+
+// leftEvery is the interval at which it is asked how much work is left.
+const leftEvery = 5 * time.Second
+
+// work returns how many tokens are left for the card, 0 where it is not known.
+func (w *watcher) work(ctx context.Context, now time.Time) float64 {
+	if w.left == nil {
+		return 0
+	}
+	if w.asked.IsZero() || now.Sub(w.asked) >= leftEvery || now.Before(w.asked) {
+		w.lefts, w.asked = w.left(ctx), now
+	}
+	return w.lefts / float64(max(w.cards, 1))
+}
+
+// loading notes how long engines load.
+func (w *watcher) loading(m *Member, now time.Time) {
+	began, known := w.started[m]
+	switch serves := m.Phase() == supervise.Serving; {
+	case !serves && !known:
+		if w.started == nil {
+			w.started = map[*Member]time.Time{}
+		}
+		w.started[m] = now
+	case serves && known:
+		w.loads = now.Sub(began)
+		delete(w.started, m)
+	}
 }
 
 // read takes a reading.
@@ -121,6 +164,7 @@ func (w *watcher) read(ctx context.Context, now time.Time) percard.Reading {
 		if !isClosed(m.wanted) || isClosed(m.dropped) || m.Phase() == supervise.Ended {
 			continue
 		}
+		w.loading(m, now)
 		load, err := w.load(ctx, m)
 		if latest = m.Phase() != supervise.Serving || err != nil; latest {
 			latest = i > 0
@@ -135,6 +179,7 @@ func (w *watcher) read(ctx context.Context, now time.Time) percard.Reading {
 	r.Loading = r.Full && latest && away == 1
 	r.Full = r.Full && away == 0
 	r.Loop = w.loop(used, now)
+	r.Left, r.Loads = w.work(ctx, now), w.loads
 	if card := w.card(ctx); card != nil {
 		r.Free = free(*card)
 		if card.Utilization != gpu.Unknown {
@@ -190,7 +235,9 @@ func (m *Member) Density() (Density, bool) {
 	d := Density{GPU: p.index, UUID: p.cards[0].UUID, Share: p.share, Steps: slices.Clone(p.decider.Steps())}
 	if p.auto {
 		d.Engines, d.Why = p.decider.Engines(), p.decider.Settled()
-		d.Settled = d.Why != ""
+		if d.Settled = d.Why != ""; !d.Settled {
+			d.Why = p.decider.Waits()
+		}
 	} else {
 		d.Engines, d.Settled, d.Why = len(p.members), true, "asked for"
 	}

@@ -53,7 +53,8 @@ type Config struct {
 	Hub Hub
 	Log *slog.Logger
 
-	gauges gauges // a test's; the zero value reads the engines and the cards
+	gauges gauges                        // a test's; the zero value reads the engines and the cards
+	left   func(context.Context) float64 // as Left sets it
 }
 
 // A Fleet is the engines of this machine.
@@ -64,6 +65,10 @@ type Fleet struct {
 	places  []*place
 	members []*Member // of all places
 }
+
+// Left has the fleet know how many tokens are still to be generated, 0 where that is not known: a card
+// gets one more engine only if the work lasts long enough. It is called before Run.
+func (f *Fleet) Left(tokens func(context.Context) float64) { f.cfg.left = tokens }
 
 // A Member is one engine and its cards.
 type Member struct {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -81,6 +82,28 @@ func TestAutoMeasuresBefore(t *testing.T) {
 	}
 	if !strings.Contains(r.log.String(), "tokens_per_s_before=100") {
 		t.Errorf("the log lacks what was measured before the second:\n%s", r.log)
+	}
+}
+
+// TestAutoWaitsForWork wants no second engine while little work is left, said so, and one as soon as there
+// is more.
+func TestAutoWaitsForWork(t *testing.T) {
+	t.Parallel()
+	var work atomic.Int64
+	work.Store(1)
+	r := newRig(t, PerCardAuto, roomy(), supervisetest.Lingers, func(c *Config) { c.left = func(context.Context) float64 { return float64(work.Load()) } })
+	var d Density
+	r.until(t, "it waits", func() bool { d, _ = r.members[0].Density(); return d.Why != "" })
+	if d.Engines != 1 || d.Settled || !strings.Contains(d.Why, "the work left takes 0 s") {
+		t.Errorf("it says %+v, want one engine for now", d)
+	}
+	work.Store(1 << 50)
+	r.until(t, "it settles", r.settled)
+	if d, _ = r.members[0].Density(); d.Engines != 3 || len(d.Steps) != 3 {
+		t.Errorf("settled with %+v, want three", d)
+	}
+	if err := r.stop(); err != nil {
+		t.Errorf("Run = %v", err)
 	}
 }
 

@@ -21,6 +21,13 @@ const (
 	busy = 75
 	// bound is the share of a processor from which an engine's loop holds the card back.
 	bound = 0.75
+	// roomy is the load, in percent, below which one more engine can double the rate. It then pays
+	// where the work left lasts paysRoomy times as long as an engine loads. A busier card gains less,
+	// and what the others lose while the engine loads is to be little of the run even if the engine
+	// goes again: it wants paysBusy times as long.
+	roomy     = 50
+	paysRoomy = 2
+	paysBusy  = 10
 )
 
 // Gain is the least that an added engine must gain to stay, as a share of the rate without it.
@@ -38,11 +45,13 @@ type Reading struct {
 	// Loading says that the engine that was added last does not serve yet, and that the others serve
 	// with a full batch.
 	Loading bool
-	Tokens  float64 // generated since the engines started; it falls when one starts anew
-	Load    float64 // of the card in percent, or Unknown
-	Waiting float64 // sequences that wait for a place in a batch
-	Loop    float64 // processor time a second of the busiest process of an engine since the last reading, or Unknown
-	Free    uint64  // bytes of the card's memory
+	Tokens  float64       // generated since the engines started; it falls when one starts anew
+	Load    float64       // of the card in percent, or Unknown
+	Waiting float64       // sequences that wait for a place in a batch
+	Loop    float64       // processor time a second of the busiest process of an engine since the last reading, or Unknown
+	Free    uint64        // bytes of the card's memory
+	Left    float64       // tokens that are still to be generated, at most; 0 unknown
+	Loads   time.Duration // what an engine took from its start until it served; 0 unknown
 }
 
 // A Step is what was measured with a number of engines on a card.
@@ -75,6 +84,7 @@ type Decider struct {
 	engines int
 	steps   []Step
 	settled string // the reason, once it has settled
+	waits   string // why no engine is added though the card has room; "" where it is not so
 
 	before []Reading // of the last window, while an engine loads
 	full   time.Time // since when the engines are full
@@ -93,6 +103,9 @@ func (d *Decider) Steps() []Step { return d.steps }
 
 // Settled returns why the number stays as it is; "" while that is not decided.
 func (d *Decider) Settled() string { return d.settled }
+
+// Waits returns why no engine is added now though the card has room; "" where that is not so.
+func (d *Decider) Waits() string { return d.waits }
 
 // Look takes a reading, no older than the last, and returns what is to be done and why.
 func (d *Decider) Look(r Reading) (Action, string) {
@@ -124,9 +137,16 @@ func (d *Decider) Look(r Reading) (Action, string) {
 	if r.At.Sub(d.first.At) < window {
 		return Keep, "measures"
 	}
-	d.steps = append(d.steps, d.step(r))
+	s := d.step(r)
+	n := len(d.steps)
+	again := n > 0 && d.steps[n-1].Engines == s.Engines // after it has waited for more work
+	if again {
+		s.Before = d.steps[n-1].Before
+		d.steps = d.steps[:n-1]
+	}
+	d.steps = append(d.steps, s)
 	d.full, d.first, d.last = time.Time{}, Reading{}, Reading{}
-	return d.judge(r)
+	return d.judge(r, again)
 }
 
 // note keeps the readings of the last window before an added engine serves. The processors that a machine
@@ -214,10 +234,11 @@ func (d *Decider) step(r Reading) Step {
 	return s
 }
 
-// judge decides by the last step.
-func (d *Decider) judge(r Reading) (Action, string) {
+// judge decides by the last step. Again says that its engines have stayed already.
+func (d *Decider) judge(r Reading, again bool) (Action, string) {
+	d.waits = ""
 	s := d.steps[len(d.steps)-1]
-	if len(d.steps) > 1 {
+	if len(d.steps) > 1 && !again {
 		if gain := d.gain(); gain < Gain {
 			d.engines--
 			d.settled = fmt.Sprintf("engine %d of the card gained %.0f %%, want %.0f: it is ended", s.Engines, 100*gain, 100*Gain)
@@ -236,8 +257,28 @@ func (d *Decider) judge(r Reading) (Action, string) {
 	case r.Free < d.Need:
 		return d.settle("%.1f GiB of the card are free, another engine needs %.1f", gib(r.Free), gib(d.Need))
 	}
+	if d.waits = s.tooShort(r); d.waits != "" {
+		return Keep, d.waits
+	}
 	d.engines++
 	return Add, fmt.Sprintf("the card is busy %.0f %% of the time with %d: there is room for another engine", s.Load, s.Engines)
+}
+
+// tooShort says why the work that is left does not pay for one more engine; "" where it does, or where
+// it is not known.
+func (s Step) tooShort(r Reading) string {
+	if r.Left <= 0 || r.Loads <= 0 || s.TokensPer <= 0 {
+		return ""
+	}
+	pays := paysBusy
+	if s.Load < roomy {
+		pays = paysRoomy
+	}
+	left := r.Left / s.TokensPer // seconds
+	if left >= float64(pays)*r.Loads.Seconds() {
+		return ""
+	}
+	return fmt.Sprintf("the work left takes %.0f s, and another engine on a card that is busy %.0f %% of the time wants %d times the %.0f s that it loads", left, s.Load, pays, r.Loads.Seconds())
 }
 
 func (d *Decider) settle(format string, args ...any) (Action, string) {

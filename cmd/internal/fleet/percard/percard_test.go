@@ -318,3 +318,62 @@ func TestFitProcessors(t *testing.T) {
 		}
 	}
 }
+
+// TestDecideWork wants an engine added only where the work left lasts long enough for it: twice what an
+// engine loads on a card that is idle most of the time, ten times on a busier one. More work than there
+// was at first is seen.
+func TestDecideWork(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name        string
+		load, left  float64 // of the card, and seconds of work at its rate
+		comes       float64 // seconds of work from second 40 on; 0 is left
+		engines     int
+		waits, last string
+	}{
+		{"long", 20, 1000, 0, 2, "", "most"},
+		{"not known", 20, 0, 0, 2, "", "most"},
+		{"just enough for an idle card", 20, 121, 0, 2, "", "most"},
+		{"too little for an idle card", 20, 119, 0, 1, "the work left takes 119 s, and another engine on a card that is busy 20 % of the time wants 2 times the 60 s", ""},
+		{"just enough for a busy card", 73, 601, 0, 2, "", "most"},
+		{"too little for a busy card", 73, 599, 0, 1, "wants 10 times the 60 s that it loads", ""},
+		{"more work comes", 73, 61, 700, 2, "", "most"},
+	} {
+		d := &Decider{Most: 2, Why: "most"}
+		c := card{[]float64{20000, 30000}, []float64{tt.load, 95}, 1, 1 << 40}
+		_, _, why := play(t, d, c, func(i int, r *Reading) {
+			left := tt.left
+			if tt.comes > 0 && i >= 40 {
+				left = tt.comes
+			}
+			r.Left, r.Loads = left*20000, time.Minute
+		})
+		if d.Engines() != tt.engines || d.Settled() != tt.last || !strings.Contains(d.Waits(), tt.waits) || tt.waits == "" && d.Waits() != "" {
+			t.Errorf("%s: %d engines, settled %q, waits %q, said %q; want %d, %q, %q", tt.name, d.Engines(), d.Settled(), d.Waits(), why, tt.engines, tt.last, tt.waits)
+		}
+		for i, s := range d.Steps() {
+			if s.Engines != i+1 {
+				t.Errorf("%s: step %d of %d is of %d engines, want one step for each number", tt.name, i, len(d.Steps()), s.Engines)
+			}
+		}
+	}
+}
+
+// TestDecideKeeps wants an engine that has proved itself kept while the card waits for work that is worth
+// another, though the rate has fallen meanwhile.
+func TestDecideKeeps(t *testing.T) {
+	t.Parallel()
+	d := &Decider{Most: 3, Why: "most"}
+	actions, _, _ := play(t, d, card{[]float64{10000, 20000, 30000}, []float64{20, 40, 60}, 1, 1 << 40}, func(i int, r *Reading) {
+		r.Left, r.Loads = 1e9, time.Minute
+		if i > 20 {
+			r.Left = 1e4
+		}
+		if i > 40 {
+			r.Tokens -= float64(i-40) * 10000 // half of the rate with two
+		}
+	})
+	if d.Engines() != 2 || len(actions) != 1 || actions[0] != Add || d.Settled() != "" || d.Waits() == "" {
+		t.Errorf("%d engines after %v, settled %q, waits %q; want two, kept", d.Engines(), actions, d.Settled(), d.Waits())
+	}
+}
