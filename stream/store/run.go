@@ -83,6 +83,9 @@ type Question struct {
 	Title string `json:"title"`
 	stream.Origin
 	Cuts []int `json:"cuts"`
+	// Prompt is the size of its prompt in bytes; 0 unknown. A generator on another host finds the
+	// longest prompts by it.
+	Prompt int `json:"prompt_bytes,omitempty"`
 }
 
 // N returns the number of samples wanted of the question at each temperature of which fewer

@@ -229,6 +229,9 @@ func grow(m, want *store.Manifest) bool {
 	slices.Sort(m.Temperatures)
 	for _, w := range want.Questions {
 		i := slices.IndexFunc(m.Questions, func(q store.Question) bool { return q.Index == w.Index })
+		if i >= 0 && m.Questions[i].Prompt == 0 {
+			m.Questions[i].Prompt = w.Prompt // the run is of an lcbq that did not say it
+		}
 		switch {
 		case i < 0:
 			m.Questions = append(m.Questions, w)

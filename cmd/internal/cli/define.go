@@ -123,7 +123,7 @@ func (d *definition) complete(cfg config.Definition) error {
 	m := d.manifest
 	m.Model.Name = d.source.modelName
 	var err error
-	if m.Questions, err = questions(cfg.N, d.problems, d.chosen, d.source.recorded); err != nil {
+	if m.Questions, err = questions(cfg.N, m.Model, d.problems, d.chosen, d.source.recorded); err != nil {
 		return err
 	}
 	if m.ID = cfg.Run; m.ID == "" {
@@ -137,7 +137,7 @@ func (d *definition) complete(cfg config.Definition) error {
 
 // questions returns the chosen questions and how many samples each gets: what the command
 // asks for, or what was recorded.
-func questions(asked int, problems []*lcb.Problem, chosen []int, recorded *replay.Engine) ([]store.Question, error) {
+func questions(asked int, m store.Model, problems []*lcb.Problem, chosen []int, recorded *replay.Engine) ([]store.Question, error) {
 	var qs []store.Question
 	for _, i := range chosen {
 		p := problems[i]
@@ -148,7 +148,7 @@ func questions(asked int, problems []*lcb.Problem, chosen []int, recorded *repla
 			}
 		}
 		qs = append(qs, store.Question{
-			Index: i, ID: p.ID, Title: p.Title, Origin: originOf(p), Cuts: []int{n},
+			Index: i, ID: p.ID, Title: p.Title, Origin: originOf(p), Cuts: []int{n}, Prompt: promptSize(promptOf(m, p)),
 		})
 	}
 	if len(qs) == 0 {

@@ -13,6 +13,7 @@ import (
 	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/worker"
 	"github.com/lcbq/lcbq/worker/background"
+	"github.com/lcbq/lcbq/worker/engine"
 	"github.com/lcbq/lcbq/worker/engine/replay"
 	"github.com/lcbq/lcbq/worker/generate"
 )
@@ -41,7 +42,14 @@ func (c *generateCmd) Run(a *app) error {
 			if m.Model.Engine.Supervised() {
 				return c.onGPUs(ctx, a, s, m, here, watch)
 			}
-			src, err := newSource(ctx, c.Source, c.Pace, m.Model, nil, replay.Options{}, a.log)
+			var longest []engine.Request
+			if m.Model.Engine.Attached() {
+				var err error
+				if longest, err = storedPrompts(ctx, s.store, m); err != nil {
+					return whileStarting(a, err)
+				}
+			}
+			src, err := newSource(ctx, c.Source, c.Pace, m.Model, longest, replay.Options{}, a.log)
 			if err != nil {
 				return whileStarting(a, err)
 			}

@@ -103,15 +103,48 @@ func longestPrompts(m store.Model, problems []*lcb.Problem, places []int) []engi
 	for _, i := range places {
 		p := promptOf(m, problems[i])
 		r := engine.Request{QuestionID: problems[i].ID, Raw: p.Raw}
-		size[r.QuestionID] = len(p.Raw)
+		size[r.QuestionID] = promptSize(p)
 		for _, msg := range p.Messages {
 			r.Messages = append(r.Messages, engine.Message{Role: msg.Role, Content: msg.Content})
-			size[r.QuestionID] += len(msg.Content)
 		}
 		all = append(all, r)
 	}
 	slices.SortStableFunc(all, func(a, b engine.Request) int { return size[b.QuestionID] - size[a.QuestionID] })
 	return all[:min(len(all), manyPrompts)]
+}
+
+// promptSize returns the bytes of a prompt's texts.
+func promptSize(p lcb.Prompt) int {
+	n := len(p.Raw)
+	for _, msg := range p.Messages {
+		n += len(msg.Content)
+	}
+	return n
+}
+
+// storedPrompts returns the longest prompts of a run that was submitted elsewhere. It reads the problems
+// that the run says are the longest, and no other: all of them can be gigabytes. A run of an lcbq that did
+// not say the sizes has none.
+func storedPrompts(ctx context.Context, s *store.Store, m *store.Manifest) ([]engine.Request, error) {
+	qs := slices.DeleteFunc(slices.Clone(m.Questions), func(q store.Question) bool { return q.Prompt == 0 })
+	slices.SortStableFunc(qs, func(a, b store.Question) int { return b.Prompt - a.Prompt })
+	var problems []*lcb.Problem
+	var places []int
+	for _, q := range qs[:min(len(qs), manyPrompts)] {
+		row, err := s.Problem(ctx, m.Problems.Digest, q.Index)
+		if errors.Is(err, store.ErrNotFound) {
+			continue // said of its units, when their turn comes
+		}
+		if err != nil {
+			return nil, err
+		}
+		p, err := lcb.ParseProblem(row)
+		if err != nil {
+			continue // likewise
+		}
+		places, problems = append(places, len(problems)), append(problems, p)
+	}
+	return longestPrompts(m.Model, problems, places), nil
 }
 
 // probePrompt is a prompt of the run's form.
