@@ -120,23 +120,27 @@ func sometimes(o odd) odd {
 	}
 }
 
+// A misconduct is a way of a server, and what is to come of it.
+type misconduct struct {
+	name   string
+	odd    odd
+	want   string // well, fails, or the code of a finding
+	says   string // in the error
+	stalls bool   // the server makes the client wait: limits are short
+}
+
+const (
+	well  = "well"  // every sample is what the model wrote
+	fails = "fails" // no sample: an error
+)
+
 // TestMisbehavingServers asks servers that each misbehave in a way of their own. None may
 // hang a run or crash it, and none may yield a number without a note: there is an error with
 // words, or a finding, or all samples are what the model wrote.
 func TestMisbehavingServers(t *testing.T) {
 	t.Parallel()
-	const (
-		well  = "well"  // every sample is what the model wrote
-		fails = "fails" // no sample: an error
-	)
 	half := rightly(1, 1, nil)[:60]
-	for _, tt := range []struct {
-		name   string
-		odd    odd
-		want   string // well, fails, or the code of a finding
-		says   string // in the error
-		stalls bool   // the server makes the client wait: limits are short
-	}{
+	for _, tt := range []misconduct{
 		{"says nothing at all", trickle("", 0, func(int, int) []string { return []string{hang} }), fails, "no complete answer within", true},
 		{"stops in mid-answer and keeps the connection", trickle("", 0, func(int, int) []string { return []string{half, hang} }), fails, "no complete answer within", true},
 		{"is slow", trickle("", time.Millisecond, func(k, n int) []string { return strings.SplitAfter(rightly(k, n, nil), ",") }), well, "", false},
@@ -242,49 +246,55 @@ func TestMisbehavingServers(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			got, err := misbehave(t, tt.odd, func(cfg *openai.Config) {
-				if tt.want == fails {
-					cfg.Attempts = 2
-				}
-				if tt.stalls {
-					cfg.Timeout, cfg.Patience = 200*time.Millisecond, 200*time.Millisecond
-				}
-			})
-			if err != nil {
-				if tt.want != fails || !strings.Contains(err.Error(), tt.says) {
-					t.Errorf("error %v, want %s %q", err, tt.want, tt.says)
-				}
-				return
-			}
-			var c stream.Counts
-			texts := map[string]bool{}
-			for i, one := range got {
-				s := stream.Sample{Index: i, Completion: one.Text, Code: "print", Tokens: one.Tokens, FinishReason: one.FinishReason, LeftOut: one.LeftOut, Redrawn: one.Redrawn, AnsweredAs: one.AnsweredAs}
-				if one.Text == "" {
-					s.Code = ""
-				}
-				if len(one.AnsweredAs) > 200 || strings.Contains(one.AnsweredAs, "\x1b") {
-					t.Errorf("sample %d names the model %q", i, one.AnsweredAs)
-				}
-				if one.Tokens < 0 {
-					t.Errorf("sample %d has %d tokens", i, one.Tokens)
-				}
-				c.Count(&s, &stream.Judgement{Verdict: stream.WrongAnswer})
-				texts[one.Text] = true
-			}
-			c.Answers.Texts = len(texts)
-			found := health.Of([]health.Cell{{Temperature: 0.7, Counts: c}}, health.Settings{MaxTokens: 100_000, Engine: stream.EngineOpenAI})
-			switch {
-			case tt.want == fails:
-				t.Errorf("%d samples without an error, want %q", len(got), tt.says)
-			case tt.want == well:
-				if len(found) > 0 || len(texts) != len(got) {
-					t.Errorf("findings %+v and %d texts of %d samples, want every text and nothing to tell", found, len(texts), len(got))
-				}
-			case len(found) == 0 || string(found[0].Code) != tt.want:
-				t.Errorf("findings %+v, want %s", found, tt.want)
-			}
+			tt.check(t)
 		})
+	}
+}
+
+// check asks the server, and wants what the misconduct says.
+func (tt misconduct) check(t *testing.T) {
+	t.Helper()
+	got, err := misbehave(t, tt.odd, func(cfg *openai.Config) {
+		if tt.want == fails {
+			cfg.Attempts = 2
+		}
+		if tt.stalls {
+			cfg.Timeout, cfg.Patience = 200*time.Millisecond, 200*time.Millisecond
+		}
+	})
+	if err != nil {
+		if tt.want != fails || !strings.Contains(err.Error(), tt.says) {
+			t.Errorf("error %v, want %s %q", err, tt.want, tt.says)
+		}
+		return
+	}
+	var c stream.Counts
+	texts := map[string]bool{}
+	for i, one := range got {
+		s := stream.Sample{Index: i, Completion: one.Text, Code: "print", Tokens: one.Tokens, FinishReason: one.FinishReason, LeftOut: one.LeftOut, Redrawn: one.Redrawn, AnsweredAs: one.AnsweredAs}
+		if one.Text == "" {
+			s.Code = ""
+		}
+		if len(one.AnsweredAs) > 200 || strings.Contains(one.AnsweredAs, "\x1b") {
+			t.Errorf("sample %d names the model %q", i, one.AnsweredAs)
+		}
+		if one.Tokens < 0 {
+			t.Errorf("sample %d has %d tokens", i, one.Tokens)
+		}
+		c.Count(&s, &stream.Judgement{Verdict: stream.WrongAnswer})
+		texts[one.Text] = true
+	}
+	c.Answers.Texts = len(texts)
+	found := health.Of([]health.Cell{{Temperature: 0.7, Counts: c}}, health.Settings{MaxTokens: 100_000, Engine: stream.EngineOpenAI})
+	switch {
+	case tt.want == fails:
+		t.Errorf("%d samples without an error, want %q", len(got), tt.says)
+	case tt.want == well:
+		if len(found) > 0 || len(texts) != len(got) {
+			t.Errorf("findings %+v and %d texts of %d samples, want every text and nothing to tell", found, len(texts), len(got))
+		}
+	case len(found) == 0 || string(found[0].Code) != tt.want:
+		t.Errorf("findings %+v, want %s", found, tt.want)
 	}
 }
 

@@ -54,6 +54,30 @@ var failures = []supervise.Failure{
 		Remedy: "the installation of vllm is incomplete, or mixed with another's: install it in an environment of its own (python3 -m venv ENV && ENV/bin/pip install vllm) and name it with --vllm ENV/bin/vllm", Final: true,
 	},
 	{
+		Words:  regexp.MustCompile(`must be divisible by (?:the )?tensor parallel size`),
+		Remedy: "the model's attention heads do not divide into so many cards: take a --tensor-parallel that divides the number in the line above", Final: true,
+	},
+	{
+		Words:  regexp.MustCompile(`0 active drivers|libcuda\.so(?:\.1)?(?: cannot| not)? found|libcuda\.so\.1: cannot open`),
+		Remedy: "vllm's compiler does not find the driver's library libcuda.so.1: see that it is on the library path (ldconfig -p), and that a container was started with the driver's libraries (docker run --gpus all)", Final: true,
+	},
+	{
+		Words:  regexp.MustCompile(`Cannot re-initialize CUDA in forked subprocess`),
+		Remedy: "a process of vllm was forked after it had used the card: set VLLM_WORKER_MULTIPROC_METHOD=spawn", Final: true,
+	},
+	{
+		Words:  regexp.MustCompile(`creating shared memory segment|unable to (?:open|allocate) shared memory|shm_open|insufficient shared memory`),
+		Remedy: "/dev/shm is too small or closed: make it larger (docker run --ipc=host, or --shm-size 16g)", Final: true,
+	},
+	{
+		Words:  regexp.MustCompile(`ptxas fatal|is not defined for option 'gpu-name'|PTXAS error`),
+		Remedy: "the compiler that came with vllm is older than the card: upgrade vllm, or name a newer ptxas with TRITON_PTXAS_PATH", Final: true,
+	},
+	{
+		Words:  regexp.MustCompile(`Tokenizer class \S+ does not exist`),
+		Remedy: "the installed transformers is too old for the model, or too new: upgrade vllm with it (pip install --upgrade vllm)", Final: true,
+	},
+	{
 		Words:  regexp.MustCompile(`User-specified max_model_len .* is greater than the derived`),
 		Remedy: "the model's context is shorter than --max-model-len: lower that to what the line above says", Final: true,
 	},

@@ -156,6 +156,52 @@ ModuleNotFoundError: No module named 'msgspec'`,
 		"APIServer: Value error, User-specified max_model_len (2182) is greater", "lower that",
 	},
 	{
+		"heads that do not divide",
+		`(APIServer pid=3) Traceback (most recent call last):
+(APIServer pid=3) pydantic_core._pydantic_core.ValidationError: 1 validation error for VllmConfig
+(APIServer pid=3)   Value error, Total number of attention heads (40) must be divisible by tensor parallel size (3). [type=value_error]`,
+		"APIServer: Value error, Total number of attention heads (40) must be divisible", "a --tensor-parallel that divides",
+	},
+	{
+		"no driver's library for the compiler",
+		`INFO 11-28 10:00:01 [importing.py:44] Triton is installed but 0 active driver(s) found (expected 1). Disabling Triton to prevent runtime errors.
+(EngineCore_0 pid=7) ERROR 11-28 10:00:12 [core.py:718] EngineCore failed to start.
+(EngineCore_0 pid=7) ERROR 11-28 10:00:12 [core.py:718] Traceback (most recent call last):
+(EngineCore_0 pid=7) ERROR 11-28 10:00:12 [core.py:718] RuntimeError: 0 active drivers ([]). There should only be one.
+(APIServer pid=3) RuntimeError: Engine core initialization failed. See root cause above.`,
+		"EngineCore_0: RuntimeError: 0 active drivers", "libcuda.so.1",
+	},
+	{
+		"a fork after the card was used",
+		`(EngineCore_0 pid=7) Process EngineCore_0:
+(EngineCore_0 pid=7) Traceback (most recent call last):
+(EngineCore_0 pid=7) RuntimeError: Cannot re-initialize CUDA in forked subprocess. To use CUDA with multiprocessing, you must use the 'spawn' start method
+(APIServer pid=3) RuntimeError: Engine core initialization failed. See root cause above.`,
+		"EngineCore_0: RuntimeError: Cannot re-initialize CUDA", "VLLM_WORKER_MULTIPROC_METHOD=spawn",
+	},
+	{
+		"a small /dev/shm",
+		`(Worker_TP0 pid=9) ERROR 11-28 10:00:12 [multiproc_executor.py:559] WorkerProc failed to start.
+(Worker_TP0 pid=9) ERROR 11-28 10:00:12 [multiproc_executor.py:559] torch.distributed.DistBackendError: NCCL error: unhandled system error. Last error: Error while creating shared memory segment /dev/shm/nccl-u3 (size 9637888)
+(EngineCore_0 pid=7) Exception: WorkerProc initialization failed due to an exception in a background process.
+(APIServer pid=3) RuntimeError: Engine core initialization failed. See root cause above.`,
+		"Worker_TP0: torch.distributed.DistBackendError: NCCL error: unhandled system error. Last error: Error while creating", "--shm-size",
+	},
+	{
+		"a card newer than the compiler",
+		`(EngineCore_0 pid=7) ERROR 11-28 10:00:12 [core.py:718] Traceback (most recent call last):
+(EngineCore_0 pid=7) ERROR 11-28 10:00:12 [core.py:718] RuntimeError: Internal Triton PTX codegen error: ptxas fatal   : Value 'sm_121a' is not defined for option 'gpu-name'
+(APIServer pid=3) RuntimeError: Engine core initialization failed. See root cause above.`,
+		"EngineCore_0: RuntimeError: Internal Triton PTX codegen error", "TRITON_PTXAS_PATH",
+	},
+	{
+		"an unknown tokenizer",
+		`(APIServer pid=3) Traceback (most recent call last):
+(APIServer pid=3)   File "/env/transformers/models/auto/tokenization_auto.py", line 1143, in from_pretrained
+(APIServer pid=3) ValueError: Tokenizer class NewBackend does not exist or is not currently imported.`,
+		"APIServer: ValueError: Tokenizer class NewBackend does not exist", "upgrade vllm with it",
+	},
+	{
 		"nothing known: the first process that failed, not the last that waited",
 		`(Worker_TP1 pid=9) ERROR 11-28 10:00:12 [multiproc_executor.py:559] WorkerProc failed to start.
 (Worker_TP1 pid=9) ERROR 11-28 10:00:12 [multiproc_executor.py:559] Traceback (most recent call last):
