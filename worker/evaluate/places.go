@@ -52,13 +52,17 @@ type waiter struct {
 
 type waiters []*waiter
 
-func (w waiters) Len() int { return len(w) }
-func (w waiters) Less(i, j int) bool {
-	return w[i].turn < w[j].turn || w[i].turn == w[j].turn && w[i].number < w[j].number
+func (w *waiters) Len() int { return len(*w) }
+
+func (w *waiters) Less(i, j int) bool {
+	a, b := (*w)[i], (*w)[j]
+	return a.turn < b.turn || a.turn == b.turn && a.number < b.number
 }
-func (w waiters) Swap(i, j int) {
-	w[i], w[j] = w[j], w[i]
-	w[i].place, w[j].place = i, j
+
+func (w *waiters) Swap(i, j int) {
+	all := *w
+	all[i], all[j] = all[j], all[i]
+	all[i].place, all[j].place = i, j
 }
 
 func (w *waiters) Push(x any) {

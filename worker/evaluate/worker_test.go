@@ -28,9 +28,9 @@ type bench struct {
 	m *store.Manifest
 }
 
-func newBench(t testing.TB) *bench {
-	t.Helper()
-	b := &bench{Env: streamtest.New(t)}
+func newBench(tb testing.TB) *bench {
+	tb.Helper()
+	b := &bench{Env: streamtest.New(tb)}
 	problems := sample.Problems()
 	b.m = &store.Manifest{
 		ID: "r1", UnitSize: 10, Temperatures: []stream.Temperature{700}, Problems: store.ProblemSet{Digest: lcb.Digest(problems)},
@@ -41,14 +41,14 @@ func newBench(t testing.TB) *bench {
 			continue
 		}
 		b.m.Questions = append(b.m.Questions, store.Question{Index: i, ID: p.ID, Cuts: []int{20}})
-		if err := b.Store.PutProblem(t.Context(), b.m.Problems.Digest, i, p.Row()); err != nil {
-			t.Fatal(err)
+		if err := b.Store.PutProblem(tb.Context(), b.m.Problems.Digest, i, p.Row()); err != nil {
+			tb.Fatal(err)
 		}
 	}
-	if _, err := b.Store.PutRun(t.Context(), b.m, 0); err != nil {
-		t.Fatal(err)
+	if _, err := b.Store.PutRun(tb.Context(), b.m, 0); err != nil {
+		tb.Fatal(err)
 	}
-	b.Serve(t, "r1")
+	b.Serve(tb, "r1")
 	return b
 }
 
@@ -59,10 +59,10 @@ func (b *bench) worker(g *Grader) *Worker {
 	}
 }
 
-func (b *bench) publish(t testing.TB, u stream.Unit, body any) {
-	t.Helper()
-	if _, err := b.Queue.Publish(t.Context(), stream.Evaluate, u, body); err != nil {
-		t.Fatal(err)
+func (b *bench) publish(tb testing.TB, u stream.Unit, body any) {
+	tb.Helper()
+	if _, err := b.Queue.Publish(tb.Context(), stream.Evaluate, u, body); err != nil {
+		tb.Fatal(err)
 	}
 }
 
