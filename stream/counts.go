@@ -20,6 +20,9 @@ type Counts struct {
 	Audit          *Audit          `json:"audit,omitempty"`   // of the time limit; nil if no sample ran beyond a soft limit
 }
 
+// Held returns how many samples there are, scored or not.
+func (c *Counts) Held() int { return c.N + c.Unscored }
+
 // PassRate returns the share of passed among n, in percent, and 0 if n is 0.
 func PassRate(passed, n int) float64 {
 	if n == 0 {

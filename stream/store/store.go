@@ -301,7 +301,13 @@ func (s *Store) CellDone(ctx context.Context, c stream.Cell, n int) (bool, error
 	if errors.Is(err, ErrNotFound) {
 		return false, nil
 	}
-	return err == nil && st.N >= n, err
+	return err == nil && st.Held() >= n, err
+}
+
+// Held returns how many samples a cell holds by the states that Cells returned.
+func Held(cells map[stream.Cell]CellState, c stream.Cell) int {
+	st := cells[c]
+	return st.Held()
 }
 
 // PutCell marks a cell done by compare-and-set; revision 0 means that it had no
@@ -376,7 +382,7 @@ func (k *knownCells) read(ctx context.Context, s *Store, filter string) error {
 		if err := st.UnmarshalJSON(v.Data); err != nil {
 			return fmt.Errorf("decode %s/%s: %w: %w", cellsBucket, v.key, ErrUnreadable, err)
 		}
-		if st.N > 0 {
+		if st.Held() > 0 {
 			k.cells[c] = st
 		} else { // it is claimed for the first time, or what it held was false
 			delete(k.cells, c)

@@ -49,7 +49,7 @@ func (s Sweeper) Audit(ctx context.Context, m *store.Manifest, lost func(stream.
 // done reports whether every cell of a question holds all its samples.
 func done(m *store.Manifest, q store.Question, cells map[stream.Cell]store.CellState) bool {
 	for _, t := range m.Temperatures {
-		if cells[stream.Cell{Run: m.ID, Question: q.Index, Temperature: t}].N < m.Wanted(q, t) {
+		if store.Held(cells, stream.Cell{Run: m.ID, Question: q.Index, Temperature: t}) < m.Wanted(q, t) {
 			return false
 		}
 	}

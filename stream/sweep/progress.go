@@ -38,9 +38,9 @@ func (s Sweeper) Progress(ctx context.Context, run string) (*Progress, error) {
 		return nil, err
 	}
 	for c, st := range cells {
-		p.Samples += st.N
+		p.Samples += st.Held()
 		p.Passed += st.Passed
-		if q, ok := m.Question(c.Question); ok && st.N >= m.Wanted(q, c.Temperature) {
+		if q, ok := m.Question(c.Question); ok && st.Held() >= m.Wanted(q, c.Temperature) {
 			p.Cells++
 		}
 	}
@@ -88,7 +88,7 @@ func (s Sweeper) waiting(ctx context.Context, m *store.Manifest, q store.Questio
 	cell := func(t stream.Temperature) stream.Cell {
 		return stream.Cell{Run: m.ID, Question: q.Index, Temperature: t}
 	}
-	if !slices.ContainsFunc(m.Temperatures, func(t stream.Temperature) bool { return done[cell(t)].N < m.Wanted(q, t) }) {
+	if !slices.ContainsFunc(m.Temperatures, func(t stream.Temperature) bool { return store.Held(done, cell(t)) < m.Wanted(q, t) }) {
 		return false, nil // no request needed
 	}
 	units, err := s.Queue.QuestionUnits(ctx, stream.Combine, m.ID, q.Index)
@@ -104,7 +104,7 @@ func (s Sweeper) waiting(ctx context.Context, m *store.Manifest, q store.Questio
 		for _, task := range m.Tasks(q, t) {
 			stage, dead := gone[task.Unit]
 			switch {
-			case task.First+task.N <= done[task.Cell].N:
+			case task.First+task.N <= store.Held(done, task.Cell):
 			case dead && (stage == stream.Combine || !judged[task.Unit]):
 				incomplete = true
 			case !judged[task.Unit]:
@@ -112,7 +112,7 @@ func (s Sweeper) waiting(ctx context.Context, m *store.Manifest, q store.Questio
 			}
 		}
 		// All its units are judged: the combiner has yet to write it.
-		if !incomplete && done[cell(t)].N < m.Wanted(q, t) {
+		if !incomplete && store.Held(done, cell(t)) < m.Wanted(q, t) {
 			return true, nil
 		}
 	}

@@ -65,7 +65,7 @@ func stateOf(path string, m *store.Manifest, q store.Question, t stream.Temperat
 	defer func() { ok = file.Close() == nil && ok }()
 	h := file.Header()
 	if h.QuestionIdx != q.Index || h.QuestionID != q.ID || h.Temperature != t.Float() || h.Engine != string(m.Model.Engine) ||
-		h.Model != m.Model.Name || h.Judge != m.Judge.Mode || h.N != m.Wanted(q, t) {
+		h.Model != m.Model.Name || h.Judge != m.Judge.Mode || h.Held() != m.Wanted(q, t) {
 		return st, false
 	}
 	for _, err := range file.Samples() { // to the end, where the counts are compared with the samples

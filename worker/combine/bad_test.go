@@ -48,7 +48,6 @@ func TestSampleThatNoFileTakes(t *testing.T) {
 		{"a test before the first", func(s *stream.Scored) { s.Judgements[3].Test = new(-7) }, "test = -7"},
 		{"less than no time", func(s *stream.Scored) { s.Judgements[3].CPU = -math.MaxFloat64 }, "cpu_s"},
 		{"less than no token", func(s *stream.Scored) { s.Samples[3].Tokens = -1 }, "tokens = -1"},
-		{"a judge fault", func(s *stream.Scored) { s.Judgements[3].Verdict = stream.JudgeFault }, "judge_fault"},
 	}
 	for _, when := range []string{"at work", "acknowledged by a former life"} {
 		for _, tt := range tests {
@@ -87,6 +86,26 @@ func TestSampleThatNoFileTakes(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestSampleThatNobodyJudged: a sample that the evaluator gave up is in its cell's file and in
+// no count, and its cell and its run are done like others.
+func TestSampleThatNobodyJudged(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, 1, 30, 100)
+	b.publishSpoilt(t, b.tasks(0, 100), func(s *stream.Scored) {
+		s.Judgements[3] = stream.Judgement{Verdict: stream.JudgeFault, Detail: "the machine gave it no time"}
+	})
+	stop := b.start(t, b.worker())
+	b.waitFinished(t)
+	stop()
+	p, err := result.Verify(t.Context(), b.dir, result.Expectation{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Samples != 29 || p.Unscored != 1 || len(p.Findings) != 1 || !p.Findings[0].Harmless() || len(b.dead(t)) != 0 {
+		t.Errorf("the folder proves %+v, %d dead, want 29 samples and one that nobody judged", p, len(b.dead(t)))
 	}
 }
 

@@ -89,7 +89,7 @@ func (c *cell) write(ctx context.Context) error {
 		if err := c.look(ctx); err != nil {
 			return err
 		}
-		if c.state.N >= c.wanted() {
+		if c.state.Held() >= c.wanted() {
 			return c.purge(ctx)
 		}
 		if err := c.replace(ctx); err != nil && !errors.Is(err, errOvertaken) {
@@ -101,7 +101,7 @@ func (c *cell) write(ctx context.Context) error {
 // replace brings the cell from the state that look read to the samples that m wants.
 func (c *cell) replace(ctx context.Context) error {
 	if claim := c.state.Claim; claim != nil {
-		if claim.State.N > c.wanted() { // by a combiner that knows a later manifest
+		if claim.State.Held() > c.wanted() { // by a combiner that knows a later manifest
 			return errIncomplete
 		}
 		if there, err := c.appeared(claim); err != nil || there {
@@ -212,7 +212,7 @@ func (c *cell) mark(ctx context.Context, state store.CellState) error {
 	case err != nil:
 		return err
 	}
-	c.Pulse.Samples.Add(int64(state.N - c.state.N))
+	c.Pulse.Samples.Add(int64(state.Held() - c.state.Held()))
 	return nil
 }
 

@@ -110,7 +110,7 @@ func (w *Worker) have(ctx context.Context, c stream.Cell) (int, error) {
 	if errors.Is(err, store.ErrNotFound) {
 		return 0, nil
 	}
-	return st.N, err
+	return st.Held(), err
 }
 
 // note records a unit and reports whether its cell may be complete: whether it has seen
@@ -298,13 +298,13 @@ func (w *Worker) recoverQuestion(ctx context.Context, m *store.Manifest, q store
 	complete := make(map[stream.Cell]bool)
 	for _, u := range units {
 		touched[u.Cell] = true
-		if w.note(u, m.Tasks(q, u.Temperature), done[u.Cell].N) {
+		if w.note(u, m.Tasks(q, u.Temperature), store.Held(done, u.Cell)) {
 			complete[u.Cell] = true
 		}
 	}
 	for c := range touched {
 		switch {
-		case done[c].N >= m.Wanted(q, c.Temperature):
+		case store.Held(done, c) >= m.Wanted(q, c.Temperature):
 			if err := w.newCell(m, q, c).purge(ctx); err != nil {
 				return err
 			}

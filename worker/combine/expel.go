@@ -182,7 +182,7 @@ func (c *cell) holdsOf(judge string, st store.CellState) (holds bool, err error)
 // reopen puts all units of a cell into DEAD, and then records that the cell holds no samples. Its file is replaced when
 // they are judged.
 func (c *cell) reopen(ctx context.Context) error {
-	if err := c.look(ctx); err != nil || c.state.N == 0 {
+	if err := c.look(ctx); err != nil || c.state.Held() == 0 {
 		return err
 	}
 	tasks := c.m.Tasks(c.q, c.id.Temperature)

@@ -18,13 +18,13 @@ type visitor func(s *result.Sample) error
 // that was written when the cell was done with fewer, then those of the units. It
 // holds one unit in memory at a time. each, if not nil, is called with every unit.
 func (c *cell) visit(ctx context.Context, each func(*stream.Scored) error, f visitor) error {
-	if c.state.N > 0 {
+	if c.state.Held() > 0 {
 		if err := c.visitFile(f); err != nil {
 			return err
 		}
 	}
 	for _, t := range c.m.Tasks(c.q, c.id.Temperature) {
-		if t.First < c.state.N {
+		if t.First < c.state.Held() {
 			continue
 		}
 		var s stream.Scored

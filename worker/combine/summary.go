@@ -64,7 +64,7 @@ func (w *Worker) writeSummary(cells map[stream.Cell]store.CellState, m *store.Ma
 func complete(cells map[stream.Cell]store.CellState, m *store.Manifest, questions ...store.Question) bool {
 	for _, q := range questions {
 		for _, t := range m.Temperatures {
-			if cells[stream.Cell{Run: m.ID, Question: q.Index, Temperature: t}].N < m.Wanted(q, t) {
+			if store.Held(cells, stream.Cell{Run: m.ID, Question: q.Index, Temperature: t}) < m.Wanted(q, t) {
 				return false
 			}
 		}

@@ -39,7 +39,7 @@ func (p *pipeline) report(ctx context.Context, run string, how error) error {
 				return err
 			}
 		}
-		return errors.Join(showSummary(p.app, amounts, p.cfg.OutputDir), meaningless(amounts, p.cfg.Generators))
+		return errors.Join(showSummary(p.app, amounts, p.cfg.OutputDir), meaningless(amounts, p.cfg.Generators), unjudged(amounts))
 	}
 	if errors.Is(how, errUnscored) {
 		return errors.Join(how, p.explainDead(ctx, amounts))
@@ -52,6 +52,14 @@ func (p *pipeline) report(ctx context.Context, run string, how error) error {
 		p.log.Info("stopped", "samples", amounts.Samples, "of", m.Samples())
 	}
 	return how
+}
+
+// unjudged returns an error if a finished run has samples in no count.
+func unjudged(s *summary.Run) error {
+	if s.Unscored == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: %d of %d samples could not be judged and are in no count; 'lcbq verify' names their cells, and each sample's detail says why\na larger --n draws others in addition", errUnscored, s.Unscored, s.Samples+s.Unscored)
 }
 
 // explainDead prints what could not be scored and what to do. It writes the run's summary with

@@ -34,7 +34,7 @@ func timeLeft(in *raw, s *Snapshot) *Left {
 	for i, q := range m.Questions {
 		x.Questions[i] = forecast.Question{Units: m.UnitsOf(q), Kind: q.Difficulty}
 		for j, t := range m.Temperatures {
-			if st, ok := in.cells[stream.Cell{Run: m.ID, Question: q.Index, Temperature: t}]; ok && st.N > 0 && st.DoneAt > 0 {
+			if st, ok := in.cells[stream.Cell{Run: m.ID, Question: q.Index, Temperature: t}]; ok && st.Held() > 0 && st.DoneAt > 0 {
 				x.Questions[i].Cells = append(x.Questions[i].Cells, forecast.Cell{Temperature: j, Units: m.UnitsAfter(q, t, 0), Tokens: float64(st.Tokens), CPU: judging(&st), Done: time.UnixMilli(st.DoneAt)})
 			}
 		}
@@ -52,7 +52,7 @@ const startCost = 0.005
 // judging returns about what judging a cell cost, in seconds of processors. Equal programs run once, and the time of
 // that one stands with each of their samples.
 func judging(st *store.CellState) float64 {
-	n := st.N + st.Unscored
+	n := st.Held()
 	if st.UniquePrograms == 0 || n == 0 {
 		return st.JudgeCPU
 	}

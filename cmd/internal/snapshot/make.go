@@ -107,7 +107,7 @@ func (r *Run) rest(m *store.Manifest) {
 func (r *Reader) derive(in *raw) {
 	samples := 0
 	for _, st := range in.cells {
-		samples += st.N
+		samples += st.Held()
 	}
 	m, old := in.run, &r.derived
 	if old.questions != nil && samples == old.samples && len(in.cells) == old.seen && len(old.questions) == len(m.Questions) && old.sized(m) {
@@ -124,16 +124,16 @@ func (r *Reader) derive(in *raw) {
 		d.questions[i] = Question{Index: q.Index, ID: q.ID, Title: q.Title, Difficulty: q.Difficulty, N: q.N(), Cells: make([]Cell, len(m.Temperatures))}
 		for j, t := range m.Temperatures {
 			st, ok := in.cells[stream.Cell{Run: m.ID, Question: q.Index, Temperature: t}]
-			if !ok || st.N <= 0 {
+			if !ok || st.Held() <= 0 {
 				continue
 			}
 			d.questions[i].Cells[j] = Cell{N: st.N, Passed: st.Passed}
 			d.passed += st.Passed
-			d.written += m.UnitsAfter(q, t, 0) - m.UnitsAfter(q, t, st.N)
+			d.written += m.UnitsAfter(q, t, 0) - m.UnitsAfter(q, t, st.Held())
 			at := &d.temperatures[j]
 			at.Samples, at.Passed = at.Samples+st.N, at.Passed+st.Passed
 			counts[j] = append(counts[j], score.Count{N: st.N, C: st.Passed})
-			if st.N >= m.Wanted(q, t) {
+			if st.Held() >= m.Wanted(q, t) {
 				d.cells++
 				at.Cells.Done++
 			}

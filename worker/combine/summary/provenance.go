@@ -47,7 +47,7 @@ func timeline(m *store.Manifest, cells map[stream.Cell]store.CellState) []Mark {
 	step := max(1, (states[len(states)-1].DoneAt-m.Created+mostMarks-1)/mostMarks)
 	samples := 0
 	for i, st := range states {
-		samples += st.N
+		samples += st.Held()
 		if i+1 < len(states) && (states[i+1].DoneAt-m.Created)/step == (st.DoneAt-m.Created)/step {
 			continue // more of the same step follows
 		}
@@ -91,7 +91,7 @@ func stages(m *store.Manifest, cells map[stream.Cell]store.CellState) []Stage {
 		}
 		generated.Add(st.Generated.From, st.Generated.To, st.Generated.Retries)
 		judged.Add(st.Judged.From, st.Judged.To, st.Judged.Retries)
-		samples, tokens = samples+st.N, tokens+st.Tokens
+		samples, tokens = samples+st.Held(), tokens+st.Tokens
 	}
 	out := []Stage{}
 	for _, s := range []struct {
