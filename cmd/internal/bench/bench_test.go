@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,10 +20,15 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m, streamtest.Leaks()) }
 
+// profiler is held by who measures: a process has one profile of its processor time.
+var profiler sync.Mutex
+
 // TestQueue wants every sample of a run in the files, the generators no faster than
 // their pace, and nothing left on the disk.
 func TestQueue(t *testing.T) {
 	t.Parallel()
+	profiler.Lock()
+	defer profiler.Unlock()
 	dir := t.TempDir()
 	cfg := Config{GPUs: 2, TPS: 20_000, Length: time.Second, UnitSize: 20, Dir: dir}
 	r, err := Queue(t.Context(), cfg)
@@ -83,6 +89,8 @@ func TestNullJudgeRefusesRuns(t *testing.T) {
 // TestSweep wants a whole sweep in the files, its readings to end with nothing waiting, and nothing left on the disk.
 func TestSweep(t *testing.T) {
 	t.Parallel()
+	profiler.Lock()
+	defer profiler.Unlock()
 	dir := t.TempDir()
 	told := 0
 	cfg := SweepConfig{Questions: 2, Temperatures: 2, N: 30, UnitSize: 10, Every: 20 * time.Millisecond, Dir: dir, Told: func(Reading) { told++ }}

@@ -183,7 +183,7 @@ func (h *host) sweep(ctx context.Context, cfg SweepConfig, m *store.Manifest, di
 		_, err := sweeper.Submit(ctx, m, func(q int) []byte { return problems[q%len(problems)].Row() })
 		r.Submit = time.Since(w.began).Seconds()
 		if ctx.Err() != nil {
-			return nil // why it ended is known already
+			return nil //nolint:nilerr // why it ended is known already
 		}
 		return err
 	}}, work{"steward", func(ctx context.Context) error { steward.Run(ctx); return nil }}, work{"snapshots", func(ctx context.Context) error { w.looks.Run(ctx); return nil }})
