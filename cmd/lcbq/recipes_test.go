@@ -241,10 +241,10 @@ func TestRecipeForRunPod(t *testing.T) {
 		t.Errorf("a helper without an address ends with %d, want it refused by name\n%s", status, refused)
 	}
 	run := func(log *said, more ...string) *exec.Cmd {
-		return pod(log, []string{"LCBQ_LISTEN=" + at}, append([]string{"gpu", "--problems", "sample", "--engine", "sim", "--end", "2", "--n", "80", "--temperatures", "0.2,0.8", "--evaluators", "1", "--http", "none"}, more...)...)
+		return pod(log, []string{"LCBQ_LISTEN=" + at}, append([]string{"gpu", "--problems", "sample", "--engine", "sim", "--end", "2", "--n", "80", "--unit-size", "4", "--temperatures", "0.2,0.8", "--evaluators", "1", "--http", "none"}, more...)...)
 	}
 	gpuLog, helperLog := new(said), new(said)
-	gpu := run(gpuLog, "--sim-tps", "200") // for as long as it takes until the helper has judged some
+	gpu := run(gpuLog, "--sim-tps", "200") // so many units, one after the other, that the helper judges some of them
 	defer func() { _ = gpu.Process.Kill() }()
 	token := filepath.Join(home, "helper.creds")
 	waitForFile(t, token)
