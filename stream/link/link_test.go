@@ -45,6 +45,9 @@ func connect(t *testing.T) (nc *nats.Conn, p *streamtest.Proxy, asked <-chan str
 			t.Error(err)
 		}
 	})
+	if err := env.Conn.Flush(); err != nil { // the server knows it before the first question
+		t.Fatal(err)
+	}
 	p = streamtest.NewProxy(t)
 	p.Target(strings.TrimPrefix(env.Server.URL(), "nats://"))
 	nc, err = nats.Connect(p.URL(), nats.MaxReconnects(-1), nats.ReconnectWait(time.Millisecond))
