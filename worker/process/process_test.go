@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/lcbq/lcbq/worker/process"
 )
@@ -45,7 +46,7 @@ const waits = "LCBQ_TEST_WAITS"
 
 func TestMain(m *testing.M) {
 	if _, ok := os.LookupEnv(waits); ok {
-		select {}
+		<-time.After(time.Hour) // select{} with nothing else to do is a deadlock, which Go ends at once
 	}
 	m.Run()
 }
