@@ -16,10 +16,23 @@ import (
 	"github.com/lcbq/lcbq/stream/sweep"
 )
 
-// plainEvery is the interval of progress in a log.
-const plainEvery = 10 * time.Second
+// plainEvery is the interval of progress in a log for the first plainLong of a process, and plainLater
+// afterwards: a day of it is 1,500 lines.
+const (
+	plainEvery = 10 * time.Second
+	plainLong  = 10 * time.Minute
+	plainLater = time.Minute
+)
 
-// A bar shows a run's progress: one line that is drawn over itself on a terminal, a log line every plainEvery
+// plainPause returns the interval of progress in the log of a process that has gone on for so long.
+func plainPause(age time.Duration) time.Duration {
+	if age < plainLong {
+		return plainEvery
+	}
+	return plainLater
+}
+
+// A bar shows a run's progress: one line that is drawn over itself on a terminal, a log line every plainPause
 // elsewhere. Log lines written through its writer do not tear it. What is shown is written by a goroutine of its
 // own: a terminal that stops reading, by Ctrl-S or a lost connection, holds nobody up.
 type bar struct {
@@ -28,6 +41,7 @@ type bar struct {
 	width func() int   // of the terminal now
 	log   *slog.Logger // where there is no terminal
 	pace  pace
+	began time.Time // when progress was shown first, where there is no terminal
 	last  time.Time // of the last log line
 
 	mu      sync.Mutex
@@ -160,7 +174,10 @@ func (b *bar) show(p *sweep.Progress, generated, judged, programs int64) {
 		}
 		return
 	}
-	if time.Since(b.last) >= plainEvery && b.log != nil {
+	if b.began.IsZero() {
+		b.began = time.Now()
+	}
+	if time.Since(b.last) >= plainPause(time.Since(b.began)) && b.log != nil {
 		b.last = time.Now()
 		b.log.Info("progress", n.attrs()...)
 	}

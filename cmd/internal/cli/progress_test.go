@@ -195,3 +195,19 @@ func TestPace(t *testing.T) {
 		t.Errorf("15 s after it became faster: %.2f/s, want 4/s", n.rate)
 	}
 }
+
+// TestPlainProgressOfADay: without a terminal progress is said every ten seconds at first, and a day of it
+// leaves most of 2,000 lines to what else is said.
+func TestPlainProgressOfADay(t *testing.T) {
+	t.Parallel()
+	lines, atFirst := 0, 0
+	for age := time.Duration(0); age < 24*time.Hour; age += plainPause(age) {
+		lines++
+		if age < time.Minute {
+			atFirst++
+		}
+	}
+	if lines > 1600 || atFirst != 6 {
+		t.Errorf("%d lines a day, %d of them in the first minute, want 1600 at most and 6", lines, atFirst)
+	}
+}
