@@ -20,7 +20,7 @@ var hostQemu = flag.String("hosts.qemu", "", "have machines under qemu too, with
 
 const (
 	// machineWork is where a machine has the work folder.
-	machineWork = "/work"
+	machineWork = "/job"
 	// machineSystem is what a machine's system has besides the smallest one.
 	machineSystem = "systemd-sysv,udev,dbus,initramfs-tools,linux-image-cloud-amd64,python3,python3-numpy"
 )
@@ -32,9 +32,9 @@ Description=the job of lcbq's matrix of hosts
 After=basic.target
 [Service]
 Type=oneshot
-ExecStartPre=/bin/mount /dev/vdb /work
-ExecStart=/bin/sh /work/boot
-ExecStopPost=-/bin/umount /work
+ExecStartPre=/bin/mount /dev/vdb ` + machineWork + `
+ExecStart=/bin/sh ` + machineWork + `/boot
+ExecStopPost=-/bin/umount ` + machineWork + `
 ExecStopPost=/bin/systemctl poweroff --no-block
 StandardOutput=journal+console
 StandardError=journal+console

@@ -110,7 +110,7 @@ func TestNatscli(t *testing.T) {
 	t.Parallel()
 	natscli, err := exec.LookPath("nats")
 	if err != nil {
-		t.Skip("natscli is not in the path")
+		t.Skip("the nats command is not in PATH: run `just tools`, and put .bin there")
 	}
 	dir := t.TempDir()
 	srv := start(t, embed.Config{Dir: dir})

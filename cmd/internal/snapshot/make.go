@@ -3,13 +3,11 @@ package snapshot
 import (
 	"cmp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/worker/health"
-	"github.com/lcbq/lcbq/worker/process"
 	"github.com/lcbq/lcbq/worker/score"
 )
 
@@ -195,171 +193,6 @@ func unitsOf(in *raw, d *derived) Units {
 		u.Judged = max(d.written, u.Generated-ahead(stream.Evaluate))
 	}
 	return u
-}
-
-// Heartbeats come from whoever may write them. What no worker says is cut.
-const (
-	longName  = 100
-	longText  = 500
-	mostSlots = 1 << 16
-	mostRate  = 1e9
-	mostSpeed = 1e6
-)
-
-// clean returns a heartbeat whose numbers are in their ranges and whose texts are no longer than they need to be.
-func clean(w store.Worker) *store.Worker {
-	w.Name, w.Host, w.Fingerprint = head(w.Name, longName), head(w.Host, longName), head(w.Fingerprint, longName)
-	w.Slots = max(0, min(w.Slots, mostSlots))
-	w.Speed = max(0, min(w.Speed, mostSpeed))
-	if t := w.Trouble; t != nil {
-		w.Trouble = &store.Trouble{Code: head(t.Code, longName), Text: head(t.Text, longText), Remedy: head(t.Remedy, longText), Since: t.Since}
-	}
-	return &w
-}
-
-// head returns the beginning of a text that is too long, in whole characters.
-func head(text string, most int) string {
-	if len(text) <= most {
-		return text
-	}
-	return strings.ToValidUTF8(text[:most], "")
-}
-
-// within returns a rate that can be added to others.
-func within(rate float64) float64 { return max(0, min(rate, mostRate)) }
-
-// silence is how old a heartbeat may be: workers write theirs every ten seconds.
-const silence = 15 * time.Second
-
-// skew is by how much a host's clock may differ from the server's before it is said.
-const skew = 2 * time.Second
-
-// The store forgets a heartbeat that is not written again after fades; that of a worker that ends in good order is removed. A
-// reader remembers one that faded for a while, so that it is seen who is gone.
-const (
-	fades    = 25 * time.Second
-	remember = 10 * time.Minute
-)
-
-// remember returns the heartbeats that there are, and those that faded lately.
-func (r *Reader) remember(now []store.Worker, at time.Time) []store.Worker {
-	if r.known == nil {
-		r.known = make(map[string]store.Worker)
-	}
-	here := make(map[string]bool, len(now))
-	for i := range now {
-		key := string(now[i].Stage) + "." + now[i].Name
-		here[key] = true
-		r.known[key] = now[i]
-	}
-	all := slices.Clone(now)
-	for key, w := range r.known {
-		if here[key] {
-			continue
-		}
-		if age := at.Sub(time.UnixMilli(w.Seen)); age < fades || age > remember {
-			delete(r.known, key)
-		} else {
-			all = append(all, w)
-		}
-	}
-	return all
-}
-
-func workersOf(all []store.Worker, run string, now time.Time) []Worker {
-	out := make([]Worker, 0, len(all))
-	for i := range all {
-		if !slices.Contains(stream.Stages, all[i].Stage) {
-			continue
-		}
-		w := clean(all[i])
-		v := Worker{
-			Stage: w.Stage, Name: w.Name, Host: w.Host, PID: w.PID, Slots: w.Slots, Started: w.Started, Units: w.Units, Samples: w.Samples, Cached: w.Cached,
-			Faults: w.Faults, LastSign: max(0, float64(now.UnixMilli()-w.Seen)/1000), State: Working, Fingerprint: w.Fingerprint, Trouble: w.Trouble, Engine: w.Engine,
-			Ready: w.Ready, Publishing: w.Publishing, Waited: w.Blocked,
-			Speed: w.Speed, settled: w.SpeedSettled,
-		}
-		if w.Slots == 0 {
-			v.State = Starting
-		}
-		for _, rate := range w.Rates {
-			if rate.Run == run {
-				v.Rate, v.Rate15 = within(rate.Minute), within(rate.Quarter)
-			}
-		}
-		if off := time.Duration(w.Clock-w.Seen) * time.Millisecond; w.Clock != 0 && off.Abs() >= skew {
-			v.Clock = off.Seconds()
-		}
-		if id, err := process.Parse(w.Process); err == nil && id.Here() && !id.Alive() {
-			v.State = Ended
-		} else if v.LastSign > silence.Seconds() {
-			v.State = Silent
-		}
-		out = append(out, v)
-	}
-	slices.SortFunc(out, func(a, b Worker) int {
-		return cmp.Or(cmp.Compare(slices.Index(stream.Stages, a.Stage), slices.Index(stream.Stages, b.Stage)), cmp.Compare(a.Name, b.Name))
-	})
-	markSlow(out)
-	return out
-}
-
-// A worker is slow if, for each of its slots, it settles less than a third of what the worker in the middle of its
-// stage does. Two workers tell nothing of which is slow.
-const (
-	slowShare   = 1. / 3
-	slowWorkers = 3
-	slowRate    = 10. / 900 // units a second of the worker in the middle: ten in 15 minutes
-)
-
-func markSlow(all []Worker) {
-	for _, stage := range stream.Stages {
-		var rates []float64
-		for i := range all {
-			if w := &all[i]; w.Stage == stage && w.State == Working {
-				rates = append(rates, w.perSlot())
-			}
-		}
-		if len(rates) < slowWorkers || stage == stream.Combine {
-			continue
-		}
-		slices.Sort(rates)
-		middle := rates[len(rates)/2]
-		for i := range all {
-			w := &all[i]
-			w.Slow = w.Stage == stage && w.State == Working && middle*float64(w.Slots) >= slowRate && w.perSlot() < slowShare*middle
-		}
-	}
-}
-
-func (w *Worker) perSlot() float64 { return w.Rate15 / float64(max(1, w.Slots)) }
-
-// cardsOf collects the cards that generators speak of. Engines that share a card both do.
-func cardsOf(workers []Worker) []Card {
-	out := []Card{}
-	for i := range workers {
-		w := &workers[i]
-		if w.Engine == nil || !w.State.Lives() {
-			continue
-		}
-		for _, c := range w.Engine.Cards {
-			at := slices.IndexFunc(out, func(o Card) bool {
-				return o.Host == w.Host && o.Index == c.Index && o.UUID == c.UUID
-			})
-			if at < 0 {
-				at = len(out)
-				out = append(out, Card{Host: w.Host, CardState: c})
-			}
-			out[at].Workers = append(out[at].Workers, w.Name)
-			if w.Engine.Phase == "serving" {
-				out[at].Engines++
-			}
-		}
-	}
-	slices.SortFunc(out, func(a, b Card) int {
-		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Index, b.Index))
-	})
-	return out
 }
 
 // stagesOf returns the rows of the stages. s has its units and workers.
