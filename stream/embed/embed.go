@@ -76,8 +76,9 @@ type Server struct {
 	accounts  map[string]string // that the server goes by; of watch alone
 	complaint string            // about accounts that cannot be read
 
-	mu sync.Mutex
-	ns *server.Server // replaced by heal; never nil
+	mu       sync.Mutex
+	ns       *server.Server  // replaced by heal; never nil
+	doubtful map[string]bool // streams that its store held when it started, until it was well once; guarded by mu
 }
 
 // Start runs a server and returns when it accepts connections, which is after
@@ -123,6 +124,7 @@ func Start(cfg Config) (*Server, error) {
 	if err := cfg.Trust.settle(cfg.Dir); err != nil {
 		return nil, errors.Join(err, unlock(lock))
 	}
+	found := streamsIn(cfg.Dir)
 	ns, accounts, err := start(cfg, key)
 	if err != nil {
 		return nil, errors.Join(err, unlock(lock))
@@ -131,7 +133,7 @@ func Start(cfg Config) (*Server, error) {
 		cfg.Port = addr.Port
 	}
 	ctx, quit := context.WithCancel(context.Background())
-	s := &Server{cfg: cfg, key: key, lock: lock, quit: quit, gone: make(chan struct{}), ns: ns, accounts: accounts}
+	s := &Server{cfg: cfg, key: key, lock: lock, quit: quit, gone: make(chan struct{}), ns: ns, accounts: accounts, doubtful: found}
 	go s.watch(ctx)
 	err = writeAccess(cfg.Dir, s.URL(), key, cfg.Trust)
 	if err == nil {

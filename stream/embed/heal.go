@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -21,10 +22,7 @@ import (
 const (
 	// lookEvery is the interval at which the server is asked whether its streams can write.
 	lookEvery = time.Second
-	// doubts is how often in a row the server must report a fault. While a stream is being
-	// created its folder is there before the stream is, and the server reports a stream that
-	// could not be recovered. A restart at that moment would interrupt the client that
-	// creates it.
+	// doubts is how often in a row the server must report a fault.
 	doubts = 5
 	// room is what must be writable before a start is worth its while: the server
 	// writes a few blocks and indices before it takes the first message.
@@ -85,14 +83,45 @@ func (s *Server) watch(ctx context.Context) {
 
 // health asks the server whether its streams can write.
 func (s *Server) health() error {
+	alone := s.cfg.Cluster == nil
 	var health *server.HealthStatus
-	if err := within(patience, func() { health = s.ns.Healthz(&server.HealthzOptions{}) }); err != nil {
+	if err := within(patience, func() { health = s.ns.Healthz(&server.HealthzOptions{Details: alone}) }); err != nil {
 		return err
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if health.StatusCode == http.StatusOK {
+		s.doubtful = nil // all that was there has been recovered
+		return nil
+	}
+	for _, e := range health.Errors {
+		if e.Type != server.HealthzErrorStream || !strings.HasSuffix(e.Error, unrecovered) || s.doubtful[filepath.Join(e.Account, e.Stream)] {
+			return errors.New(e.Error)
+		}
+	}
+	if alone && len(health.Errors) > 0 {
 		return nil
 	}
 	return errors.New(health.Error)
+}
+
+// unrecovered is what the server says of a stream whose folder is there and which is not.
+const unrecovered = "could not be recovered"
+
+// streamsIn returns the streams, by account, whose folders are in a store that no server has
+// open: those alone may be beyond recovery. The server says so also of a stream that is being
+// created, which takes as long as the disk does, and a restart would interrupt its client.
+func streamsIn(dir string) map[string]bool {
+	found := make(map[string]bool)
+	dir = filepath.Join(dir, server.JetStreamStoreDir)
+	accounts, _ := os.ReadDir(dir) // what the server cannot read either, it says itself
+	for _, account := range accounts {
+		streams, _ := os.ReadDir(filepath.Join(dir, account.Name(), "streams"))
+		for _, s := range streams {
+			found[filepath.Join(account.Name(), s.Name())] = true
+		}
+	}
+	return found
 }
 
 // within calls f and returns ErrHung if it does not return in twice the time.
@@ -158,6 +187,7 @@ func (s *Server) restart() error {
 	if err := s.shutdown(); err != nil {
 		return err
 	}
+	found := streamsIn(s.cfg.Dir)
 	ns, accounts, err := start(s.cfg, s.key)
 	if err != nil {
 		return err
@@ -165,7 +195,7 @@ func (s *Server) restart() error {
 	s.accounts = accounts
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.ns = ns
+	s.ns, s.doubtful = ns, found
 	return nil
 }
 

@@ -298,7 +298,9 @@ func declare(ctx context.Context, srv *embed.Server, cfg config.Host, in config.
 	s := &session{conn: conn, queue: queue.New(js), url: srv.URL()}
 	s.queue.StoreMax = int64(cfg.StoreMax)
 	s.queue.AckWait = time.Duration(cfg.AckWait * float64(time.Second))
-	claim := s.claim
+	claim := func(ctx context.Context, js jetstream.JetStream) error {
+		return patiently(ctx, log, func() error { return s.claim(ctx, js) })
+	}
 	if in.Member != "" {
 		claim = func(ctx context.Context, js jetstream.JetStream) error { return s.share(ctx, srv, js, log) }
 	}
@@ -307,6 +309,19 @@ func declare(ctx context.Context, srv *embed.Server, cfg config.Host, in config.
 		return nil, err
 	}
 	return &host{server: srv, session: s}, nil
+}
+
+// patiently calls f, which may be called again, until it ends by something else than a lack of
+// answers: a server of our own that is slow to answer has a slow disk. One that hangs is found
+// by itself.
+func patiently(ctx context.Context, log *slog.Logger, f func() error) error {
+	for {
+		err := f()
+		if ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
+			return err
+		}
+		log.Warn("the server is slow to start, waiting for it: its disk is busy", "err", err)
+	}
 }
 
 // claim declares everything on a server of our own. A store that a newer lcbq made

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -148,5 +149,33 @@ func TestMissingFromAStartingServer(t *testing.T) {
 	}
 	if err := <-made; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestSlowDisk: what a server of our own does not answer in time is asked again, as often as it
+// takes, until the user has enough. Any other error ends it.
+func TestSlowDisk(t *testing.T) {
+	t.Parallel()
+	slow := fmt.Errorf("declare bucket: %w", context.DeadlineExceeded)
+	ctx, stop := context.WithCancel(t.Context())
+	calls := 0
+	try := func(errs ...error) error {
+		calls = 0
+		return patiently(ctx, slog.New(slog.DiscardHandler), func() error {
+			calls++
+			if calls == 9 {
+				stop()
+			}
+			return errs[min(calls, len(errs))-1]
+		})
+	}
+	if err := try(slow, slow, nil); err != nil || calls != 3 {
+		t.Errorf("after %d tries: %v, want the third to succeed", calls, err)
+	}
+	if err := try(slow, io.ErrUnexpectedEOF); !errors.Is(err, io.ErrUnexpectedEOF) || calls != 2 {
+		t.Errorf("after %d tries: %v, want the second's error", calls, err)
+	}
+	if err := try(slow); !errors.Is(err, context.DeadlineExceeded) || calls != 9 {
+		t.Errorf("after %d tries: %v, want an end when the user stops it", calls, err)
 	}
 }
