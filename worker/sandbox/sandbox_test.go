@@ -12,6 +12,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	crowd()
 	Main()
 	goleak.VerifyTestMain(m)
 }

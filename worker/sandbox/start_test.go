@@ -84,7 +84,13 @@ func valuesOf(m map[string]string) []string {
 // descriptors returns what each open descriptor of this process is.
 func descriptors(t *testing.T) map[string]string {
 	t.Helper()
-	const dir = "/proc/self/fd"
+	return descriptorsOf(t, os.Getpid())
+}
+
+// descriptorsOf returns what each open descriptor of a process is.
+func descriptorsOf(t *testing.T, pid int) map[string]string {
+	t.Helper()
+	dir := fmt.Sprintf("/proc/%d/fd", pid)
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)
