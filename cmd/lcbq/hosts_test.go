@@ -41,6 +41,7 @@ type hostKind struct {
 	uid   int      // of the plain user, nobody's if 0; what a user may have is counted over all hosts at once
 	env   []string // added to PATH, and nothing else
 	slots int      // of each start, 16 if 0
+	once  bool     // start it once, however often the others are
 	many  bool     // has the sandbox alone open -hosts.slots slots too
 	// machine makes a machine under qemu, with a kernel and systemd of its own.
 	machine bool
@@ -54,6 +55,14 @@ type hostKind struct {
 	warns string
 	needs []string // programs and files, without which the host cannot be made
 	root  string   // of another system
+}
+
+// starts is how many sweeps are started there.
+func (k *hostKind) starts() int {
+	if k.once {
+		return 1
+	}
+	return *hostStarts
 }
 
 // hide shows no control groups.
@@ -180,7 +189,7 @@ func TestHosts(t *testing.T) {
 		t.Fatal(err)
 	}
 	buildForHosts(t, base)
-	here := hostKind{name: "this machine"}
+	here := hostKind{name: "this machine", once: *hostLikely} // the other hosts are compared with it
 	row, want := tryHost(t, base, here, nil)
 	rows := []hostRow{row}
 	if len(want) != hostPrograms {
@@ -333,7 +342,7 @@ func tryHost(t *testing.T, base string, k hostKind, want []string) (hostRow, []s
 		env += " SWEEPS=yes"
 	}
 	job := func(dir string) string {
-		return fmt.Sprintf("%s%s sh %s/job %s %d %d '%s'", user, env, dir, dir, *hostStarts, slots, many)
+		return fmt.Sprintf("%s%s sh %s/job %s %d %d '%s'", user, env, dir, dir, k.starts(), slots, many)
 	}
 	ctx := t.Context() // how long it may take is go test's -timeout: a machine may be as slow as it likes
 	var cmd *exec.Cmd
@@ -390,7 +399,7 @@ func judgeHost(t *testing.T, row *hostRow, work string, k hostKind, want []strin
 		t.Errorf("sandbox level %q, want %s: %s %s", row.level, k.level, read("doctor.json"), read("doctor.err"))
 	}
 	failed := strings.Fields(read("failed"))
-	row.starts = fmt.Sprintf("%d of %d", *hostStarts-len(failed), *hostStarts)
+	row.starts = fmt.Sprintf("%d of %d", k.starts()-len(failed), k.starts())
 	for _, n := range failed {
 		t.Errorf("start %s: %.4000s", n, read("run"+n+".out"))
 	}
@@ -399,7 +408,7 @@ func judgeHost(t *testing.T, row *hostRow, work string, k hostKind, want []strin
 	if k.warns != "" {
 		all = k.warns
 	}
-	for n := range *hostStarts {
+	for n := range k.starts() {
 		if said := read(fmt.Sprintf("run%d.out", n+1)); !strings.Contains(said, all) || strings.Contains(said, "starts again") {
 			t.Errorf("start %d: %.4000s, want %q and no start tried again", n+1, said, all)
 		}
