@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-	"go.uber.org/goleak"
 
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/queue"
@@ -19,7 +18,7 @@ import (
 	"github.com/lcbq/lcbq/worker"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, streamtest.Leaks()) }
+func TestMain(m *testing.M) { streamtest.Main(m) }
 
 var unit = stream.Unit{Cell: stream.Cell{Run: "r1", Question: 1, Temperature: 700}}
 

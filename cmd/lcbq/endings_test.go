@@ -63,7 +63,7 @@ var endings = []ending{
 			_ = tee.Process.Kill()
 			_ = tee.Wait() // it was killed
 		}
-	}, 0, `"run submitted"`, false},
+	}, 0, `"run submitted"`, true},
 	{"pipe that nobody reads", func(t *testing.T, cmd *exec.Cmd) func() {
 		t.Helper()
 		r := piped(t, cmd)

@@ -42,21 +42,33 @@ func blocksOf(t *testing.T, text string) []block {
 	return out
 }
 
-// TestReadme does what the README tells a newcomer, in an empty folder. What needs GPUs, a
-// network or other machines is read by lcbq, but not done.
-func TestReadme(t *testing.T) {
+// TestReadmeIsShort wants depth in the README files of the packages.
+func TestReadmeIsShort(t *testing.T) {
 	t.Parallel()
+	const most = 9000
+	if text := readme(t); len(text) > most {
+		t.Errorf("README.md has %d bytes, want %d at most: depth goes to the README files of the packages", len(text), most)
+	}
+}
+
+func readme(t *testing.T) string {
+	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	const most = 9000
-	if len(text) > most {
-		t.Errorf("README.md has %d bytes, want %d at most: depth goes to the README files of the packages", len(text), most)
-	}
+	return string(text)
+}
+
+// TestReadme does what the README tells a newcomer, in an empty folder. What needs GPUs, a
+// network or other machines is read by lcbq, but not done.
+func TestReadme(t *testing.T) {
+	t.Parallel()
+	takesMinutes(t)
+	text := readme(t)
 	dir, ran := t.TempDir(), 0
 	var out strings.Builder
-	for _, b := range blocksOf(t, string(text)) {
+	for _, b := range blocksOf(t, text) {
 		for _, command := range b.commands {
 			command = strings.ReplaceAll(command, "go run ./cmd/lcbq", "lcbq")
 			if b.why != "" {
@@ -78,7 +90,7 @@ func TestReadme(t *testing.T) {
 		t.Error("no command of the README was run")
 	}
 	// The README shows a shortened output, and that must be what is printed.
-	for _, want := range printed(t, string(text)) {
+	for _, want := range printed(t, text) {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("README.md shows, and no command printed:\n%s\nprinted:\n%s", want, out.String())
 		}

@@ -14,13 +14,12 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"go.uber.org/goleak"
 
 	"github.com/lcbq/lcbq/stream/link"
 	"github.com/lcbq/lcbq/stream/streamtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, streamtest.Leaks()) }
+func TestMain(m *testing.M) { streamtest.Main(m) }
 
 // connect goes through a proxy to a service that says nothing to its first
 // question and answers the others.

@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/nats-io/nats.go/jetstream"
-	"go.uber.org/goleak"
 
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/embed"
@@ -17,7 +16,7 @@ import (
 	"github.com/lcbq/lcbq/stream/streamtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, streamtest.Leaks()) }
+func TestMain(m *testing.M) { streamtest.Main(m) }
 
 func unit(q, i int) stream.Unit {
 	return stream.Unit{Cell: stream.Cell{Run: "r1", Question: q, Temperature: 700}, Index: i}

@@ -6,14 +6,12 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/steer"
 	"github.com/lcbq/lcbq/stream/streamtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, streamtest.Leaks()) }
+func TestMain(m *testing.M) { streamtest.Main(m) }
 
 // TestOrders gives orders to a worker that obeys, to one that refuses, and to those that are not there.
 func TestOrders(t *testing.T) {

@@ -8,14 +8,12 @@ import (
 	"sync"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/stream/streamtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, streamtest.Leaks()) }
+func TestMain(m *testing.M) { streamtest.Main(m) }
 
 func TestTasksKeepTheirIdentityWhenARunGrows(t *testing.T) {
 	t.Parallel()

@@ -8,12 +8,11 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"go.uber.org/goleak"
 
 	"github.com/lcbq/lcbq/stream/streamtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, streamtest.Leaks()) }
+func TestMain(m *testing.M) { streamtest.Main(m) }
 
 // TestProxySpoilsConnections sends through a proxy in each of its states.
 func TestProxySpoilsConnections(t *testing.T) {

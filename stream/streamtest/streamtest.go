@@ -3,6 +3,7 @@
 package streamtest
 
 import (
+	"flag"
 	"testing"
 	"time"
 
@@ -24,6 +25,15 @@ import (
 // for ever on none.
 func Leaks() goleak.Option {
 	return goleak.IgnoreTopFunction("github.com/nats-io/nats.go/jetstream.(*jetStream).resetPendingAcksOnReconnect")
+}
+
+// Main is the TestMain of a package whose tests wait for their servers for the most part:
+// eight run at once, however few the processors, and none may leave a goroutine behind.
+func Main(m *testing.M) {
+	if err := flag.Set("test.parallel", "8"); err != nil { // go test's own -parallel, read later, wins
+		panic(err)
+	}
+	goleak.VerifyTestMain(m, Leaks())
 }
 
 // An Env is a server with lcbq's streams and buckets declared.

@@ -7,15 +7,13 @@ import (
 	"strings"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/stream/streamtest"
 	"github.com/lcbq/lcbq/stream/sweep"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, streamtest.Leaks()) }
+func TestMain(m *testing.M) { streamtest.Main(m) }
 
 func rows(q int) []byte { return fmt.Appendf(nil, `{"question_id":"q%d"}`, q) }
 

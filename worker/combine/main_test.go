@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-	"go.uber.org/goleak"
 
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/store"
@@ -19,7 +18,7 @@ import (
 	"github.com/lcbq/lcbq/worker/lcb/result"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, streamtest.Leaks()) }
+func TestMain(m *testing.M) { streamtest.Main(m) }
 
 // A bench is a server, a results folder and a run whose units the tests publish
 // as if they had been judged.

@@ -65,6 +65,7 @@ func passes(t *testing.T, g *Grader, q *Question, programs []string) int {
 // as texts that differ in a comment do: each has a draw of its own.
 func TestCopiesOfACoin(t *testing.T) {
 	t.Parallel()
+	burnsSeconds(t)
 	for name, coin := range coins {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -109,6 +109,7 @@ func TestQuietCore(t *testing.T) {
 // and to be run there and nowhere else.
 func TestSecondRunHoldsNobodyUp(t *testing.T) {
 	t.Parallel()
+	burnsSeconds(t)
 	g := slackGrader(t)
 	q := question(t, fog)
 	taken, err := g.quiet.enter(t.Context())
@@ -161,6 +162,7 @@ func TestSecondRunHoldsNobodyUp(t *testing.T) {
 // result, and its detail to say so.
 func TestQuietIsBusy(t *testing.T) {
 	t.Parallel()
+	burnsSeconds(t)
 	g := slackGrader(t)
 	taken, err := g.quiet.enter(t.Context())
 	if err != nil {

@@ -96,6 +96,7 @@ func TestWhatIsNotShared(t *testing.T) {
 // gone or holds nonsense, and that said once.
 func TestBadVerdictsCostNothing(t *testing.T) {
 	t.Parallel()
+	burnsSeconds(t)
 	for what, spoil := range map[string]func(t *testing.T, env *streamtest.Env, g *Grader, q *Question){
 		"a bucket that is gone": func(t *testing.T, env *streamtest.Env, _ *Grader, _ *Question) {
 			t.Helper()

@@ -11,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/stream/streamtest"
@@ -25,7 +23,7 @@ import (
 	"github.com/lcbq/lcbq/worker/lcb/sample"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, streamtest.Leaks()) }
+func TestMain(m *testing.M) { streamtest.Main(m) }
 
 // A fake is an engine that remembers what it was asked and answers as it is told.
 type fake struct {

@@ -238,8 +238,8 @@ func TestCatalogue(t *testing.T) {
 	}
 }
 
-// TestHostile runs the catalogue at the levels that this host gives: each program at one of
-// them, and at every one if -full is given.
+// TestHostile runs the catalogue at the levels that this host gives: an eighth of the programs
+// at each of them, others each day, and every program at each if -full is given.
 func TestHostile(t *testing.T) {
 	t.Parallel()
 	for i, level := range []Level{A, B, C} {
@@ -251,7 +251,7 @@ func TestHostile(t *testing.T) {
 					t.Parallel()
 					b := newBench(t, openSlotOn(t, h))
 					for _, c := range readHostile(t, file+".txtar") {
-						if !drawn(c.name, i, 3) {
+						if !drawn(c.name, i, 8) {
 							continue
 						}
 						t.Run(c.name, func(t *testing.T) { //nolint:paralleltest // one slot, one program at a time

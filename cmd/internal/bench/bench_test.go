@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/lcbq/lcbq/cmd/internal/bench/spent"
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/store"
@@ -18,7 +16,7 @@ import (
 	"github.com/lcbq/lcbq/worker"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, streamtest.Leaks()) }
+func TestMain(m *testing.M) { streamtest.Main(m) }
 
 // profiler is held by who measures: a process has one profile of its processor time.
 var profiler sync.Mutex

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/parquet-go/parquet-go"
-	"go.uber.org/goleak"
 
 	"github.com/lcbq/lcbq/cmd/internal/report"
 	"github.com/lcbq/lcbq/cmd/internal/report/folder"
@@ -30,7 +29,7 @@ import (
 	"github.com/lcbq/lcbq/worker/lcb/result/official"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, streamtest.Leaks()) }
+func TestMain(m *testing.M) { streamtest.Main(m) }
 
 // TestFieldsReachEveryFile: a judged sample whose every field has a value of its own
 // goes through the combiner into the cell's file, and from there into each file with

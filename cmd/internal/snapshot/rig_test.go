@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-	"go.uber.org/goleak"
 
 	"github.com/lcbq/lcbq/cmd/internal/snapshot"
 	"github.com/lcbq/lcbq/stream"
@@ -18,7 +17,7 @@ import (
 	"github.com/lcbq/lcbq/worker/process"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, streamtest.Leaks()) }
+func TestMain(m *testing.M) { streamtest.Main(m) }
 
 // A rig is a server with one run on it, and a reader of it.
 type rig struct {

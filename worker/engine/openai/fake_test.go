@@ -2,6 +2,7 @@ package openai_test
 
 import (
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -17,7 +18,13 @@ import (
 	"github.com/lcbq/lcbq/worker/engine/openai"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// The tests wait for answers: eight do so at once, however few the processors.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // A fake is a model server written by hand, whose every answer a test can spoil.
 // Each choice it ever makes has a text of its own, so that a test can tell which
