@@ -152,7 +152,9 @@ func (l *Loop) pull(ctx, work context.Context, flight *sync.WaitGroup) error {
 		}
 		// A slot first, a message second: a message pulled ahead of its slot
 		// would spend its ack wait in our memory.
+		l.Pulse.lately.wants(true, time.Now())
 		msg, err := pull.next(ctx)
+		l.Pulse.lately.wants(false, time.Now())
 		if ctx.Err() != nil {
 			if msg != nil { // it came with the interruption
 				_ = msg.Nak() // best effort: it comes again after the ack wait

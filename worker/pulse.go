@@ -38,8 +38,9 @@ type Pulse struct {
 	// Look, unless nil, adds to each heartbeat. It is set before Beat is called.
 	Look func(ctx context.Context, w *store.Worker)
 
-	news  chan struct{}
-	tempo tempo
+	news   chan struct{}
+	tempo  tempo
+	lately lately // of an evaluator
 
 	fingerprint atomic.Pointer[string] // of the environment that an evaluator judges in
 	speed       atomic.Pointer[hostSpeed]
@@ -69,6 +70,16 @@ func (p *Pulse) Idle() time.Duration {
 func (p *Pulse) settled(run string) {
 	p.units.Add(1)
 	p.tempo.count(run, time.Now())
+}
+
+// Judged counts a sample, whose program took so many seconds of a processor. cached says that the verdict
+// cache answered.
+func (p *Pulse) Judged(cpu float64, cached bool) {
+	p.Samples.Add(1)
+	if cached {
+		p.Cached.Add(1)
+	}
+	p.lately.judged(cpu, time.Now())
 }
 
 // Judges says in heartbeats which environment the worker judges in.
@@ -212,6 +223,11 @@ func (p *Pulse) snapshot(ctx context.Context) store.Worker {
 	}
 	if p.Look != nil {
 		p.Look(ctx, &w)
+	}
+	if w.Fingerprint != "" { // it judges itself
+		now := time.Now()
+		w.Lately = p.lately.windows(now)
+		p.lately.has(w.Slots, now)
 	}
 	w.Clock = time.Now().UnixMilli()
 	return w

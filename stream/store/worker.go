@@ -32,6 +32,8 @@ type Worker struct {
 	// first look may be wrong by a tenth and more.
 	Speed        float64 `json:"speed,omitempty"`
 	SpeedSettled bool    `json:"speed_settled,omitempty"` // it is more than a first look
+	// Of an evaluator: of the last two minutes and the last fifteen, or since its first unit; absent before that one.
+	Lately []Lately `json:"lately,omitempty"`
 
 	// Of a generator.
 	Ready      int64        `json:"ready,omitempty"`            // units in hand that wait for their turn
@@ -45,6 +47,15 @@ type RunRate struct {
 	Run     string  `json:"run"`
 	Minute  float64 `json:"units_per_s_1m"`
 	Quarter float64 `json:"units_per_s_15m"`
+}
+
+// A Lately is what an evaluator did, of all runs, in a time that ends with the heartbeat.
+type Lately struct {
+	Seconds float64 `json:"seconds"`
+	Slots   float64 `json:"slot_s"`    // programs at once, each for as long as it was so many
+	Samples int64   `json:"samples"`   // judged
+	CPU     float64 `json:"cpu_s"`     // of the programs of these, in the runs that their judgements are from
+	Starved float64 `json:"starved_s"` // there was room for another unit, and none came
 }
 
 // A Trouble is something that a worker waits for and that may need a person.

@@ -288,10 +288,7 @@ func (w *Worker) judgeAll(ctx context.Context, q *Question, s *stream.Scored, de
 			}
 			j.Cached = known
 			s.Judgements[i] = j
-			w.Pulse.Samples.Add(1)
-			if known {
-				w.Pulse.Cached.Add(1)
-			}
+			w.Pulse.Judged(j.CPU, known)
 			return nil
 		})
 		if i == last {

@@ -166,6 +166,13 @@ func TestBatchesAreScored(t *testing.T) {
 	if w.Pulse.Samples.Load() != 40 || w.Pulse.Units() != 4 || known == 0 || int(w.Pulse.Cached.Load()) != known {
 		t.Errorf("pulse counts %d samples, %d units, %d cached; %d say that they are", w.Pulse.Samples.Load(), w.Pulse.Units(), w.Pulse.Cached.Load(), known)
 	}
+	if err := w.Pulse.Announce(t.Context(), b.Store); err != nil {
+		t.Fatal(err)
+	}
+	beats, err := b.Store.Workers(t.Context())
+	if err != nil || len(beats) != 1 || len(beats[0].Lately) != 2 || beats[0].Lately[0].Samples != 40 || beats[0].Lately[0].CPU <= 0 || beats[0].Lately[0].Starved <= 0 {
+		t.Errorf("its heartbeat = %+v, %v, want 40 samples of the last minutes, and that it waited for units at the end", beats, err)
+	}
 	m, _, err := b.Store.Run(t.Context(), "r1")
 	if err != nil || m.Judge.Fingerprint != g.Host().Environment().Digest() {
 		t.Errorf("the run's fingerprint = %q, %v, want the grader's", m.Judge.Fingerprint, err)

@@ -234,15 +234,31 @@ func TestFindings(t *testing.T) {
 		{
 			snapshot.SlowWorker, func(t *testing.T, r *rig) {
 				t.Helper()
-				for i := range 3 {
-					r.beat(t, evaluator(store.Worker{Name: fmt.Sprintf("eval%d_h%d-1", i, i), Slots: 8}))
+				lately := func(share float64) []store.Lately {
+					l := store.Lately{Seconds: 120, Slots: 960, Samples: int64(960 * share), CPU: 480 * share}
+					return []store.Lately{l, {Seconds: 900, Slots: 7200, Samples: 7000, CPU: 3500}} // it became slow just now
 				}
-				r.beat(t, store.Worker{Stage: stream.Evaluate, Name: "eval9_h9-1", Host: "h9", Slots: 8, Rates: []store.RunRate{{Run: "r1", Minute: .3, Quarter: .3}}})
+				for i := range 3 {
+					r.beat(t, evaluator(store.Worker{Name: fmt.Sprintf("eval%d_h%d-1", i, i), Slots: 8, Lately: lately(1)}))
+				}
+				r.beat(t, evaluator(store.Worker{Name: "eval9_h9-1", Host: "h9", Slots: 8, Lately: lately(.1)}))
 				r.remove(t, store.Worker{Stage: stream.Evaluate, Name: "eval0_h1-1"})
-			}, "eval9_h9-1 on h9 is slow", "lcbq doctor", false,
+			}, "eval9_h9-1 on h9 is slow: in the last 2 minutes it did 10 % of what the others do for each program at once", "lcbq doctor", false,
 			func(t *testing.T, r *rig) {
 				t.Helper()
 				r.remove(t, store.Worker{Stage: stream.Evaluate, Name: "eval9_h9-1"})
+			},
+		},
+		{
+			snapshot.SlowWorker, func(t *testing.T, r *rig) {
+				t.Helper()
+				for i, rate := range []float64{.05, 1, 1, 1} {
+					r.beat(t, store.Worker{Stage: stream.Generate, Name: fmt.Sprintf("gpu%d_h2-1", i), Host: "h2", Units: 900, Rates: []store.RunRate{{Run: "r1", Minute: rate, Quarter: rate}}})
+				}
+			}, "gpu0_h2-1 on h2 is slow: in the last 15 minutes it did 5 %", "lcbq doctor", false,
+			func(t *testing.T, r *rig) {
+				t.Helper()
+				r.remove(t, store.Worker{Stage: stream.Generate, Name: "gpu0_h2-1"})
 			},
 		},
 		{

@@ -105,6 +105,10 @@ type Worker struct {
 	Trouble     *store.Trouble `json:"trouble,omitempty"`     // what it waits for
 
 	settled bool               // Speed is more than a first look
+	lately  []store.Lately     // of an evaluator
+	all15   float64            // units a second in the last 15 minutes, of all runs
+	pace    string             // of one that is slow: how slow
+	again   bool               // it was as fast as the others in the last two minutes
 	Engine  *store.EngineState `json:"engine,omitempty"` // of a generator whose engine lcbq started
 
 	// Of a generator.

@@ -132,7 +132,7 @@ func TestForgedHeartbeats(t *testing.T) {
 	now := time.UnixMilli(1_800_000_000_000)
 	long := strings.Repeat("\u00e4", 1<<20)
 	workers := []store.Worker{
-		{Stage: stream.Evaluate, Name: long, Host: long, Slots: -5, Process: "x", Seen: now.UnixMilli(), Rates: []store.RunRate{{Run: "r1", Minute: -1e300, Quarter: 1e300}}},
+		{Stage: stream.Evaluate, Name: long, Host: long, Slots: -5, Process: "x", Seen: now.UnixMilli(), Lately: []store.Lately{{Seconds: 1e300, Slots: -1, Samples: -1 << 63, CPU: 1e300, Starved: -1e300}, {}, {Slots: 1e308}}, Rates: []store.RunRate{{Run: "r1", Minute: -1e300, Quarter: 1e300}}},
 		{Stage: stream.Evaluate, Name: "eval0", Host: "h", Slots: 1 << 60, Seen: now.Add(time.Hour).UnixMilli(), Clock: -1 << 62, Trouble: &store.Trouble{Code: long, Text: long, Remedy: long, Since: -1 << 62}},
 		{Stage: "no such stage", Name: "x", Seen: -1 << 62},
 	}
@@ -158,6 +158,11 @@ func TestForgedHeartbeats(t *testing.T) {
 	for _, w := range s.Workers {
 		if w.Slots < 0 || w.Slots > mostSlots || len(w.Name) > longName || w.LastSign < 0 {
 			t.Errorf("a worker with %d slots, a name of %d bytes, last seen %v s ago", w.Slots, len(w.Name), w.LastSign)
+		}
+		for _, l := range w.lately {
+			if len(w.lately) > 2 || l.Samples < 0 || min(l.Seconds, l.Slots, l.CPU, l.Starved) < 0 || max(l.Seconds, l.Slots, l.CPU, l.Starved) > mostSpent {
+				t.Errorf("a worker that lately did %+v", w.lately)
+			}
 		}
 	}
 	if _, err := json.Marshal(s); err != nil {

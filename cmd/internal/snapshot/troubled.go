@@ -56,7 +56,7 @@ func (f *finder) workers() {
 		case string(Silent):
 			f.add(DeadWorker, false, string(w.Stage), "its units are handed out again; look at the host, and start it anew", "%s shows no sign of life for %s: hung, killed or cut off", names, span(w.LastSign))
 		case "slow":
-			f.add(SlowWorker, false, "doctor", "look on "+w.Host+" at what else runs there, and type this there; 'lcbq stop' there takes the worker out", "%s is slow: less than a third of what the others do for each program at once", names)
+			f.add(SlowWorker, false, "doctor", "look on "+w.Host+" at what else runs there, and type this there; 'lcbq stop' there takes the worker out", "%s is slow: %s", names, w.pace)
 		case "clock":
 			way := "ahead of"
 			if w.Clock < 0 {

@@ -18,6 +18,7 @@ const (
 	mostSlots = 1 << 16
 	mostRate  = 1e9
 	mostSpeed = 1e6
+	mostSpent = 1e9 // seconds
 )
 
 // clean returns a heartbeat whose numbers are in their ranges and whose texts are no longer than they need to be.
@@ -25,6 +26,14 @@ func clean(w store.Worker) *store.Worker {
 	w.Name, w.Host, w.Fingerprint = head(w.Name, longName), head(w.Host, longName), head(w.Fingerprint, longName)
 	w.Slots = max(0, min(w.Slots, mostSlots))
 	w.Speed = max(0, min(w.Speed, mostSpeed))
+	w.Lately = slices.Clone(w.Lately[:min(len(w.Lately), 2)])
+	for i := range w.Lately {
+		l := &w.Lately[i]
+		for _, v := range []*float64{&l.Seconds, &l.Slots, &l.CPU, &l.Starved} {
+			*v = max(0, min(*v, mostSpent))
+		}
+		l.Samples = max(0, min(l.Samples, mostSpent))
+	}
 	if t := w.Trouble; t != nil {
 		w.Trouble = &store.Trouble{Code: head(t.Code, longName), Text: head(t.Text, longText), Remedy: head(t.Remedy, longText), Since: t.Since}
 	}
@@ -91,12 +100,13 @@ func workersOf(all []store.Worker, run string, now time.Time) []Worker {
 			Stage: w.Stage, Name: w.Name, Host: w.Host, PID: w.PID, Slots: w.Slots, Started: w.Started, Units: w.Units, Samples: w.Samples, Cached: w.Cached,
 			Faults: w.Faults, LastSign: max(0, float64(now.UnixMilli()-w.Seen)/1000), State: Working, Fingerprint: w.Fingerprint, Trouble: w.Trouble, Engine: w.Engine,
 			Ready: w.Ready, Publishing: w.Publishing, Waited: w.Blocked,
-			Speed: w.Speed, settled: w.SpeedSettled,
+			Speed: w.Speed, settled: w.SpeedSettled, lately: w.Lately,
 		}
 		if w.Slots == 0 {
 			v.State = Starting
 		}
 		for _, rate := range w.Rates {
+			v.all15 += within(rate.Quarter)
 			if rate.Run == run {
 				v.Rate, v.Rate15 = within(rate.Minute), within(rate.Quarter)
 			}
@@ -117,36 +127,6 @@ func workersOf(all []store.Worker, run string, now time.Time) []Worker {
 	markSlow(out)
 	return out
 }
-
-// A worker is slow if, for each of its slots, it settles less than a third of what the worker in the middle of its
-// stage does. Two workers tell nothing of which is slow.
-const (
-	slowShare   = 1. / 3
-	slowWorkers = 3
-	slowRate    = 10. / 900 // units a second of the worker in the middle: ten in 15 minutes
-)
-
-func markSlow(all []Worker) {
-	for _, stage := range stream.Stages {
-		var rates []float64
-		for i := range all {
-			if w := &all[i]; w.Stage == stage && w.State == Working {
-				rates = append(rates, w.perSlot())
-			}
-		}
-		if len(rates) < slowWorkers || stage == stream.Combine {
-			continue
-		}
-		slices.Sort(rates)
-		middle := rates[len(rates)/2]
-		for i := range all {
-			w := &all[i]
-			w.Slow = w.Stage == stage && w.State == Working && middle*float64(w.Slots) >= slowRate && w.perSlot() < slowShare*middle
-		}
-	}
-}
-
-func (w *Worker) perSlot() float64 { return w.Rate15 / float64(max(1, w.Slots)) }
 
 // cardsOf collects the cards that generators speak of. Engines that share a card both do.
 func cardsOf(workers []Worker) []Card {

@@ -28,7 +28,7 @@ func shot() *snapshot.Snapshot {
 		Findings: []snapshot.Finding{{Code: snapshot.DeadUnits, Grave: true, Text: "3 units are given up", Command: "lcbq dead requeue"}},
 	}
 	for i := range 64 {
-		s.Workers = append(s.Workers, snapshot.Worker{Stage: stream.Evaluate, Name: fmt.Sprintf("eval%02d", i), Host: fmt.Sprintf("h%02d\x1b[2J", 63-i), Slots: 8, Rate: float64(i * 7 % 64), State: snapshot.Working})
+		s.Workers = append(s.Workers, snapshot.Worker{Stage: stream.Evaluate, Name: fmt.Sprintf("eval%02d", i), Host: fmt.Sprintf("h%02d\x1b[2J", 63-i), Slots: 8, Rate: float64(i * 7 % 64), State: snapshot.Working, Slow: i == 1})
 	}
 	return s
 }
@@ -63,7 +63,7 @@ func TestKeys(t *testing.T) {
 	m := newModel(t.Context(), Config{Pause: act("pause", nil), Resume: act("resume", errors.New("run r1 is over\nsecond line")), Requeue: act("requeue", nil)})
 	press(m, "p", "d") // nothing is shown yet
 	m.Update(news{shot()})
-	if text := m.text(); !strings.Contains(text, "! 3 units are given up") || !strings.Contains(text, "type: lcbq dead requeue") || !strings.Contains(text, "workers 1 to ") || !strings.Contains(text, "eval00") {
+	if text := m.text(); !strings.Contains(text, "! 3 units are given up") || !strings.Contains(text, "type: lcbq dead requeue") || !strings.Contains(text, "workers 1 to ") || !strings.Contains(text, "eval00") || strings.Count(text, "  SLOW") != 1 {
 		t.Errorf("the screen is\n%s", text)
 	}
 	press(m, "s")

@@ -26,6 +26,7 @@ func busy(findings, others int) *snapshot.Snapshot {
 		if i == 50 {
 			w.State, w.LastSign = snapshot.Silent, 21
 		}
+		w.Slow = i == 55
 		s.Workers = append(s.Workers, w)
 	}
 	for i := range 16 {
@@ -77,7 +78,7 @@ func TestFits(t *testing.T) {
 	}
 	// With room everything is there, the remedy in words too.
 	text := strings.Join(screen.Lines(busy(9, 12), screen.Columns, 1<<20), "\n")
-	if strings.Contains(text, "more findings") || strings.Count(text, "start evaluators on other machines") != 9 || strings.Count(text, "eval0_judge") != 64 {
+	if strings.Contains(text, "more findings") || strings.Count(text, "start evaluators on other machines") != 9 || strings.Count(text, "eval0_judge") != 64 || strings.Count(text, "3 s ago  SLOW") != 1 {
 		t.Errorf("something is left out where there is room:\n%s", text)
 	}
 }
