@@ -143,6 +143,14 @@ func Value[T any](tb testing.TB, x *Tab, expression string) T {
 	return out
 }
 
+// Before runs a script in every page that is opened from now on, before the page's own.
+func (x *Tab) Before(tb testing.TB, script string) {
+	tb.Helper()
+	if _, err := chromedp.Call(x, cdppage.AddScriptToEvaluateOnNewDocument, cdppage.AddScriptToEvaluateOnNewDocumentParams{Source: script}); err != nil {
+		tb.Fatal(err)
+	}
+}
+
 // Script runs statements in the page.
 func (x *Tab) Script(tb testing.TB, statements string) {
 	tb.Helper()

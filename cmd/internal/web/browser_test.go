@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -121,6 +122,47 @@ func TestViewerInBrowser(t *testing.T) {
 	}
 	// The browser writes to its console that a page came with status 401: that is what was asked for.
 	x.Forgive("401")
+	x.Quiet(t)
+}
+
+// TestClockInBrowser: a browser whose clock is an hour ahead, and then an hour behind, shows the ages that the server says,
+// goes on showing what is new, and says how long the connection has been away by no clock that anybody sets.
+func TestClockInBrowser(t *testing.T) {
+	t.Parallel()
+	first := small()
+	first.Workers[0].Slow = true
+	r := newRig(t, first)
+	s := r.open(t, "127.0.0.1:0")
+	x := browse(t, s, "about:blank", 1280)
+	x.Before(t, `(() => {
+		const real = Date, now = Date.now.bind(Date);
+		globalThis.off = 3600000;
+		globalThis.Date = class extends real { constructor(...a) { if (a.length) super(...a); else super(now() + off); } static now() { return now() + off; } };
+	})()`)
+	x.Do(t, chromedp.Navigate(s.Link(s.Operator)))
+	x.Until(t, has("samples", "16.7 %")+" && "+has("live", "live"))
+	if ahead := browsertest.Value[float64](t, x, `Date.now()`) - float64(time.Now().UnixMilli()); ahead < 3_500_000 {
+		t.Fatalf("the browser's clock is %v ms ahead, want an hour", ahead)
+	}
+	ages := func(want string) {
+		t.Helper()
+		if got := browsertest.Value[string](t, x, `[...document.querySelectorAll("#workers tbody tr")].map((r) => r.cells[1].textContent + " " + r.cells[8].textContent).join("; ")`); got != want {
+			t.Errorf("the workers are %q, want %q", got, want)
+		}
+	}
+	ages("working, slow 0 s; silent 40 s")
+	x.Script(t, `off = -3600000`)
+	next := small()
+	next.Run.Samples.Done, next.Workers[1].LastSign = 200, 45
+	r.set(next)
+	x.Until(t, has("samples", "33.3 %"))
+	ages("working 0 s; silent 45 s")
+	x.Away(true)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	x.Script(t, `off = 3600000`)
+	x.Until(t, `/no connection for [1-9][0-9]* (s|min):/.test(document.getElementById("live").textContent)`)
 	x.Quiet(t)
 }
 
