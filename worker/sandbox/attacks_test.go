@@ -14,7 +14,10 @@ import (
 
 // attacks is a folder of hostile programs. A name that begins with s is of one for script
 // mode, with g of one that wants many tests.
-var attacks = flag.String("attacks", "", "a folder of programs that TestAttacks runs at each level, with the default limits")
+var (
+	attacks      = flag.String("attacks", "", "a folder of programs that TestAttacks runs at each level")
+	attacksLimit = flag.Duration("attacks.limit", 0, "limit of processor and elapsed time of a test in TestAttacks; 0 for the default")
+)
 
 // notPrograms are what such a folder holds besides: what drives the attacks, and what
 // attacks the server.
@@ -50,7 +53,7 @@ func TestAttacks(t *testing.T) {
 		t.Run(level.String(), func(t *testing.T) {
 			slots := map[Mode]*Slot{}
 			for _, mode := range []Mode{LCB, Script} {
-				slots[mode] = openSlotOn(t, probeAt(t, level, Config{Mode: mode}))
+				slots[mode] = openSlotOn(t, probeAt(t, level, Config{Mode: mode, Limits: Limits{CPU: *attacksLimit, Wall: *attacksLimit}}))
 			}
 			for _, file := range files {
 				name := strings.TrimSuffix(filepath.Base(file), ".py")

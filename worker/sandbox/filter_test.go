@@ -84,6 +84,8 @@ func TestFilter(t *testing.T) {
 		{"anonymous memory", program, auditArch, unix.SYS_MMAP, []uint64{0, 4096, 3, unix.MAP_PRIVATE | unix.MAP_ANONYMOUS}, ok},
 		{"shared anonymous memory", program, auditArch, unix.SYS_MMAP, []uint64{0, 4096, 3, unix.MAP_SHARED | unix.MAP_ANONYMOUS}, mem},
 		{"shared anonymous memory, flags checked", program, auditArch, unix.SYS_MMAP, []uint64{0, 4096, 3, unix.MAP_SHARED_VALIDATE | unix.MAP_ANONYMOUS}, mem},
+		{"memory of the pool of huge pages", program, auditArch, unix.SYS_MMAP, []uint64{0, 2 << 20, 3, unix.MAP_PRIVATE | unix.MAP_ANONYMOUS | unix.MAP_HUGETLB}, mem},
+		{"shared memory of that pool", program, auditArch, unix.SYS_MMAP, []uint64{0, 2 << 20, 3, unix.MAP_SHARED | unix.MAP_ANONYMOUS | unix.MAP_HUGETLB}, mem},
 		{"free pages", program, auditArch, unix.SYS_MADVISE, []uint64{0, 4096, unix.MADV_DONTNEED}, ok},
 		{"drop a file's pages", program, auditArch, unix.SYS_MADVISE, []uint64{0, 4096, unix.MADV_PAGEOUT}, no},
 		{"advise on a file", program, auditArch, unix.SYS_FADVISE64, nil, no},

@@ -172,8 +172,12 @@ func commonRules(r rights) map[uint32]insns {
 		rules[nr] = giveErrno(unix.ENOSYS)
 	}
 	// Shared anonymous memory stays when its mapping shrinks, so that no limit of a
-	// process counts it: there is none. Files are mapped to read.
-	rules[unix.SYS_MMAP] = argument(3, anySet(unix.MAP_SHARED, anySet(unix.MAP_ANONYMOUS, giveErrno(unix.ENOMEM), allow()), allow()))
+	// process counts it: there is none. Files are mapped to read. Nor is there memory of
+	// the machine's pool of huge pages: it counts as nobody's, and how much is left of it
+	// would tell programs of each other.
+	noMemory := giveErrno(unix.ENOMEM)
+	private := anySet(unix.MAP_HUGETLB, noMemory, allow())
+	rules[unix.SYS_MMAP] = argument(3, anySet(unix.MAP_SHARED, anySet(unix.MAP_ANONYMOUS, noMemory, allow()), private))
 	// Advice may free a process's own pages, but not drop a file's from the page
 	// cache, where programs to come would find a mark by it, nor wait for others.
 	rules[unix.SYS_MADVISE] = argument(2, oneOf([]uint32{unix.MADV_COLD, unix.MADV_PAGEOUT, unix.MADV_MERGEABLE, madvCollapse}, refused, allow()))
