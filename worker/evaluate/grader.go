@@ -137,9 +137,10 @@ func (g *Grader) Rejudged() int64 { return g.near.Load() }
 func (g *Grader) Unsure() int64 { return g.unsure.Load() }
 
 // Judge returns the judgement of one sample, and whether it was known already.
-// Identical programs of a question are run once, also when they arrive at the
-// same time, and slow ones that differ in comments, docstrings and layout only, unless their outcome depends on chance: then each is run, as the official
-// runner does it. Its error wraps ErrFault unless ctx is done.
+// Identical programs of a question are run once, also when they arrive at the same time, and
+// slow ones that differ in comments, docstrings and layout only, unless their outcome depends
+// on chance: then each is run, as the official runner does it. Its error wraps ErrFault unless
+// ctx is done.
 func (g *Grader) Judge(ctx context.Context, q *Question, s stream.Sample) (j stream.Judgement, known bool, err error) {
 	return g.judgeIn(ctx, g.turn(), q, s)
 }
