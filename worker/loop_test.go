@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/lcbq/lcbq/stream/queue"
 	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/stream/streamtest"
+	"github.com/lcbq/lcbq/stream/streamtest/patience"
 	"github.com/lcbq/lcbq/worker"
 )
 
@@ -290,8 +292,8 @@ func TestLoopHalts(t *testing.T) {
 	}
 }
 
-// TestLoopBeats holds a unit for longer than the server waits for an ack: without
-// progress signals it would be handed out again.
+// TestLoopBeats holds a unit until it was signalled so often that the server's wait for an ack
+// would have been over without the signals.
 func TestLoopBeats(t *testing.T) {
 	t.Parallel()
 	env := newEnv(t)
@@ -301,25 +303,40 @@ func TestLoopBeats(t *testing.T) {
 	if _, err := env.JS.UpdateConsumer(t.Context(), stream.Generate.Stream(), cfg); err != nil {
 		t.Fatal(err)
 	}
+	signals, err := env.Conn.SubscribeSync("$JS.ACK.>")
+	if err == nil {
+		err = env.Conn.Flush()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	publish(t, env, unit)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	var calls atomic.Int32
+	var first sync.Once
 	loop := newLoop(env, func(ctx context.Context, _ worker.Message) error {
-		calls.Add(1)
-		select {
-		case <-time.After(5 * cfg.AckWait): // the work itself, which takes long
-		case <-ctx.Done():
-		}
-		cancel()
+		first.Do(func() {
+			defer cancel()
+			for beats := 0; beats < 5; {
+				signal, err := signals.NextMsgWithContext(ctx)
+				if err != nil {
+					t.Errorf("after %d signals: %v", beats, err)
+					return
+				}
+				if string(signal.Data) == "+WPI" {
+					beats++
+				}
+			}
+		})
 		return nil
 	})
-	loop.Slots = 2 // a redelivery would find a free slot
+	began, long := time.Now(), patience.Begin(10*cfg.AckWait)
+	defer patience.After(patience.Base, cancel)()
 	if err := loop.Run(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if calls.Load() != 1 {
-		t.Errorf("the unit was handed out %d times, want once", calls.Load())
+	if held := time.Since(began); held < cfg.AckWait || long.Over() {
+		t.Errorf("five signals within %v, want four within the %v that the server waits", held, cfg.AckWait)
 	}
 }
 

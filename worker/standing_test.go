@@ -133,9 +133,9 @@ func TestStandingEnds(t *testing.T) {
 		got := streamtest.Receive(t, "the run", next(t.Context(), s))
 		release := make(chan struct{})
 		loop := newLoop(env, func(context.Context, worker.Message) error { <-release; return nil })
-		s.Watch(loop.Pulse)
 		startLoop(t, loop)
 		streamtest.WaitFor(t, "a unit in hand", func(context.Context) (bool, error) { return loop.Pulse.Idle() == 0, nil })
+		s.Watch(loop.Pulse) // not before: the idle time may pass until the unit comes
 		select {
 		case <-got.work.Done():
 			t.Error("the work ended with a unit in hand")

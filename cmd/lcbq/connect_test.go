@@ -2,8 +2,6 @@ package main
 
 import (
 	"bufio"
-	"context"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -19,6 +17,7 @@ import (
 	"github.com/lcbq/lcbq/cmd/internal/locate"
 	"github.com/lcbq/lcbq/stream/embed"
 	"github.com/lcbq/lcbq/stream/streamtest"
+	"github.com/lcbq/lcbq/stream/streamtest/patience"
 )
 
 // refused runs lcbq and wants exit status 1 with all of the texts on stderr.
@@ -140,8 +139,7 @@ func logged(t *testing.T, args ...string) (*exec.Cmd, *bufio.Scanner) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	limit := time.AfterFunc(2*time.Minute, func() { _ = cmd.Process.Kill() })
-	t.Cleanup(func() { limit.Stop() })
+	t.Cleanup(patience.After(2*time.Minute, func() { _ = cmd.Process.Kill() }))
 	return cmd, bufio.NewScanner(stderr)
 }
 
@@ -198,15 +196,11 @@ func TestWaitCanBeInterrupted(t *testing.T) {
 // waitUntil waits until ok holds, and fails the test after two minutes.
 func waitUntil(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatal(fmt.Sprint("still not after two minutes: ", what))
+	for wait := patience.Begin(2 * time.Minute); !ok(); <-tick.C {
+		if wait.Over() {
+			t.Fatal("waited in vain until ", what)
 		}
 	}
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/store"
+	"github.com/lcbq/lcbq/stream/streamtest/patience"
 	"github.com/lcbq/lcbq/worker/combine/summary"
 	"github.com/lcbq/lcbq/worker/lcb/result"
 )
@@ -134,8 +135,7 @@ func TestEndings(t *testing.T) {
 			happens := e.start(t, cmd)
 			waitForFile(t, filepath.Join(dir, "q0", "t0_2_combined.json"))
 			happens()
-			limit := time.AfterFunc(2*time.Minute+*endingsFor, func() { _ = cmd.Process.Kill() })
-			defer limit.Stop()
+			defer patience.After(2*time.Minute+*endingsFor, func() { _ = cmd.Process.Kill() })()
 			_ = cmd.Wait() // its status is what counts
 			if got := cmd.ProcessState.ExitCode(); got != e.want && e.want >= 0 {
 				t.Errorf("the sweep ended with %v, want %d", cmd.ProcessState, e.want)
@@ -348,7 +348,7 @@ func waitForWorker(t *testing.T, url string, stage stream.Stage) {
 	}
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for range 3000 {
+	for wait := patience.Begin(time.Minute); !wait.Over(); <-tick.C {
 		workers, err := s.Workers(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -356,7 +356,6 @@ func waitForWorker(t *testing.T, url string, stage stream.Stage) {
 		if slices.ContainsFunc(workers, func(w store.Worker) bool { return w.Stage == stage }) {
 			return
 		}
-		<-tick.C
 	}
-	t.Fatalf("no %s worker on %s within a minute", stage, url)
+	t.Fatalf("no %s worker on %s", stage, url)
 }

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/lcbq/lcbq/stream/streamtest/patience"
 )
 
 // TestEachInterruptIsSaid holds the drain of a run up by a model that never answers. The first
@@ -52,8 +54,7 @@ func TestEachInterruptIsSaid(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	kill := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() }) // a hang is a failure, not a time-out of the suite
-	defer kill.Stop()
+	defer patience.After(time.Minute, func() { _ = cmd.Process.Kill() })() // a hang is a failure, not a time-out of the suite
 	go func() {
 		select {
 		case <-inHand:

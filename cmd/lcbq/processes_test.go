@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/lcbq/lcbq/stream/streamtest/patience"
 )
 
 // TestProcessesShareARun does what `lcbq run` does with a process a worker, one
@@ -113,8 +115,7 @@ func interrupt(t *testing.T, cmd *exec.Cmd) {
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Errorf("interrupt %v: %v", cmd.Args[1:], err)
 	}
-	kill := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() }) // a hang is a failure, not a time-out of the suite
-	defer kill.Stop()
+	defer patience.After(time.Minute, func() { _ = cmd.Process.Kill() })() // a hang is a failure, not a time-out of the suite
 	err := cmd.Wait()
 	var exit *exec.ExitError
 	if err != nil && (!errors.As(err, &exit) || exit.ExitCode() != 130) {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/lcbq/lcbq/stream/streamtest/patience"
 )
 
 // TestWorkersThatEndByThemselves starts evaluators as a rented box does, and wants each to end by itself, in good
@@ -27,9 +29,9 @@ func TestWorkersThatEndByThemselves(t *testing.T) {
 		{"--for 1s --until-idle 1h", "the time of --for is over"},
 	} {
 		p := start(t, append([]string{"evaluate", "--nats", url, "--evaluators", "1"}, strings.Fields(c.flags)...)...)
-		kill := time.AfterFunc(2*time.Minute, func() { _ = p.Process.Kill() })
+		stop := patience.After(2*time.Minute, func() { _ = p.Process.Kill() })
 		err := p.Wait()
-		kill.Stop()
+		stop()
 		said, isBuffer := p.Stderr.(*bytes.Buffer)
 		if err != nil || !isBuffer || !strings.Contains(said.String(), c.says) {
 			t.Errorf("evaluate %s = %v, want exit status 0 and %q\n%v", c.flags, err, c.says, p.Stderr)
@@ -37,8 +39,7 @@ func TestWorkersThatEndByThemselves(t *testing.T) {
 	}
 	ok(t, "cancel", "--nats", url)
 	p := start(t, "evaluate", "--nats", url, "--evaluators", "1", "--until-idle", "1s") // there is no run to wait at
-	kill := time.AfterFunc(2*time.Minute, func() { _ = p.Process.Kill() })
-	defer kill.Stop()
+	defer patience.After(2*time.Minute, func() { _ = p.Process.Kill() })()
 	if err := p.Wait(); err != nil {
 		t.Errorf("evaluate without a run = %v\n%v", err, p.Stderr)
 	}

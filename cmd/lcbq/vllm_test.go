@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lcbq/lcbq/stream/streamtest/patience"
 	"github.com/lcbq/lcbq/worker/engine/supervise/supervisetest"
 	"github.com/lcbq/lcbq/worker/lcb/result"
 )
@@ -132,8 +133,8 @@ func until(t *testing.T, what string, ok func() bool, show fmt.Stringer) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(time.Minute); !ok(); <-tick.C {
-		if time.Now().After(deadline) {
+	for wait := patience.Begin(time.Minute); !ok(); <-tick.C {
+		if wait.Over() {
 			t.Fatalf("waited in vain until %s:\n%v", what, show)
 		}
 	}
@@ -142,8 +143,7 @@ func until(t *testing.T, what string, ok func() bool, show fmt.Stringer) {
 // wait waits for a process and returns its exit status; a hang is killed.
 func wait(t *testing.T, cmd *exec.Cmd) int {
 	t.Helper()
-	kill := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
-	defer kill.Stop()
+	defer patience.After(time.Minute, func() { _ = cmd.Process.Kill() })()
 	_ = cmd.Wait() // its status is what counts
 	return cmd.ProcessState.ExitCode()
 }

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/lcbq/lcbq/stream/streamtest/patience"
 )
 
 // wantLevel is the level that Probe must give. It is for the tests that run
@@ -182,11 +184,8 @@ func await(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
-	deadline := time.After(20 * time.Second)
-	for !done() {
-		select {
-		case <-ticker.C:
-		case <-deadline:
+	for wait := patience.Begin(20 * time.Second); !done(); <-ticker.C {
+		if wait.Over() {
 			t.Fatalf("still waiting for %s", what)
 		}
 	}

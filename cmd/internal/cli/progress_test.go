@@ -14,6 +14,7 @@ import (
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/queue"
 	"github.com/lcbq/lcbq/stream/store"
+	"github.com/lcbq/lcbq/stream/streamtest/patience"
 	"github.com/lcbq/lcbq/stream/sweep"
 )
 
@@ -79,11 +80,12 @@ func (r *reading) String() string {
 
 func (r *reading) await(t *testing.T, text string) {
 	t.Helper()
-	for range 1000 {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for wait := patience.Begin(patience.Base); !wait.Over(); <-tick.C {
 		if strings.Contains(r.String(), text) {
 			return
 		}
-		<-time.After(10 * time.Millisecond)
 	}
 	t.Fatalf("the terminal never got %q, only %q", text, r.String())
 }

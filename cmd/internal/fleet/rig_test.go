@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lcbq/lcbq/stream/streamtest/patience"
 	"github.com/lcbq/lcbq/worker/engine"
 	"github.com/lcbq/lcbq/worker/engine/openai"
 	"github.com/lcbq/lcbq/worker/engine/supervise"
@@ -225,8 +226,8 @@ func (r *rig) until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(60 * time.Second); !ok(); <-tick.C {
-		if time.Now().After(deadline) {
+	for wait := patience.Begin(time.Minute); !ok(); <-tick.C {
+		if wait.Over() {
 			t.Fatalf("waited in vain until %s:\n%s", what, r.log)
 		}
 	}

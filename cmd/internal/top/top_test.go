@@ -17,6 +17,7 @@ import (
 
 	"github.com/lcbq/lcbq/cmd/internal/snapshot"
 	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/streamtest/patience"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -168,14 +169,15 @@ func TestProgram(t *testing.T) {
 		go func() {
 			ended <- Run(ctx, Config{Snapshots: snapshots, In: keys, Out: out, Environ: []string{"TERM=xterm-256color"}, Columns: 80, Rows: 24})
 		}()
-		deadline := time.After(time.Minute)
+		wait := patience.Begin(time.Minute)
 		tick := time.NewTicker(10 * time.Millisecond)
 		for !out.contains("eval00") {
 			select {
 			case <-tick.C:
 			case err := <-ended:
 				t.Fatalf("the program ended: %v", err)
-			case <-deadline:
+			}
+			if wait.Over() {
 				t.Fatal("nothing is drawn")
 			}
 		}

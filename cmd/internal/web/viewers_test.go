@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/lcbq/lcbq/cmd/internal/snapshot"
+	"github.com/lcbq/lcbq/stream/streamtest/patience"
 )
 
 // TestManyViewers share what is read, and one that never reads costs only itself.
@@ -79,9 +80,11 @@ func TestSlowViewer(t *testing.T) {
 	if _, err := c.Write([]byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n")); err != nil {
 		t.Fatal(err)
 	}
+	late := make(chan struct{})
+	defer patience.After(20*time.Second, func() { close(late) })()
 	select {
 	case <-cut:
-	case <-time.After(20 * time.Second):
+	case <-late:
 		_ = c.Close() // or the server waits for it
 		t.Fatal("a page that never reads is not cut")
 	}

@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/lcbq/lcbq/stream/streamtest/patience"
 	"github.com/lcbq/lcbq/worker/engine"
 	"github.com/lcbq/lcbq/worker/engine/supervise"
 	"github.com/lcbq/lcbq/worker/engine/supervise/supervisetest"
@@ -183,8 +184,8 @@ func TestKilledAtEveryPhase(t *testing.T) {
 // await waits until the engine is in the phase, or past it.
 func await(t *testing.T, e *supervise.Engine, want supervise.Phase) {
 	t.Helper()
-	late := time.NewTimer(20 * time.Second)
-	defer late.Stop()
+	late := make(chan struct{})
+	defer patience.After(20*time.Second, func() { close(late) })()
 	for {
 		phase, changed := e.Changes()
 		if phase >= want {
@@ -192,7 +193,7 @@ func await(t *testing.T, e *supervise.Engine, want supervise.Phase) {
 		}
 		select {
 		case <-changed:
-		case <-late.C:
+		case <-late:
 			t.Fatalf("the engine is %v, want %v", phase, want)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lcbq/lcbq/stream/streamtest/patience"
 	"github.com/lcbq/lcbq/worker/engine"
 	"github.com/lcbq/lcbq/worker/engine/supervise/supervisetest"
 )
@@ -186,7 +187,7 @@ func TestFailures(t *testing.T) {
 			cfg := n.config(tt.is, supervisetest.Forks)
 			cfg.Restarts = 2
 			if tt.is == supervisetest.Hangs {
-				cfg.Ready = 500 * time.Millisecond
+				cfg.Ready = patience.Now(500 * time.Millisecond) // enough to say that it loads
 			}
 			e, err := New(cfg.Server, cfg.Life)
 			if err != nil {

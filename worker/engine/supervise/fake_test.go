@@ -17,6 +17,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/lcbq/lcbq/stream/streamtest/patience"
 	"github.com/lcbq/lcbq/worker/engine/openai"
 	"github.com/lcbq/lcbq/worker/engine/supervise/supervisetest"
 )
@@ -182,8 +183,8 @@ func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); <-tick.C {
-		if time.Now().After(deadline) {
+	for wait := patience.Begin(30 * time.Second); !ok(); <-tick.C {
+		if wait.Over() {
 			t.Fatalf("waited in vain until %s", what)
 		}
 	}

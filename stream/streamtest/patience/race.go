@@ -1,5 +1,5 @@
 //go:build race
 
-package streamtest
+package patience
 
 const raceEnabled = true
