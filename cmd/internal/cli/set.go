@@ -144,6 +144,8 @@ func evaluatorsOf(all []snapshot.Worker, host, name string) ([]snapshot.Worker, 
 	}
 	shown := screen.Plain(strings.Join(hosts, ", "))
 	switch {
+	case len(alive) == 0 && gone == "" && host != "" && host != "all":
+		return nil, fmt.Errorf("no evaluator works on host %q, nor on any other\nstart one with 'lcbq evaluate'", host)
 	case len(alive) == 0 && gone == "":
 		return nil, errors.New("no evaluator works here\nstart one with 'lcbq evaluate', on any host")
 	case len(alive) == 0:

@@ -49,6 +49,8 @@ func TestEvaluatorsOf(t *testing.T) {
 		{"a host that never was", two, "d", "", "no evaluator works on host \"d\"\nevaluators work on: a, b_x"},
 		{"a worker that never was", two, "", "x", "there is no evaluator \"x\""},
 		{"another stage's worker", two, "", "gen0_a-1", "there is no evaluator"},
+		{"a host, and nobody anywhere", two[:1], "d", "", "no evaluator works on host \"d\", nor on any other\nstart one with 'lcbq evaluate'"},
+		{"a host that is gone for so long that nobody remembers it, while others live", two[:4], "c", "", "no evaluator works on host \"c\"\nevaluators work on: a, b_x"},
 		{"nobody", two[:1], "", "", "no evaluator works here\nstart one with 'lcbq evaluate'"},
 		{"all gone", two[4:5], "", "", "evaluator eval0_c-4 of host c is silent, and no other works here\nstart one"},
 	} {

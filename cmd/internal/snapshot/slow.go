@@ -24,7 +24,7 @@ const (
 	slowWorkers = 3
 	doubt       = 3.5
 	leastWindow = 90.  // seconds: less is a start
-	leastCPU    = 0.02 // processor seconds a second and slot of the worker in the middle; below that they tell nothing
+	leastCPU    = 0.02 // processor seconds a second and slot; where the worker in the middle has less, samples alone tell
 	mostStarved = 0.5  // of the time: a worker that had less to do is not slow
 	wellShare   = 0.5  // of the samples of the worker in the middle: whoever did as much lately is well again
 )
@@ -74,15 +74,26 @@ func slowEvaluators(all []*Worker, window int) {
 		return
 	}
 	busy, _ := middleOf(there, work)
+	least := leastCPU
+	if speeds {
+		typical, _ := middleOf(there, func(w *Worker) float64 { return w.Speed })
+		least *= typical
+	}
 	for _, w := range there {
 		if window == 0 {
 			w.again = samples(w) >= wellShare*middle
 		}
-		if w.again || busy < leastCPU {
+		if w.again {
 			continue
 		}
 		came, due := float64(w.lately[window].Samples), middle*w.lately[window].Slots
-		if share := max(samples(w)/middle, work(w)/busy); share < slowShare && surely(due, came) {
+		share := samples(w) / middle
+		if busy >= least {
+			share = max(share, work(w)/busy)
+		} else if work(w) >= least {
+			continue
+		}
+		if share < slowShare && surely(due, came) {
 			w.slow(share, windows[window])
 		}
 	}

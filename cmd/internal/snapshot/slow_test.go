@@ -27,25 +27,28 @@ func TestSlow(t *testing.T) {
 		slots  int
 		other  func(w *Worker)
 		slow   string // of its pace; "" if it is not slow
+		tiny   bool   // the programs of the others take no time of a processor
 	}{
-		{"as the others", usual, .8, 8, nil, ""},
-		{"half as fast", []store.Lately{window(120, 8, .5, .25, 0), window(900, 8, .5, .25, 0)}, .4, 8, nil, ""},
-		{"slow for two minutes", []store.Lately{window(120, 8, .05, .03, 0), window(900, 8, .9, .45, 0)}, .7, 8, nil, "2 minutes it did 6 %"},
-		{"a quarter", []store.Lately{window(120, 8, .25, .125, 0), window(900, 8, .9, .45, 0)}, .7, 8, nil, "2 minutes it did 25 %"},
-		{"came 90 s ago", []store.Lately{window(91, 8, .05, .03, 0), window(91, 8, .05, .03, 0)}, .8, 8, nil, "2 minutes it did 6 %"},
-		{"came just now", []store.Lately{window(85, 8, .05, .03, 0), window(85, 8, .05, .03, 0)}, .8, 8, nil, ""},
-		{"a unit of long programs", []store.Lately{window(120, 8, .05, .5, 0), window(900, 8, .9, .5, 0)}, .7, 8, nil, ""},
-		{"a unit of known programs", []store.Lately{window(120, 8, 1, .01, 0), window(900, 8, 1, .4, 0)}, .8, 8, nil, ""},
-		{"waited for units", []store.Lately{window(120, 8, .05, .03, .9), window(900, 8, .05, .03, .9)}, .04, 8, nil, ""},
-		{"few, a third by chance", []store.Lately{window(90, .5, .3, .15, 0), window(900, 1, .9, .45, 0)}, .09, 1, nil, ""},
-		{"waits for a disk", []store.Lately{window(120, 8, 0, 0, 0), window(900, 8, 0, 0, 0)}, 0, 8, func(w *Worker) { w.Trouble = &store.Trouble{} }, ""},
-		{"well again", []store.Lately{window(120, 8, .9, .5, 0), window(900, 8, .2, .1, 0)}, .2, 8, nil, ""},
-		{"few samples of much work", []store.Lately{window(120, 8, .2, .5, 0), window(900, 8, .2, .5, 0)}, .16, 8, nil, ""},
-		{"a slow processor", []store.Lately{window(120, 8, .2, .5, 0), window(900, 8, .2, .5, 0)}, .16, 8, func(w *Worker) { w.Speed = 7 }, "2 minutes it did 28 %"},
-		{"a slow processor whose speed nobody knows", []store.Lately{window(120, 8, .2, .5, 0), window(900, 8, .2, .5, 0)}, .16, 8, func(w *Worker) { w.Speed = 0 }, ""},
-		{"slow for 15 minutes, and a little less now", []store.Lately{window(120, 8, .4, .2, 0), window(900, 8, .3, .1, 0)}, .24, 8, nil, "15 minutes it did 30 %"},
-		{"given more slots just now", []store.Lately{window(120, 10, 1, .5, 0), window(900, 2.7, 1, .5, 0)}, .27, 32, nil, ""},
-		{"works for another run", usual, .8, 8, func(w *Worker) { w.Rate, w.Rate15 = 0, 0 }, ""},
+		{"as the others", usual, .8, 8, nil, "", false},
+		{"half as fast", []store.Lately{window(120, 8, .5, .25, 0), window(900, 8, .5, .25, 0)}, .4, 8, nil, "", false},
+		{"slow for two minutes", []store.Lately{window(120, 8, .05, .03, 0), window(900, 8, .9, .45, 0)}, .7, 8, nil, "2 minutes it did 6 %", false},
+		{"a quarter", []store.Lately{window(120, 8, .25, .125, 0), window(900, 8, .9, .45, 0)}, .7, 8, nil, "2 minutes it did 25 %", false},
+		{"came 90 s ago", []store.Lately{window(91, 8, .05, .03, 0), window(91, 8, .05, .03, 0)}, .8, 8, nil, "2 minutes it did 6 %", false},
+		{"came just now", []store.Lately{window(85, 8, .05, .03, 0), window(85, 8, .05, .03, 0)}, .8, 8, nil, "", false},
+		{"a unit of long programs", []store.Lately{window(120, 8, .05, .5, 0), window(900, 8, .9, .5, 0)}, .7, 8, nil, "", false},
+		{"a unit of known programs", []store.Lately{window(120, 8, 1, .01, 0), window(900, 8, 1, .4, 0)}, .8, 8, nil, "", false},
+		{"waited for units", []store.Lately{window(120, 8, .05, .03, .9), window(900, 8, .05, .03, .9)}, .04, 8, nil, "", false},
+		{"few, a third by chance", []store.Lately{window(90, .5, .3, .15, 0), window(900, 1, .9, .45, 0)}, .09, 1, nil, "", false},
+		{"waits for a disk", []store.Lately{window(120, 8, 0, 0, 0), window(900, 8, 0, 0, 0)}, 0, 8, func(w *Worker) { w.Trouble = &store.Trouble{} }, "", false},
+		{"well again", []store.Lately{window(120, 8, .9, .5, 0), window(900, 8, .2, .1, 0)}, .2, 8, nil, "", false},
+		{"few samples of much work", []store.Lately{window(120, 8, .2, .5, 0), window(900, 8, .2, .5, 0)}, .16, 8, nil, "", false},
+		{"a slow processor", []store.Lately{window(120, 8, .2, .5, 0), window(900, 8, .2, .5, 0)}, .16, 8, func(w *Worker) { w.Speed = 7 }, "2 minutes it did 28 %", false},
+		{"a slow processor whose speed nobody knows", []store.Lately{window(120, 8, .2, .5, 0), window(900, 8, .2, .5, 0)}, .16, 8, func(w *Worker) { w.Speed = 0 }, "", false},
+		{"slow for 15 minutes, and a little less now", []store.Lately{window(120, 8, .4, .2, 0), window(900, 8, .3, .1, 0)}, .24, 8, nil, "15 minutes it did 30 %", false},
+		{"given more slots just now", []store.Lately{window(120, 10, 1, .5, 0), window(900, 2.7, 1, .5, 0)}, .27, 32, nil, "", false},
+		{"slow with tiny programs", []store.Lately{window(120, 8, .1, .001, 0), window(900, 8, .1, .001, 0)}, .08, 8, nil, "2 minutes it did 10 %", true},
+		{"large ones where the others have tiny ones", []store.Lately{window(120, 8, .1, .5, 0), window(900, 8, .1, .5, 0)}, .08, 8, nil, "", true},
+		{"works for another run", usual, .8, 8, func(w *Worker) { w.Rate, w.Rate15 = 0, 0 }, "", false},
 	} {
 		all := make([]Worker, 4)
 		for i := range all {
@@ -55,6 +58,13 @@ func TestSlow(t *testing.T) {
 		w.lately, w.Rate15, w.all15, w.Slots = tt.lately, tt.units, tt.units, tt.slots
 		if tt.other != nil {
 			tt.other(w)
+		}
+		if tt.tiny {
+			for i := range all {
+				if i != 2 {
+					all[i].lately = []store.Lately{window(120, 8, 1, .01, 0), window(900, 8, 1, .01, 0)}
+				}
+			}
 		}
 		markSlow(all)
 		if w.Slow != (tt.slow != "") || !strings.Contains(w.pace, tt.slow) {

@@ -248,9 +248,12 @@ func TestScreenshots(t *testing.T) {
 			continue
 		}
 		r.set(c.run)
+		x.Script(t, `localStorage.setItem("lcbq-theme", "`+c.theme+`")`) // a page that changes its theme fades
 		x.Do(t, chromedp.EmulateViewport(c.width, 900), chromedp.Navigate(s.URL))
-		x.Until(t, fmt.Sprintf(`document.querySelectorAll("#grid>i").length === %d && `, len(c.run.Questions)*len(c.run.Temperatures))+has("title", c.run.Run.State)+" && "+has("live", "live"))
-		browsertest.Value[bool](t, x, `(document.documentElement.dataset.theme = "`+c.theme+`") !== ""`)
+		x.Until(t, fmt.Sprintf(`document.querySelectorAll("#grid>i").length === %d && `, len(c.run.Questions)*len(c.run.Temperatures))+has("title", c.run.Run.State)+" && "+has("live", "live")+" && "+has("theme", c.theme))
+		if said := browsertest.Value[bool](t, x, `!document.getElementById("dashed").hidden`); said == (c.run.Run.Cells.Done == c.run.Run.Cells.All) {
+			t.Errorf("%s: the words on dashed lines are there: %v", c.name, said)
+		}
 		if got := browsertest.Value[int64](t, x, `document.documentElement.scrollWidth`); got > c.width {
 			t.Errorf("%s: the page is %d wide in a window of %d", c.name, got, c.width)
 		}

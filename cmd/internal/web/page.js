@@ -221,6 +221,7 @@ const state = (s) => {
   }
   text("passed", percent(s.run.samples_passed, s.run.samples.done));
   text("passed-name", s.run.finished_ms ? "Passed" : "Passed so far");
+  $("#dashed").hidden = s.run.cells.done === s.run.cells.all;
   text("curve-h", "pass@1 over temperature" + (s.run.finished_ms ? "" : ", so far"));
   text("workers-h", s.workers.length > 1 ? whole(s.workers.length) + " workers" : "Workers");
   text("passed-more", "of the samples in finished cells");
