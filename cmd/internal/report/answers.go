@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/lcbq/lcbq/cmd/internal/report/figure"
 	"github.com/lcbq/lcbq/worker/score/curve"
@@ -52,12 +53,40 @@ func (r *Report) choices() []string {
 	return out
 }
 
-// hotter compares the choice for pass@1 with the best at the largest k of tables.
+// hotter compares the choice for pass@1 with the best at the largest k of tables that is well known, and says what is
+// known of the largest.
 func (r *Report) hotter() []string {
+	ks := r.Headline()
+	known, last := r.hotterAt()
+	if known == "" || len(ks) == 0 || last >= ks[len(ks)-1] {
+		return nonEmpty(known)
+	}
+	b := r.BestAt(ks[len(ks)-1])
+	if b == nil || b.Choice == nil {
+		return nonEmpty(known)
+	}
+	var among []string
+	for _, s := range b.Standings {
+		if s.Like.InSet {
+			among = append(among, figure.Temperature(s.Temperature))
+		}
+	}
+	return []string{known, fmt.Sprintf("For k = %d it is little known: the highest is T = %s; the set that holds the best one with 95 %% is %s.", b.K, figure.Temperature(b.Temperature), strings.Join(among, ", "))}
+}
+
+func nonEmpty(line string) []string {
+	if line == "" {
+		return nil
+	}
+	return []string{line}
+}
+
+// hotterAt returns the answer for the largest k that is well known, and that k.
+func (r *Report) hotterAt() (text string, k int) {
 	first := r.BestAt(1)
 	ks := r.Headline()
 	if first == nil || first.Choice == nil || len(ks) < 2 {
-		return nil
+		return "", 0
 	}
 	var last *curve.Best
 	for _, k := range ks[1:] {
@@ -66,7 +95,7 @@ func (r *Report) hotter() []string {
 		}
 	}
 	if last == nil {
-		return nil
+		return "", 0
 	}
 	for _, s := range last.Standings {
 		if s.Temperature != first.Choice.Temperature {
@@ -75,16 +104,16 @@ func (r *Report) hotter() []string {
 		behind := fmt.Sprintf("T = %s is %s to %s points behind the best one at k = %d on questions like these", figure.Temperature(s.Temperature), figure.Percent(s.Like.Behind.Low), figure.Percent(s.Like.Behind.High), last.K)
 		switch {
 		case s.Temperature == last.Temperature:
-			return []string{fmt.Sprintf("No: the choice for pass@1, T = %s, is also highest at k = %d.", figure.Temperature(s.Temperature), last.K)}
+			return fmt.Sprintf("No: the choice for pass@1, T = %s, is also highest at k = %d.", figure.Temperature(s.Temperature), last.K), last.K
 		case s.Like.InSet:
-			return []string{fmt.Sprintf("Not shown: the highest at k = %d is T = %s, and the choice for pass@1, %s, may be as good.", last.K, figure.Temperature(last.Temperature), behind)}
+			return fmt.Sprintf("Not shown: the highest at k = %d is T = %s, and the choice for pass@1, %s, may be as good.", last.K, figure.Temperature(last.Temperature), behind), last.K
 		case last.Temperature > s.Temperature:
-			return []string{fmt.Sprintf("Yes: the highest at k = %d is T = %s, and the choice for pass@1, %s.", last.K, figure.Temperature(last.Temperature), behind)}
+			return fmt.Sprintf("Yes: the highest at k = %d is T = %s, and the choice for pass@1, %s.", last.K, figure.Temperature(last.Temperature), behind), last.K
 		default:
-			return []string{fmt.Sprintf("No, colder is: the highest at k = %d is T = %s, and the choice for pass@1, %s.", last.K, figure.Temperature(last.Temperature), behind)}
+			return fmt.Sprintf("No, colder is: the highest at k = %d is T = %s, and the choice for pass@1, %s.", last.K, figure.Temperature(last.Temperature), behind), last.K
 		}
 	}
-	return nil
+	return "", 0
 }
 
 // mixed says whether a mix of temperatures is worth more than one, at the largest budget of
