@@ -128,7 +128,7 @@ func waitForLine(t *testing.T, lines *bufio.Scanner, texts ...string) {
 }
 
 // logged starts lcbq and returns the lines of its log. A process that says nothing
-// more is killed after two minutes, which ends the lines.
+// more is killed after two minutes of a quiet machine, which ends the lines.
 func logged(t *testing.T, args ...string) (*exec.Cmd, *bufio.Scanner) {
 	t.Helper()
 	cmd := command(t, args...)
@@ -175,6 +175,36 @@ func TestWorkersWaitAndReconnect(t *testing.T) {
 	interrupt(t, third)
 }
 
+// TestWatchOutlivesTheServer: who looks at a run sees that its server is gone, and sees the run again
+// when the next one serves it.
+func TestWatchOutlivesTheServer(t *testing.T) {
+	t.Parallel()
+	takesMinutes(t)
+	dir := t.TempDir()
+	store := filepath.Join(dir, "store")
+	first, url := startServer(t, store)
+	ok(t, submitArgs(url, "one", filepath.Join(dir, "one"))...)
+	watch := command(t, "status", "--nats", url, "--watch", "--every", "100ms")
+	shown, complaints := new(said), new(said)
+	watch.Stdout, watch.Stderr = shown, complaints
+	if err := watch.Start(); err != nil {
+		t.Fatal(err)
+	}
+	shown.await(t, "run one")
+	if err := first.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = first.Wait() // it was killed
+	complaints.await(t, "the server does not answer, looking again")
+	before := strings.Count(shown.String(), "run one")
+	second, log := logged(t, "server", "--listen", strings.TrimPrefix(url, "nats://"), "--store-dir", store)
+	waitForLine(t, log, `"serving"`)
+	go drain(log)
+	waitUntil(t, "the run is shown again", func() bool { return strings.Count(shown.String(), "run one") > before })
+	interrupt(t, watch)
+	interrupt(t, second)
+}
+
 // drain keeps a process from blocking on its log.
 func drain(lines *bufio.Scanner) {
 	for lines.Scan() {
@@ -193,7 +223,7 @@ func TestWaitCanBeInterrupted(t *testing.T) {
 	}
 }
 
-// waitUntil waits until ok holds, and fails the test after two minutes.
+// waitUntil waits until ok holds, for two minutes of a quiet machine.
 func waitUntil(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)

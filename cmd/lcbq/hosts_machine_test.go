@@ -76,20 +76,27 @@ func machine(ctx context.Context, t *testing.T, root, work string, k hostKind, j
 		t.Fatal(err)
 	}
 	disk := work + ".disk"
-	t.Cleanup(func() { _ = os.Remove(disk) })
+	t.Cleanup(func() {
+		if console, err := os.ReadFile(disk + ".console"); t.Failed() && err == nil {
+			t.Logf("the console's end:\n%s", console[max(0, len(console)-8000):])
+		}
+		_, _ = os.Remove(disk), os.Remove(disk+".console")
+	})
 	if out, err := exec.CommandContext(ctx, "mkfs.ext4", "-q", "-d", work, disk, "2G").CombinedOutput(); err != nil {
 		t.Fatalf("mkfs.ext4: %v: %s", err, out)
 	}
 	args := slices.Concat(k.qemu, []string{
-		"-machine", "accel=" + *hostQemu, "-cpu", "qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt", "-smp", "2", "-m", "3072",
-		"-nographic", "-nic", "none", "-no-reboot", "-kernel", filepath.Join(root, "vmlinuz"), "-initrd", filepath.Join(root, "initrd.img"),
-		"-append", "root=/dev/vda rw console=ttyS0 panic=-1 quiet systemd.mask=systemd-udev-trigger.service",
+		"-machine", "accel=" + *hostQemu, "-cpu", "qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt", "-m", "3072",
+		"-display", "none", "-serial", "file:" + disk + ".console", "-nic", "none", "-no-reboot", "-kernel", filepath.Join(root, "vmlinuz"), "-initrd", filepath.Join(root, "initrd.img"),
+		"-append", "root=/dev/vda rw console=ttyS0 panic=-1 systemd.mask=systemd-udev-trigger.service",
 		"-drive", "file=" + root + ".disk,format=raw,if=virtio,snapshot=on", "-drive", "file=" + disk + ",format=raw,if=virtio",
 	})
 	if *hostQemu == "tcg" {
 		// The clock counts instructions: this machine may be as slow as it likes, and no time-out
-		// over there runs out for it.
+		// over there runs out for it. Two processors wait for each other then for hours.
 		args = append(args, "-icount", "shift=1,sleep=on")
+	} else {
+		args = append(args, "-smp", "2")
 	}
 	return exec.CommandContext(ctx, "qemu-system-x86_64", args...)
 }
