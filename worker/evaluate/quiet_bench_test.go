@@ -1,7 +1,10 @@
 package evaluate
 
 import (
+	"flag"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -20,18 +23,27 @@ import (
 // without and with five of so much processor time among them, and then as many sleepers
 // more as it takes for the five to end. The five hold slots as every program does, and
 // longer on a loaded machine: own-share-s is how long, by slot. ratio is the time until the
-// last sleeper ended to what as many take without the five, and their own share.
+// last sleeper ended to what as many take without the five, and their own share. -beside names a program
+// more to try, which reads "3" and "1 2".
 func BenchmarkBesideNear(b *testing.B) {
 	for _, slots := range []int{16, 64} {
 		b.Run(fmt.Sprint(slots), func(b *testing.B) {
 			var alone time.Duration
-			for _, near := range []struct{ name, program string }{
+			programs := []struct{ name, program string }{
 				{"none", ""},
 				{"4.6 s", spin(4.6)},
 				{"6.6 s", spin(6.6)},
 				{"4.8 s and stuck", stuckAfter(4.8)},
 				{"6.6 s and stuck", stuckAfter(6.6)},
-			} {
+			}
+			if *besideFile != "" {
+				text, err := os.ReadFile(*besideFile)
+				if err != nil {
+					b.Fatal(err)
+				}
+				programs = append(programs, struct{ name, program string }{filepath.Base(*besideFile), string(text)})
+			}
+			for _, near := range programs {
 				b.Run(near.name, func(b *testing.B) {
 					for b.Loop() {
 						if took := besideNear(b, slots, near.program, alone); near.program == "" {
@@ -43,6 +55,8 @@ func BenchmarkBesideNear(b *testing.B) {
 		})
 	}
 }
+
+var besideFile = flag.String("beside", "", "file of a program more for BenchmarkBesideNear")
 
 func spin(seconds float64) string {
 	return fmt.Sprintf("import time\nwhile time.process_time() < %v: pass\nprint(1)\n", seconds)
@@ -84,6 +98,7 @@ func besideNear(b *testing.B, slots int, near string, alone time.Duration) time.
 		b.Fatal(err)
 	}
 	sleepers, spinners := one("sleepers"), one("spinners")
+	spinners.sandbox.Inputs[0] = "3\n1 2\n"
 	var mu sync.Mutex
 	var slept time.Duration
 	verdicts := map[stream.Verdict]int{}

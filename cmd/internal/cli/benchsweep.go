@@ -33,6 +33,9 @@ func (c *benchCmd) sweep(a *app) error {
 	}
 	r, err := bench.Sweep(a.ctx, cfg)
 	if err != nil {
+		if r.Seconds > 0 && !a.json { // hours went into this, and only the proof is missing
+			writeSweep(a.out, r)
+		}
 		return interrupted(a, fmt.Errorf("benchmark a sweep: %w", err))
 	}
 	if a.json {
@@ -45,7 +48,11 @@ func (c *benchCmd) sweep(a *app) error {
 func writeSweep(w io.Writer, r bench.SweepResult) {
 	fmt.Fprintf(w, "\n%d units, %d samples: submitted in %.1f s, all on disk after %.0f s, %.0f units/s; %.0f%% of %d processors were this process's\n",
 		r.Units, r.Samples, r.Submit, r.Seconds, float64(r.Units)/r.Seconds, 100*r.CPUShare, r.CPUs)
-	fmt.Fprintf(w, "verified in %.0f s: every cell whole, %d samples in all\n", r.VerifyFor, r.Verified)
+	if r.Verified > 0 {
+		fmt.Fprintf(w, "verified in %.0f s: every cell whole, %d samples in all\n", r.VerifyFor, r.Verified)
+	} else {
+		fmt.Fprintln(w, "the files are not verified")
+	}
 	fmt.Fprintf(w, "%s binds: units piled up before no stage behind it\n", r.Binds)
 	fmt.Fprintln(w, "\nprocessor time, ms a unit")
 	for _, s := range r.CPU {
