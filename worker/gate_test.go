@@ -6,13 +6,15 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/lcbq/lcbq/stream/streamtest/patience"
 )
 
 // enter goes in until there is no room for a moment, and returns how often.
 func enter(t *testing.T, g *Gate) int {
 	t.Helper()
 	for n := 0; ; n++ {
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), patience.Now(20*time.Millisecond))
 		in := g.Enter(ctx)
 		cancel()
 		if !in {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/streamtest/patience"
 	"github.com/lcbq/lcbq/worker"
 )
 
@@ -16,7 +17,7 @@ func holds(t *testing.T, g *Grader) []*pooled {
 	t.Helper()
 	var got []*pooled
 	for {
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), patience.Now(20*time.Millisecond))
 		s, err := g.pool.acquire(ctx, "q", 0)
 		cancel()
 		if err != nil {
@@ -51,7 +52,7 @@ func TestSet(t *testing.T) {
 		}
 		units := 0
 		for ; units <= want+1; units++ {
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+			ctx, cancel := context.WithTimeout(t.Context(), patience.Now(20*time.Millisecond))
 			in := w.Units.Enter(ctx)
 			cancel()
 			if !in {
