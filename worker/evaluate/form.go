@@ -63,6 +63,8 @@ type trial struct {
 	code string
 	turn turn // its unit's
 
+	last  bool     // what this run comes to counts: nothing is beside it
+	whole bool     // it may go as far beyond the limit as Slack says, whatever is measured
 	asked bool     // the program's form was asked for, or is not to be
 	form  cacheKey // of the form; zero if there is none
 	claim *claim   // of this trial; nil if it has none

@@ -54,6 +54,9 @@ type Grader struct {
 	others sync.RWMutex
 	rest   chan time.Time
 
+	yard    *yard
+	stretch func(last bool) sandbox.Stretch // a strain's, for one run; another in tests
+
 	fault func(code string) error // stands for a failure of the sandbox; for tests
 }
 
@@ -91,6 +94,8 @@ func newGraderOn(host *sandbox.Host, p *pool, log *slog.Logger) (*Grader, error)
 		host: host, pool: p, quiet: q, cache: newCache(cacheGeneration), rest: make(chan time.Time, 1),
 		fingerprint: host.Environment().Digest(),
 	}
+	g.yard = newYard()
+	g.stretch = func(last bool) sandbox.Stretch { return (&strain{yard: g.yard, last: last}).ask }
 	if host.Environment().NormalForm {
 		g.forms = newForms(host, first, log)
 	}

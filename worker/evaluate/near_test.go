@@ -20,15 +20,60 @@ import (
 func TestNear(t *testing.T) {
 	t.Parallel()
 	for spent, want := range map[time.Duration]bool{
-		time.Second: false, 6 * time.Second: false, 6100 * time.Millisecond: true, 7700 * time.Millisecond: true,
-		6*time.Second + Slack(6*time.Second): false, // stopped there: it may never end
+		time.Second: false, 6 * time.Second: false, 6100 * time.Millisecond: true, 11 * time.Second: true, 12 * time.Second: false,
 	} {
 		if got := near(sandbox.Result{Outcome: sandbox.TimeLimit, TestCPU: spent}, 6*time.Second); got != want {
 			t.Errorf("near with a test of %v = %v, want %v", spent, got, want)
 		}
+		if near(sandbox.Result{Outcome: sandbox.TimeLimit, TestCPU: spent, Cut: true}, 6*time.Second) {
+			t.Errorf("a test that was stopped after %v is near: it may never end", spent)
+		}
 	}
 	if near(sandbox.Result{Outcome: sandbox.Rejected, TestCPU: 7 * time.Second}, 6*time.Second) {
 		t.Error("a wrong answer is near the time limit")
+	}
+}
+
+// TestStretched wants a program to be let run as far as the measured slowdown asks: an endless one is stopped there
+// and not run again, and one that ended late has its second run measured by what that is slower. Who asks whether
+// two judges may differ has it run as far as ever.
+func TestStretched(t *testing.T) {
+	t.Parallel()
+	far := limits
+	far.Slack, far.Wall = time.Hour, time.Hour
+	g, err := NewGrader(t.Context(), Config{Sandbox: sandbox.Config{Python: pythontest.Find(t), Limits: far}, Slots: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := g.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	var runs []bool
+	slack, grace := time.Duration(0), time.Hour
+	g.stretch = func(last bool) sandbox.Stretch {
+		runs = append(runs, last)
+		return func(sandbox.Strain) (time.Duration, time.Duration, bool) {
+			if last {
+				return time.Hour, grace, true
+			}
+			return slack, 0, true
+		}
+	}
+	q := question(t, fog)
+	// The kernel ends it after four seconds.
+	if j := judge1(t, g, q, code("while True: pass")); j.Verdict != stream.TimeLimit || j.CPU > 3 || g.Rejudged() != 0 || !slices.Equal(runs, []bool{false}) {
+		t.Errorf("an endless program: %+v, %d run again, runs %v", j, g.Rejudged(), runs)
+	}
+	runs, slack = nil, time.Hour
+	late := "import time\nwhile time.process_time() < .35: pass\n" + solution
+	if j := judge1(t, g, q, code(late)); j.Verdict != stream.Passed || g.Rejudged() != 1 || !slices.Equal(runs, []bool{false, true}) {
+		t.Errorf("a program whose second run was slowed down: %+v, %d run again, runs %v", j, g.Rejudged(), runs)
+	}
+	runs = nil
+	if _, err := g.luck(t.Context(), q, late, stream.Passed, stream.TimeLimit); err != nil || runs != nil {
+		t.Errorf("luck: %v, runs %v were measured", err, runs)
 	}
 }
 

@@ -58,7 +58,7 @@ func (g *Grader) watched(ctx context.Context, slot *pooled, t *trial) (sandbox.R
 		t.formed.Store(true)
 	}
 	if g.shared == nil && t.asked {
-		return once(ctx, slot, t)
+		return g.once(ctx, slot, t)
 	}
 	running, stop := context.WithCancelCause(ctx)
 	var watching sync.WaitGroup
@@ -68,7 +68,7 @@ func (g *Grader) watched(ctx context.Context, slot *pooled, t *trial) (sandbox.R
 			stop(reason)
 		}
 	})
-	res, failed, err := once(running, slot, t)
+	res, failed, err := g.once(running, slot, t)
 	stop(nil)
 	watching.Wait()
 	if err != nil && ctx.Err() == nil && reason != nil {

@@ -205,7 +205,7 @@ const slowBy = 2
 // luck reports whether two honest judges of a program may come to two verdicts: its outcome depends on chance, or its
 // time is near the limit.
 func (g *Grader) luck(ctx context.Context, q *Question, code string, a, b stream.Verdict) (bool, error) {
-	t := &trial{q: q, code: code, asked: true}
+	t := &trial{q: q, code: code, asked: true, whole: true}
 	res, _, err := g.beside(ctx, t)
 	if errors.Is(err, sandbox.ErrAlone) {
 		res, _, err = g.sole(ctx, t)

@@ -46,7 +46,7 @@ func (s *Slot) settle(ctx context.Context, srv *server, c *conversation, r Resul
 	case end == nil:
 		r.Outcome = Accepted
 	case errors.As(end, &halt):
-		r.Outcome, r.Detail = halt.outcome, halt.detail
+		r.Outcome, r.Detail, r.Cut = halt.outcome, halt.detail, c.clocks.cut
 	case errors.As(end, &exc):
 		r.Outcome, r.Exception, r.Detail = Exception, &exc.Raised, exc.Error()
 		switch {

@@ -18,8 +18,9 @@ import (
 type conversation struct {
 	host   *Host
 	limits Limits
-	fd     int // ours of the program's socket, blocking, times out each tick
-	pid    int // known once the program is confined
+	slack  time.Duration // of limits, while nothing is known of the processor
+	fd     int           // ours of the program's socket, blocking, times out each tick
+	pid    int           // known once the program is confined
 	buf    []byte
 	have   int           // bytes of buf read and not yet consumed
 	used   int           // bytes of buf that the last frame took, consumed by the next read
@@ -32,9 +33,10 @@ type conversation struct {
 	kernelCPU uint32   // seconds of processor time after which the kernel ends the program
 	program   *running // nil for none
 
-	test  *int // the test at hand; nil where nobody asks for it
-	soft  Soft // nil for none
-	times map[int]time.Duration
+	test    *int    // the test at hand; nil where nobody asks for it
+	soft    Soft    // nil for none
+	stretch Stretch // nil for none
+	times   map[int]time.Duration
 
 	// A script's standard output: ours of the socket, and what came of it.
 	out    int // -1 for none

@@ -61,7 +61,8 @@ type Limits struct {
 	// Output is what one test may print or return, in bytes. Default 16 MiB.
 	Output int64
 
-	by float64 // of a program whose limits are scaled; else 0
+	by    float64       // of a program whose limits are scaled; else 0
+	grace time.Duration // how far beyond CPU an answer counts, by the slot's Stretch
 }
 
 // withDefaults returns l with each zero field replaced.
@@ -213,6 +214,9 @@ type Result struct {
 	// TestCPU is the largest processor time of a single test, or of the load.
 	// A value near Limits.CPU makes the outcome a matter of luck.
 	TestCPU time.Duration
+	// Cut says that a test that had not answered was stopped for its processor time: nobody knows how
+	// much more it needed. False with TimeLimit and a TestCPU above Limits.CPU, it did answer.
+	Cut bool
 	// Times are the processor times of the tests that were answered and took longer than
 	// worthTelling, by test; -1 is the load. Nil for none.
 	Times map[int]time.Duration

@@ -61,6 +61,7 @@ func (s *Slot) scriptTest(ctx context.Context, srv *server, index uint32, test i
 	defer s.hangUp(c)
 	release := c.watch(ctx)
 	r := Result{}
+	c.test, c.stretch = &r.Test, s.stretch
 	ended := c.script(source, test, &r.Test)
 	release()
 	r, err = s.settle(ctx, srv, c, r, ended)

@@ -37,6 +37,7 @@ type Slot struct {
 	cpus    []int                   // that its programs run on instead of the host's, nil for those
 	now     atomic.Pointer[running] // its program, nil while there is none
 	soft    Soft                    // nil for none
+	stretch Stretch                 // nil for none
 	scale   float64                 // of limits of processor time; 0 is 1
 
 	// spawn hands a function to the thread that starts fork servers. The
@@ -295,7 +296,7 @@ func (s *Slot) converseOnce(ctx context.Context, srv *server, index uint32, q *Q
 	c.strict, c.final = strict, strict
 	release := c.watch(ctx)
 	r := Result{}
-	c.test, c.soft = &r.Test, s.soft
+	c.test, c.soft, c.stretch = &r.Test, s.soft, s.stretch
 	err = c.talk(q, source, check, &r.Test)
 	release()
 	r.Times = c.times
@@ -317,7 +318,7 @@ func (s *Slot) converse(srv *server, index uint32, test, tests int, extra ...int
 		_ = unix.Close(pair[0])
 		return nil, err
 	}
-	c := &conversation{host: s.host, limits: limits, fd: pair[0], out: -1, buf: s.buf, kernelCPU: kernelCPU, program: s.host.running.add()}
+	c := &conversation{host: s.host, limits: limits, slack: limits.Slack, fd: pair[0], out: -1, buf: s.buf, kernelCPU: kernelCPU, program: s.host.running.add()}
 	s.now.Store(c.program)
 	return c, nil
 }

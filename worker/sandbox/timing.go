@@ -36,6 +36,7 @@ type clocks struct {
 	idle    time.Duration // how long it was found asleep since started
 	slept   time.Duration // the same, of all tests
 	stuck   time.Duration // how long it was found stuck since started
+	cut     bool          // a silent test was stopped for its processor time
 }
 
 // errUnclear says that a test's processor time cannot be told well enough.
@@ -67,9 +68,9 @@ func (k *clocks) answered(limits Limits) error {
 	k.most = max(k.most, k.last)
 	k.heard = k.now
 	switch {
-	case k.last > limits.CPU:
+	case k.last > limits.CPU+limits.grace:
 		return overCPU(k.last, limits)
-	case k.now-k.asked > limits.CPU:
+	case k.now-k.asked > limits.CPU+limits.grace:
 		return errUnclear
 	}
 	k.restart()
@@ -90,6 +91,7 @@ func (k *clocks) silent(limits Limits, now time.Time, state doing, stateErr erro
 	cpu, wall := k.now-k.heard, now.Sub(k.started)
 	k.most = max(k.most, cpu)
 	if cpu > limits.CPU+limits.Slack {
+		k.cut = true
 		return overCPU(cpu, limits)
 	}
 	// We may have been late to look; what it did meanwhile is not known.
@@ -223,6 +225,7 @@ func (c *conversation) look() error {
 	if err := c.softly(); err != nil {
 		return err
 	}
+	c.stretched(threads)
 	if err := c.lookEvery(c.clocks.period(c.limits, runtime.NumCPU())); err != nil {
 		return err
 	}

@@ -1,0 +1,327 @@
+package evaluate
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/worker/pythontest"
+	"github.com/lcbq/lcbq/worker/sandbox"
+)
+
+var (
+	nearLimit = flag.Duration("near.limit", 2*time.Second, "processor time of a test in the benchmarks of contention")
+	nearTries = flag.Int("near.tries", 5, "how often each program is judged in the benchmarks of contention")
+	nearKinds = flag.String("near.kinds", "loop,table,texts,calls", "kinds of programs in the benchmarks of contention")
+	nearSlots = flag.Int("near.slots", 2, "programs judged at once in the benchmarks of contention")
+	nearOut   = flag.String("near.out", "", "where BenchmarkHosts keeps verdicts and counts; a folder that all hosts share")
+	nearHost  = flag.String("near.host", "", "the name of this host in BenchmarkHosts")
+)
+
+// kinds are programs that take time in proportion to a count: a loop, a table of twenty megabytes, texts, calls.
+var kinds = map[string]string{
+	"loop":  "few = list(range(64))\nt = 0\nfor i in range(n):\n    x = few[i & 63] ^ i\n    t += x * x % 7\n    if t & 1:\n        t -= i\n",
+	"table": "d = {}\nx = 1\nfor i in range(n // 4):\n    x = (x * 1103515245 + 12345) & 0x7fffffff\n    d[x % 200000] = d.get((x >> 3) % 200000, 0) + 1\n",
+	"texts": "s = []\nfor i in range(n):\n    s.append(str(i) + 'a')\n    if len(s) > 1000:\n        ''.join(s).split('a')\n        s.clear()\n",
+	"calls": "def f(k):\n    return 1 if k < 2 else f(k - 1) + f(k - 2)\nfor i in range(n // 400):\n    f(12)\n",
+}
+
+// nearText returns a program of a kind; each number makes another one.
+func nearText(kind string, count, number int) string {
+	return fmt.Sprintf("def main(n):\n    %s\nmain(%d)\nprint(1)\n# %d\n", strings.ReplaceAll(strings.TrimSpace(kinds[kind]), "\n", "\n    "), count, number)
+}
+
+// contentionGrader returns a grader whose programs have each a verdict of their own. Without measuring it judges as
+// one that cannot.
+func contentionGrader(b *testing.B, measuring bool) *Grader {
+	b.Helper()
+	limit := sandbox.Limits{CPU: *nearLimit, Wall: *nearLimit, Slack: Slack(*nearLimit)}
+	g, err := NewGrader(b.Context(), Config{Sandbox: sandbox.Config{Python: pythontest.Find(b), Limits: limit, NoNormalForm: true}, Slots: *nearSlots})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		if err := g.Close(); err != nil {
+			b.Error(err)
+		}
+	})
+	if !measuring {
+		g.yard.round = func(int) ([]time.Duration, error) { return nil, errClock }
+	}
+	return g
+}
+
+// countsFor returns the count with which a program of each kind takes the limit on a quiet core, the fastest of five tries.
+func countsFor(b *testing.B, g *Grader) map[string]int {
+	b.Helper()
+	counts := map[string]int{}
+	for kind := range strings.SplitSeq(*nearKinds, ",") {
+		slot, err := g.quiet.enter(b.Context())
+		if err != nil {
+			b.Fatal(err)
+		}
+		// Twice: what a program takes need not be in proportion to its count from the first million on.
+		count := 1_000_000
+		for range 2 {
+			least := time.Hour
+			for i := range 5 {
+				slot.Scale(mostPace)
+				r, err := slot.Run(b.Context(), &one("counts").sandbox, nearText(kind, count, i), func(int, sandbox.Output) bool { return true })
+				if err != nil || r.Outcome != sandbox.Accepted {
+					b.Fatalf("%s: %+v, %v", kind, r, err)
+				}
+				least = min(least, r.TestCPU)
+			}
+			count = int(float64(count) * float64(*nearLimit) / float64(least))
+		}
+		slot.Scale(1)
+		counts[kind] = count
+		if err := g.quiet.leave(slot); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.Logf("counts for %v: %v", *nearLimit, counts)
+	return counts
+}
+
+// busy keeps n processors busy, half of them with memory, until the function it returns is called.
+func busy(b *testing.B, n int) (end func()) {
+	b.Helper()
+	var all []*exec.Cmd
+	for i := range n {
+		program := "while True: pass"
+		if i%2 == 1 {
+			program = "d = bytearray(1 << 24)\nwhile True:\n    d[:] = bytes(1 << 24)"
+		}
+		cmd := exec.CommandContext(context.WithoutCancel(b.Context()), pythontest.Find(b), "-c", program)
+		if err := cmd.Start(); err != nil {
+			b.Fatal(err)
+		}
+		all = append(all, cmd)
+	}
+	return func() {
+		for _, cmd := range all {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		}
+	}
+}
+
+// A nearProgram is a program and what part of the limit it needs on a quiet core.
+type nearProgram struct {
+	kind string
+	part float64
+}
+
+func (p nearProgram) String() string { return fmt.Sprintf("%s %.2f", p.kind, p.part) }
+
+// judgeNear judges programs so many times each, in an order that mixes them, and returns how often each passed.
+func judgeNear(b *testing.B, g *Grader, q *Question, counts map[string]int, parts []float64) (passed map[nearProgram]int) {
+	b.Helper()
+	passed = map[nearProgram]int{}
+	var mu sync.Mutex
+	var group errgroup.Group
+	group.SetLimit(2 * *nearSlots)
+	for try := range *nearTries {
+		for _, part := range parts {
+			for kind, count := range counts {
+				group.Go(func() error {
+					j, _, err := g.Judge(b.Context(), q, code(nearText(kind, int(part*float64(count)), try)))
+					if err != nil {
+						return err
+					}
+					mu.Lock()
+					defer mu.Unlock()
+					p := nearProgram{kind, part}
+					passed[p] += 0
+					switch j.Verdict {
+					case stream.Passed:
+						passed[p]++
+					case stream.TimeLimit:
+					default:
+						return fmt.Errorf("%v: %+v", p, j)
+					}
+					return nil
+				})
+			}
+		}
+	}
+	if err := group.Wait(); err != nil {
+		b.Fatal(err)
+	}
+	return passed
+}
+
+// table says how often programs of each part passed.
+func table(passed map[nearProgram]int) string {
+	sums := map[float64][2]int{}
+	var parts []float64
+	for p, n := range passed {
+		if _, ok := sums[p.part]; !ok {
+			parts = append(parts, p.part)
+		}
+		s := sums[p.part]
+		sums[p.part] = [2]int{s[0] + n, s[1] + *nearTries}
+	}
+	slices.Sort(parts)
+	var text strings.Builder
+	for _, part := range parts {
+		fmt.Fprintf(&text, "  %.2f: %d of %d", part, sums[part][0], sums[part][1])
+	}
+	return text.String()
+}
+
+// BenchmarkEndless is what endless programs cost in limits, on a machine that does nothing else: a loop, and one that
+// fills twenty megabytes again and again.
+func BenchmarkEndless(b *testing.B) {
+	for b.Loop() {
+		g := contentionGrader(b, true)
+		b.Logf("loops: %s limits; a round takes %v at best", endlessCost(b, g, 0), g.yard.best())
+		for i := range 3 {
+			j, _, err := g.Judge(b.Context(), one("endless table"), code(fmt.Sprintf("d = {}\ni = 0\nwhile True:\n    d[i %% 200000] = i\n    i += 7919\n# %d\n", i)))
+			if err != nil || j.Verdict != stream.TimeLimit {
+				b.Fatalf("Judge = %+v, %v", j, err)
+			}
+			b.Logf("tables: %.3f limits", j.CPU/nearLimit.Seconds())
+		}
+	}
+}
+
+// BenchmarkNearLimit judges programs between 0.8 and 1.2 of the limit beside 0, 2 and 8 busy processes, first as a
+// grader that measures contention does, and then as one that cannot. It says how many of the programs had more than
+// one verdict, and what an endless loop costs in limits. The loads are those of this benchmark: its numbers mean
+// something on a machine that does nothing else.
+func BenchmarkNearLimit(b *testing.B) {
+	counts := countsFor(b, contentionGrader(b, true))
+	parts := []float64{0.8, 0.9, 0.95, 1.05, 1.1, 1.2}
+	for _, measuring := range []bool{true, false} {
+		b.Run(map[bool]string{true: "measured", false: "allowed for"}[measuring], func(b *testing.B) {
+			for b.Loop() {
+				g := contentionGrader(b, measuring)
+				all := map[nearProgram]int{}
+				runs := 0
+				for _, load := range []int{0, 2, 8} {
+					end := busy(b, load)
+					endless := endlessCost(b, g, load)
+					passed := judgeNear(b, g, one(fmt.Sprint("near", load)), counts, parts)
+					end()
+					b.Logf("load %d:%s; endless loops cost %s limits; a round takes %v at best; run again %d", load, table(passed), endless, g.yard.best(), g.Rejudged())
+					runs += *nearTries
+					for p, n := range passed {
+						all[p] += n
+					}
+				}
+				flips, far := 0, 0
+				for p, n := range all {
+					if n > 0 && n < runs {
+						b.Logf("%v passed %d times of %d", p, n, runs)
+						flips++
+						if p.part <= 0.9 || p.part >= 1.1 {
+							far++
+						}
+					}
+				}
+				b.ReportMetric(float64(len(all)), "programs")
+				b.ReportMetric(float64(flips), "flips")
+				b.ReportMetric(float64(far), "flips-beyond-0.1")
+			}
+		})
+	}
+}
+
+// endlessCost returns the processor times of five endless loops, one after the other, in limits. The first ones of a
+// grader also teach it how fast the host can be.
+func endlessCost(b *testing.B, g *Grader, load int) string {
+	b.Helper()
+	var all []string
+	for i := range 5 {
+		j, _, err := g.Judge(b.Context(), one("endless"), code(fmt.Sprintf("while True: pass\n# %d %d\n", load, i)))
+		if err != nil || j.Verdict != stream.TimeLimit {
+			b.Fatalf("Judge = %+v, %v", j, err)
+		}
+		all = append(all, fmt.Sprintf("%.3f", j.CPU/nearLimit.Seconds()))
+	}
+	return strings.Join(all, " ")
+}
+
+// A hostVerdicts is what BenchmarkHosts writes down of a host.
+type hostVerdicts struct {
+	Counts   map[string]int
+	Speed    float64
+	Off, Ref map[string]int // by program: how often it passed
+}
+
+// BenchmarkHosts judges programs between 0.7 and 1.4 of the limit as one of the hosts of a run, and compares with those
+// that were there before: the counts and the reference speed are the first host's.
+func BenchmarkHosts(b *testing.B) {
+	if *nearOut == "" || *nearHost == "" {
+		b.Skip("no -near.out and -near.host")
+	}
+	g := contentionGrader(b, true)
+	first := filepath.Join(*nearOut, "first.json")
+	mine := hostVerdicts{Off: map[string]int{}, Ref: map[string]int{}}
+	speed, err := g.Speed(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	mine.Speed = speed
+	var reference hostVerdicts
+	data, err := os.ReadFile(first)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		mine.Counts = countsFor(b, g)
+		reference = mine
+	case err != nil:
+		b.Fatal(err)
+	default:
+		if err := json.Unmarshal(data, &reference); err != nil {
+			b.Fatal(err)
+		}
+		mine.Counts = reference.Counts
+	}
+	endlessCost(b, g, 0) // the yard learns from them what the host can
+	parts := []float64{0.7, 0.8, 0.9, 0.95, 1.05, 1.1, 1.2, 1.4}
+	for into, q := range map[*map[string]int]*Question{
+		&mine.Off: one("off"), &mine.Ref: one("reference").At(Pace{Reference: reference.Speed, Host: speed}),
+	} {
+		passed := judgeNear(b, g, q, mine.Counts, parts)
+		b.Logf("%s, %s, speed %.3g, the reference is %.3g:%s", *nearHost, q.ID, speed, reference.Speed, table(passed))
+		for p, n := range passed {
+			(*into)[p.String()] = n
+		}
+	}
+	if data == nil {
+		reference = mine
+	}
+	two := func(a, b map[string]int) (n int) {
+		for p, had := range b {
+			if sum := a[p] + had; sum > 0 && sum < 2**nearTries {
+				n++
+			}
+		}
+		return n
+	}
+	b.ReportMetric(float64(len(mine.Off)), "programs")
+	b.ReportMetric(float64(two(mine.Off, reference.Off)), "two-verdicts-off")
+	b.ReportMetric(float64(two(mine.Ref, reference.Ref)), "two-verdicts-reference")
+	text, err := json.Marshal(mine)
+	if err == nil && data == nil {
+		err = os.WriteFile(first, text, 0o600)
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+}

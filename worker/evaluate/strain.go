@@ -1,0 +1,115 @@
+package evaluate
+
+import (
+	"time"
+
+	"github.com/lcbq/lcbq/worker/sandbox"
+)
+
+// A strain measures how much slower than it could a program runs, and says how far beyond the limit it may go.
+// One that has ended by then is run again with nothing beside it, and so the first run may be generous, but
+// endless programs run as far. It belongs to one run of a program.
+type strain struct {
+	yard *yard
+	last bool // of this run an answer beyond the limit counts as the slowdown asks
+
+	test   int
+	pieces []piece
+	seen   time.Duration // what the test had used at the last of them
+	waited time.Duration // what the program had waited when it was last seen
+	before time.Duration // what it had waited when the test began
+	memory int64         // the most that the program was found to hold
+}
+
+// A piece is a part of a test, how long a round of the yard's took at its end, and whether anything else was ready to
+// run on the machine.
+type piece struct {
+	used, round time.Duration
+	beside      bool
+}
+
+const (
+	// parts is how many pieces there are of a test that uses up its limit: at six seconds half a millisecond is
+	// spent on measuring each quarter of one. A test of fewer than leastPieces says nothing.
+	parts       = 24
+	leastPieces = 8
+
+	// margin is how far every program may go beyond the limit, as a part of it: what a quiet machine
+	// measures of itself, and twice what neighbours add that leave no trace.
+	margin = 0.05
+
+	// heavier is how much more contention costs an interpreter than the yard, whose work has no branch that
+	// cannot be foretold and little code: loops of Python were slower by 3 to 26 % while it was by 2 to 17 %.
+	heavier = 1.5
+
+	// coldShare is what it costs on average to find caches cold each time that a program comes back to a
+	// processor which it shares with others and mostly waits for: 3 % for a loop, 18 % for one that reads
+	// megabytes. The yard does not see it.
+	coldShare = 0.1
+
+	// The yard does not see either what others take of memory's speed: a table of twenty megabytes was slower by 17 %
+	// beside one busy process. So a program of largeMemory that has company in a part of its pieces is let run as
+	// far as where nothing is measured.
+	largeMemory = 40 << 20
+	companyPart = 0.1
+
+	// mostSlow is the most that anything measured buys, as a part of the limit.
+	mostSlow = 1
+)
+
+// ask is a sandbox.Stretch.
+func (s *strain) ask(now sandbox.Strain) (slack, grace time.Duration, known bool) {
+	if now.Test != s.test || now.Used < s.seen {
+		s.test, s.pieces, s.seen, s.before = now.Test, nil, 0, s.waited
+	}
+	s.waited, s.memory = max(s.waited, now.Waited), max(s.memory, now.Memory)
+	if part := now.Used - s.seen; part >= now.Limit/parts && now.CPU >= 0 {
+		if round, err := s.yard.look(now.CPU); err == nil {
+			s.pieces = append(s.pieces, piece{part, round, s.yard.beside()})
+			s.seen = now.Used
+		}
+	}
+	slow, known := s.slow(now)
+	if !known {
+		return 0, 0, false
+	}
+	if s.last && slow > margin {
+		grace = share(now.Limit, slow)
+	}
+	slack = share(now.Limit, max(margin, slow))
+	if s.memory >= largeMemory && s.company() {
+		slack = max(slack, Slack(now.Limit))
+	}
+	return slack, grace, true
+}
+
+// company reports whether other programs ran on the machine while the test did.
+func (s *strain) company() bool {
+	n := 0
+	for _, p := range s.pieces {
+		if p.beside {
+			n++
+		}
+	}
+	return float64(n) > companyPart*float64(len(s.pieces))
+}
+
+// slow returns by how much longer the test took than it would have with nothing beside it, as a part of that.
+func (s *strain) slow(now sandbox.Strain) (slow float64, known bool) {
+	best := s.yard.best()
+	if best == 0 || len(s.pieces) < leastPieces || now.Used-s.seen > 3*now.Limit/parts {
+		return 0, false
+	}
+	var alone float64 // what the work takes at the yard's best
+	for _, p := range s.pieces {
+		alone += float64(p.used) * min(1, float64(best)/float64(p.round))
+	}
+	slow = heavier * (float64(s.seen)/alone - 1)
+	if waited := s.waited - s.before; waited > 0 {
+		slow += coldShare * float64(waited) / float64(waited+now.Used)
+	}
+	return min(slow, mostSlow), true
+}
+
+// share returns a part of a time.
+func share(of time.Duration, part float64) time.Duration { return time.Duration(part * float64(of)) }
