@@ -72,6 +72,10 @@ func TestStretched(t *testing.T) {
 		t.Errorf("a program whose second run was slowed down: %+v, %d run again, runs %v", j, g.Rejudged(), runs)
 	}
 	runs = nil
+	if _, _, err := g.beside(t.Context(), &trial{q: q, code: solution, asked: true, last: true}); err != nil || !slices.Equal(runs, []bool{false}) {
+		t.Errorf("a run that begins anew beside others: %v, runs %v", err, runs)
+	}
+	runs = nil
 	if _, err := g.luck(t.Context(), q, late, stream.Passed, stream.TimeLimit); err != nil || runs != nil {
 		t.Errorf("luck: %v, runs %v were measured", err, runs)
 	}

@@ -101,6 +101,7 @@ func (g *Grader) beside(ctx context.Context, t *trial) (sandbox.Result, comparis
 			return sandbox.Result{}, comparison{}, fmt.Errorf("%w: %w", ErrFault, err)
 		}
 	}
+	t.last = false // it may have been on a quiet core, and begin anew
 	return g.watched(ctx, slot, t)
 }
 

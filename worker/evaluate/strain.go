@@ -42,15 +42,14 @@ const (
 	// cannot be foretold and little code: loops of Python were slower by 3 to 26 % while it was by 2 to 17 %.
 	heavier = 1.5
 
-	// coldShare is what it costs on average to find caches cold each time that a program comes back to a
-	// processor which it shares with others and mostly waits for: 3 % for a loop, 18 % for one that reads
-	// megabytes. The yard does not see it.
-	coldShare = 0.1
+	// cold is what it costs to find caches cold each time that a program comes back to a processor which it shares
+	// with others and mostly waits for, and coldLarge what it costs a program of largeMemory: 3 % of a loop and 18 %
+	// of a table of twenty megabytes. The yard does not see it.
+	cold, coldLarge = 0.03, 0.15
+	largeMemory     = 40 << 20 // an interpreter alone holds 17
 
-	// The yard does not see either what others take of memory's speed: a table of twenty megabytes was slower by 17 %
-	// beside one busy process. So a program of largeMemory that has company in a part of its pieces is let run as
-	// far as where nothing is measured.
-	largeMemory = 40 << 20
+	// The yard does not see either what others take of memory's speed: the table was slower by 17 % beside one busy
+	// process. So a large program that has company in a part of its pieces is let run as far as where nothing is measured.
 	companyPart = 0.1
 
 	// mostSlow is the most that anything measured buys, as a part of the limit.
@@ -77,10 +76,20 @@ func (s *strain) ask(now sandbox.Strain) (slack, grace time.Duration, known bool
 		grace = share(now.Limit, slow)
 	}
 	slack = share(now.Limit, max(margin, slow))
-	if s.memory >= largeMemory && s.company() {
+	if s.large() && s.company() {
 		slack = max(slack, Slack(now.Limit))
 	}
 	return slack, grace, true
+}
+
+func (s *strain) large() bool { return s.memory >= largeMemory }
+
+// cold returns what the program loses to cold caches if it mostly waits.
+func (s *strain) cold() float64 {
+	if s.large() {
+		return coldLarge
+	}
+	return cold
 }
 
 // company reports whether other programs ran on the machine while the test did.
@@ -106,7 +115,7 @@ func (s *strain) slow(now sandbox.Strain) (slow float64, known bool) {
 	}
 	slow = heavier * (float64(s.seen)/alone - 1)
 	if waited := s.waited - s.before; waited > 0 {
-		slow += coldShare * float64(waited) / float64(waited+now.Used)
+		slow += s.cold() * float64(waited) / float64(waited+now.Used)
 	}
 	return min(slow, mostSlow), true
 }

@@ -46,20 +46,21 @@ func TestStrain(t *testing.T) {
 		round        time.Duration
 		waits        float64 // for each second computed
 		slack, grace float64 // in limits
+		memory       int64
 	}{
-		{"quiet", calm, 0, 0.05, 0},
-		{"faster than ever", calm / 2, 0, 0.05, 0},
-		{"hardly slower", calm * 103 / 100, 0, 0.05, 0},
-		{"slower by a tenth", calm * 110 / 100, 0, 0.15, 0.15},
-		{"slower by a third", calm * 4 / 3, 0, 0.5, 0.5},
-		{"slower by half", calm * 3 / 2, 0, 0.75, 0.75},
-		{"beyond belief", calm * 50, 0, 1, 1},
-		{"shared with another", calm, 1, 0.05, 0},
-		{"shared with nine others", calm, 9, 0.09, 0.09},
-		{"shared and slower", calm * 110 / 100, 9, 0.24, 0.24},
+		{"quiet", calm, 0, 0.05, 0, 0},
+		{"faster than ever", calm / 2, 0, 0.05, 0, 0},
+		{"hardly slower", calm * 103 / 100, 0, 0.05, 0, 0},
+		{"slower by a tenth", calm * 110 / 100, 0, 0.15, 0.15, 0},
+		{"slower by a third", calm * 4 / 3, 0, 0.5, 0.5, 0},
+		{"slower by half", calm * 3 / 2, 0, 0.75, 0.75, 0},
+		{"beyond belief", calm * 50, 0, 1, 1, 0},
+		{"shared with nine others", calm, 9, 0.05, 0, 0},
+		{"large, and shared with nine others", calm, 9, 0.135, 0.135, largeMemory},
+		{"shared and slower", calm * 110 / 100, 9, 0.177, 0.177, largeMemory - 1},
 	} {
 		for _, last := range []bool{false, true} {
-			s := &strain{yard: simulated(func() time.Duration { return c.round }), last: last}
+			s := &strain{yard: simulated(func() time.Duration { return c.round }), last: last, memory: c.memory}
 			slack, grace, known := runTo(s, 0, 6*time.Second, c.waits)
 			want := share(6*time.Second, c.slack)
 			if !known || (slack-want).Abs() > 6*time.Millisecond {
@@ -113,7 +114,7 @@ func TestStrainOverTime(t *testing.T) {
 // TestStrainWaits wants a test not to be given what its program waited in the tests before.
 func TestStrainWaits(t *testing.T) {
 	t.Parallel()
-	s := &strain{yard: simulated(func() time.Duration { return calm }), last: true}
+	s := &strain{yard: simulated(func() time.Duration { return calm }), last: true, memory: largeMemory}
 	runTo(s, 0, 6*time.Second, 9)
 	for at := 100 * time.Millisecond; at <= 6*time.Second; at += 100 * time.Millisecond {
 		slack, grace, known := s.ask(sandbox.Strain{Test: 1, Limit: 6 * time.Second, Used: at, Waited: 54 * time.Second})
