@@ -370,9 +370,9 @@ func TestRunDelay(t *testing.T) {
 // answer to count as far, and both as if there were none where nothing is known.
 func TestStretch(t *testing.T) {
 	t.Parallel()
-	s := openSlot(t, Config{Limits: Limits{CPU: 200 * time.Millisecond, Slack: time.Hour, Wall: time.Hour}})
+	s := openSlot(t, Config{Limits: Limits{CPU: 100 * time.Millisecond, Slack: time.Hour, Wall: time.Hour}})
 	q := &Question{ID: "stretch", Inputs: []string{""}}
-	const endless, late = "while True: pass", "import time\nwhile time.process_time() < .3: pass"
+	const endless, late = "while True: pass", "import time\nwhile time.process_time() < .15: pass"
 	var last Strain
 	asked := 0
 	run := func(source string, slack, grace time.Duration, known bool) Result {
@@ -392,18 +392,24 @@ func TestStretch(t *testing.T) {
 	if r := run(endless, 0, 0, true); r.Outcome != TimeLimit || !r.Cut || r.CPU > 3*time.Second {
 		t.Errorf("an endless program: %+v", r)
 	}
-	if last.Test != 0 || last.Limit != 200*time.Millisecond || last.Used <= 0 || last.CPU < 0 || last.Memory < 1<<20 {
+	if last.Test != 0 || last.Limit != 100*time.Millisecond || last.Used <= 0 || last.CPU < 0 || last.Memory < 1<<20 {
 		t.Errorf("the last it was asked: %+v", last)
 	}
 	for _, c := range []struct {
-		grace time.Duration
-		known bool
-		want  Outcome
-	}{{time.Hour, true, Accepted}, {0, true, TimeLimit}, {time.Hour, false, TimeLimit}} {
-		if r := run(late, time.Hour, c.grace, c.known); r.Outcome != c.want || r.Cut || r.TestCPU < 250*time.Millisecond {
+		slack, grace time.Duration
+		known        bool
+		want         Outcome
+	}{{time.Hour, time.Hour, true, Accepted}, {time.Hour, 0, true, TimeLimit}, {0, time.Hour, false, TimeLimit}} {
+		if r := run(late, c.slack, c.grace, c.known); r.Outcome != c.want || r.Cut || r.TestCPU < 120*time.Millisecond {
 			t.Errorf("a late answer with %+v: %+v", c, r)
 		}
 	}
+	whole := s
+	s = openSlot(t, Config{Mode: Script, Limits: Limits{CPU: 100 * time.Millisecond, Slack: time.Hour, Wall: time.Hour}})
+	if r := run(late, time.Hour, time.Hour, true); r.Outcome != Accepted {
+		t.Errorf("a late script: %+v", r)
+	}
+	s = whole
 	before := asked
 	if r, err := s.Run(t.Context(), q, late, func(int, Output) bool { return true }); err != nil || r.Outcome != TimeLimit || asked != before {
 		t.Errorf("with no Stretch: %+v, %v, asked %d times", r, err, asked-before)
