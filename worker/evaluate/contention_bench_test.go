@@ -60,6 +60,8 @@ func contentionGrader(b *testing.B, measuring bool) *Grader {
 	})
 	if !measuring {
 		g.yard.round = func(int) ([]time.Duration, error) { return nil, errClock }
+	} else if err := g.Calm(); err != nil {
+		b.Fatal(err)
 	}
 	return g
 }

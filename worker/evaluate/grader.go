@@ -106,6 +106,13 @@ func newGraderOn(host *sandbox.Host, p *pool, log *slog.Logger) (*Grader, error)
 // Close stops the slots. No process of the grader is left when it has returned.
 func (g *Grader) Close() error { return errors.Join(g.pool.close(), g.quiet.close(), g.forms.close()) }
 
+// Calm measures how fast this host is before anything is judged: a hundredth of a second, by which the slowdown of
+// programs is measured from then on. Its error says that only programs will show it.
+func (g *Grader) Calm() error {
+	all := g.quiet.machine.CPUs
+	return g.yard.begin(all[len(all)-1])
+}
+
 // Host returns the sandbox the grader judges in.
 func (g *Grader) Host() *sandbox.Host { return g.host }
 

@@ -242,6 +242,30 @@ func TestYardKnowsItsBest(t *testing.T) {
 	}
 }
 
+// TestYardBegins wants a host that is busy from its first program on to know how fast it was before.
+func TestYardBegins(t *testing.T) {
+	t.Parallel()
+	round := calm
+	y := simulated(func() time.Duration { return round })
+	y.windows, y.fastest, y.window = 0, 0, nil
+	if err := y.begin(0); err != nil || y.windows != 1 {
+		t.Fatalf("begin = %v, %d windows", err, y.windows)
+	}
+	round = 2 * calm
+	for y.best() == 0 {
+		if _, err := y.look(0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if y.best() != calm {
+		t.Errorf("best = %v, want %v", y.best(), calm)
+	}
+	y.round = func(int) ([]time.Duration, error) { return nil, errClock }
+	if err := y.begin(0); !errors.Is(err, errClock) {
+		t.Errorf("begin with a clock that lies = %v", err)
+	}
+}
+
 // TestYardLooks wants rounds to be timed on the processor that was named, the thread to be where it was after that,
 // and a clock that stands still to be found out.
 func TestYardLooks(t *testing.T) {

@@ -128,6 +128,9 @@ func newGrader(ctx context.Context, cfg config.Interpreter, j store.Judge, sh co
 	if err != nil {
 		return nil, err
 	}
+	if err := g.Calm(); err != nil {
+		log.Warn("what neighbours take of this host's speed is not known yet", "err", err)
+	}
 	if env := g.Host().Environment(); env.Packages["numpy"] == "" {
 		log.Warn("numpy is not importable: programs that import it fail here, and pass with the official judge; install it, or choose another --python", "python", env.Interpreter)
 	}
