@@ -17,6 +17,7 @@ import (
 	"github.com/lcbq/lcbq/config"
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/store"
+	"github.com/lcbq/lcbq/worker/engine"
 	"github.com/lcbq/lcbq/worker/engine/replay"
 	"github.com/lcbq/lcbq/worker/lcb"
 	"github.com/lcbq/lcbq/worker/lcb/dataset"
@@ -115,6 +116,11 @@ func define(ctx context.Context, cfg *config.Definition, pace config.Pace, progr
 		return nil, errors.Join(err, src.close())
 	}
 	return d, nil
+}
+
+// longest returns the longest prompts of what is to be run.
+func (d *definition) longest() []engine.Request {
+	return longestPrompts(d.manifest.Model, d.problems, d.chosen)
 }
 
 // complete fills in what depends on the engine: the model's name, how many samples

@@ -84,7 +84,11 @@ func sameEngine(a, b *store.Manifest) bool {
 
 // onGPUs generates with vLLM on this machine's GPUs until interrupted.
 func (c *generateCmd) onGPUs(ctx context.Context, a *app, s *session, m *store.Manifest, here *arrival, watch func(...*worker.Pulse)) error {
-	f, err := openFleet(ctx, c.VLLM, c.Llama, "", c.Hub, c.Generators.Generators, m.Model, a.log)
+	longest, err := storedPrompts(ctx, s.store, m)
+	if err != nil {
+		return whileStarting(a, err)
+	}
+	f, err := openFleet(ctx, c.VLLM, c.Llama, "", c.Hub, c.Generators.Generators, m.Model, longest, a.log)
 	if err != nil {
 		return whileStarting(a, err)
 	}

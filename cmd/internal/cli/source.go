@@ -47,8 +47,7 @@ func newSource(ctx context.Context, cfg config.Source, pace config.Pace, m store
 		return &source{modelName: e.Info().Model, recorded: e, each: func() (engine.Engine, error) { return e, nil }}, nil
 	case stream.EngineOpenAI:
 		c, err := openai.New(openai.Config{
-			Endpoints: cfg.Endpoint, Key: cfg.APIKey, Model: m.Name, Completions: rawPrompt(m), System: systemPrompt(m), MaxTokens: m.MaxTokens, Prompts: longest, Log: log,
-			Sampling: engine.Sampling{TopP: m.TopP, TopK: m.TopK, MinP: m.MinP, Stop: m.Stop},
+			Endpoints: cfg.Endpoint, Key: cfg.APIKey, Model: m.Name, Completions: rawPrompt(m), Asks: asksOf(m, longest), Log: log,
 		})
 		if err != nil {
 			return nil, err
@@ -82,6 +81,14 @@ func (s *source) close() error {
 		return s.recorded.Close()
 	}
 	return nil
+}
+
+// asksOf returns what a run's requests ask for. longest are its longest prompts as far as they are known.
+func asksOf(m store.Model, longest []engine.Request) openai.Asks {
+	return openai.Asks{
+		System: systemPrompt(m), MaxTokens: m.MaxTokens, Prompts: longest,
+		Sampling: engine.Sampling{TopP: m.TopP, TopK: m.TopK, MinP: m.MinP, Stop: m.Stop},
+	}
 }
 
 // rawPrompt reports whether the run's prompts are texts, not messages.

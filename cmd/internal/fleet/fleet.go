@@ -115,7 +115,7 @@ func (f *Fleet) open(ctx context.Context) error {
 	if f.cfg.Llama != nil {
 		return f.openLlama(ctx)
 	}
-	if err := f.refuse(); err != nil {
+	if err := errors.Join(f.refuse(), f.cfg.Engine.Room()); err != nil {
 		return err // before vllm is asked for its flags, which takes a while
 	}
 	groups, err := f.cards(ctx)

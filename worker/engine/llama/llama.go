@@ -31,7 +31,8 @@ type Config struct {
 	Environ        []string // complete environment of the server; llama.cpp's own variables in it are left out
 	supervise.Life          // how it is kept running
 
-	Completions bool // the prompts are texts, for models without a chat template
+	Completions bool        // the prompts are texts, for models without a chat template
+	Asks        openai.Asks // what requests will ask for; a loaded server is asked for it first
 }
 
 // Validate reports all faults of c at once.
@@ -81,7 +82,7 @@ func New(cfg Config) (*supervise.Engine, error) {
 		Titles:     []string{"llama"}, Failures: failures, Steps: steps,
 		Client: openai.Config{
 			// More choices than slots are refused.
-			Model: Name(cfg.File), Name: "llama", MaxN: cfg.Parallel, Batch: cfg.Parallel, InFlight: 2 * cfg.Parallel, Completions: cfg.Completions,
+			Model: Name(cfg.File), Name: "llama", MaxN: cfg.Parallel, Batch: cfg.Parallel, InFlight: 2 * cfg.Parallel, Completions: cfg.Completions, Asks: cfg.Asks,
 		},
 	}, cfg.Life)
 }

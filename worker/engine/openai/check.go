@@ -60,7 +60,10 @@ func (c *Client) checkOne(ctx context.Context, e *endpoint) error {
 	if len(served) == 1 {
 		room = contexts[served[0]]
 	}
-	return c.fits(ctx, e, room)
+	if err := c.fits(ctx, e, room); err != nil {
+		return unfit{err}
+	}
+	return nil
 }
 
 // models returns the names that an endpoint serves; nil means that it does not
@@ -159,7 +162,7 @@ func (c *Client) oneToken(ctx context.Context, e *endpoint) error {
 		if f.kind == unclear && len(r.Messages) > len(user) {
 			r.Messages = user
 			if _, alone := c.converse(ctx, e, r, 1, t); alone == nil {
-				return fmt.Errorf("ask for one token with a system message: %w\nthe model's template takes no system role: pass --prompt-style single", err)
+				return unfit{fmt.Errorf("ask for one token with a system message: %w\nthe model's template takes no system role: pass --prompt-style single", err)}
 			}
 		}
 		left := pat.left(time.Now())

@@ -20,6 +20,33 @@ import (
 // Config.InFlight says otherwise.
 const DefaultInFlight = 64
 
+// Asks is what requests will ask for, so that Check can ask for it before them. The zero value
+// checks none of it.
+type Asks struct {
+	// System makes Check ask with a system message: requests will hold one.
+	System bool
+	// Sampling is how requests will be drawn: Check asks with it, at temperature 1 and for one token.
+	Sampling engine.Sampling
+	// MaxTokens is the most tokens that requests will ask for, 0 if that is not known.
+	// Check refuses it if the server's context has no room for it beside each of Prompts, the
+	// longest ones that requests will hold: their QuestionID, Raw and Messages are used.
+	MaxTokens int
+	Prompts   []engine.Request
+}
+
+// ErrUnfit is matched by the errors of Check for requests that the server answers in no case, however
+// often it is started: what the requests ask for must change, or how the server is started.
+var ErrUnfit = errors.New("the server cannot do what the requests ask for")
+
+// unfit is an error that ErrUnfit matches.
+type unfit struct{ error }
+
+// Is implements errors.Is.
+func (unfit) Is(target error) bool { return target == ErrUnfit }
+
+// Unwrap implements errors.Unwrap.
+func (u unfit) Unwrap() error { return u.error }
+
 // Config says whom to ask and how hard. The zero value of every field but
 // Endpoints is its default.
 type Config struct {
@@ -53,15 +80,7 @@ type Config struct {
 	// every request will hold a Raw prompt.
 	Completions bool
 
-	// System makes Check ask with a system message: requests will hold one.
-	System bool
-	// Sampling is how requests will be drawn: Check asks with it, at temperature 1 and for one token.
-	Sampling engine.Sampling
-	// MaxTokens is the most tokens that requests will ask for, 0 if that is not known.
-	// Check refuses it if the server's context has no room for it beside each of Prompts, the
-	// longest ones that requests will hold: their QuestionID, Raw and Messages are used.
-	MaxTokens int
-	Prompts   []engine.Request
+	Asks
 
 	// Timeout bounds one attempt, from the first byte sent to the last read,
 	// default 30 minutes: without streaming, nothing is heard until the last

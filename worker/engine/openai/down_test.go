@@ -10,7 +10,7 @@ import (
 // TestDown wants a client down only while each of its endpoints has failed several times in a row.
 func TestDown(t *testing.T) {
 	t.Parallel()
-	c, err := New(Config{Endpoints: []string{"http://a.example/v1", "http://user:secret@b.example/v1"}, Model: "m", MaxTokens: 1})
+	c, err := New(Config{Endpoints: []string{"http://a.example/v1", "http://user:secret@b.example/v1"}, Model: "m", Asks: Asks{MaxTokens: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/lcbq/lcbq/stream/streamtest/patience"
 	"github.com/lcbq/lcbq/worker/engine"
+	"github.com/lcbq/lcbq/worker/engine/openai"
 	"github.com/lcbq/lcbq/worker/engine/supervise/supervisetest"
 )
 
@@ -167,6 +168,9 @@ func TestRestarts(t *testing.T) {
 	}
 }
 
+// unfit is an engine that does as it should, for requests that it has no room for.
+const unfit = "unfit"
+
 // TestFailures wants an end after so many restarts, with the reason in words.
 func TestFailures(t *testing.T) {
 	t.Parallel()
@@ -175,6 +179,7 @@ func TestFailures(t *testing.T) {
 		starts int
 		want   []string
 	}{
+		{unfit, 1, []string{"no restart helps", "--max-tokens 90 does not fit: the model's context holds 100 tokens for prompt and answer, and the longest prompt, of question q, has 26\npass --max-tokens 74 or less"}},
 		{supervisetest.Breaks, 2, []string{"engine of GPU 0: failed twice in the same way before it served once: ended while loading: exit status 1", "Free memory on device (3.1/79.1 GiB)", "see who holds it"}},
 		{supervisetest.NoModel, 1, []string{"no restart helps", "m is not a local folder", "the model is not there"}},
 		{supervisetest.Hangs, 2, []string{"failed twice in the same way before it served once: not ready within", "INFO loading"}},
@@ -186,8 +191,12 @@ func TestFailures(t *testing.T) {
 			n := newNest(t)
 			cfg := n.config(tt.is, supervisetest.Forks)
 			cfg.Restarts = 2
-			if tt.is == supervisetest.Hangs {
+			switch tt.is {
+			case supervisetest.Hangs:
 				cfg.Ready = patience.Now(500 * time.Millisecond) // enough to say that it loads
+			case unfit:
+				cfg.Args = append(cfg.Args, "--max-model-len", "100")
+				cfg.Client.Asks = openai.Asks{MaxTokens: 90, Prompts: []engine.Request{{QuestionID: "q", Messages: []engine.Message{{Role: "user", Content: strings.Repeat("x", 100)}}}}}
 			}
 			e, err := New(cfg.Server, cfg.Life)
 			if err != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/lcbq/lcbq/worker/background"
+	"github.com/lcbq/lcbq/worker/engine/openai"
 	hostproc "github.com/lcbq/lcbq/worker/process"
 )
 
@@ -294,6 +295,9 @@ func (e *Engine) check(ctx context.Context, p *process) error {
 	ctx, enough := background.Until(ctx, p.exited, func() error { return errors.New("the server ended") })
 	defer enough()
 	err := e.client.Check(ctx)
+	if errors.Is(err, openai.ErrUnfit) {
+		err = fmt.Errorf("%w: %w", errFinal, err)
+	}
 	select {
 	case <-p.exited:
 		return fmt.Errorf("ended at its first token: %s", p.why)

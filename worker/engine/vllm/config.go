@@ -42,7 +42,8 @@ type Config struct {
 	Cache          string   // folder for compiled kernels, one for each GPU; "" leaves them where vLLM puts them
 	supervise.Life          // how it is kept running
 
-	Completions bool // the prompts are texts, for models without a chat template
+	Completions bool        // the prompts are texts, for models without a chat template
+	Asks        openai.Asks // what requests will ask for; a loaded server is asked for it first
 
 	Stream   bool // ask for streams; costs throughput
 	MaxN     int  // most choices of a request, default 32
@@ -69,7 +70,7 @@ func New(cfg Config) (*supervise.Engine, error) {
 		Titles: []string{"vllm"}, Failures: failures, Steps: steps,
 		Client: openai.Config{
 			Model: cfg.Model, Name: "vllm",
-			MaxN: cfg.MaxN, InFlight: cfg.InFlight, Batch: cfg.batch(), Stream: cfg.Stream, Completions: cfg.Completions,
+			MaxN: cfg.MaxN, InFlight: cfg.InFlight, Batch: cfg.batch(), Stream: cfg.Stream, Completions: cfg.Completions, Asks: cfg.Asks,
 		},
 	}
 	if cfg.Install.Has("--uds") {
@@ -105,6 +106,15 @@ func (c Config) Validate() error {
 		check(false, "device", c.Device, fmt.Sprintf("%d GPUs for tensor parallel size %d", n, n))
 	}
 	return errors.Join(errs...)
+}
+
+// Room returns an error if the longest sequence has no room for an answer beside any prompt. The loaded
+// engine, which counts the prompts, is asked for more.
+func (c Config) Room() error {
+	if most, holds := c.Asks.MaxTokens, c.filled().MaxModelLen; most >= holds && !c.overridden("--max-model-len") {
+		return fmt.Errorf("--max-tokens %d leaves no room for a prompt: prompt and answer together have --max-model-len %d tokens\npass --max-tokens %d less the longest prompt, or raise --max-model-len", most, holds, holds)
+	}
+	return nil
 }
 
 // Defaults returns c with its defaults in place.

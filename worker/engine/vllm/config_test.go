@@ -1,11 +1,14 @@
 package vllm
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/lcbq/lcbq/worker/engine/openai"
 )
 
 func TestProbe(t *testing.T) {
@@ -123,6 +126,26 @@ func TestEnviron(t *testing.T) {
 	for _, want := range []string{"A=1", "CUDA_VISIBLE_DEVICES=3", "CUDA_DEVICE_ORDER=PCI_BUS_ID", "VLLM_PORT=21300", "VLLM_CACHE_ROOT=/c", "TRITON_CACHE_DIR=/c/triton", "VLLM_NO_USAGE_STATS=1", "VLLM_API_KEY="} {
 		if !slices.Contains(env, want) {
 			t.Errorf("environment lacks %s", want)
+		}
+	}
+}
+
+// TestRoom wants answers refused that leave no room for a prompt, unless the arguments say another length.
+func TestRoom(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		most, holds int
+		extra       []string
+		want        string
+	}{
+		{2181, 0, nil, ""},
+		{2182, 0, nil, "pass --max-tokens 2182 less the longest prompt"},
+		{500, 500, nil, "pass --max-tokens 500 less the longest prompt"},
+		{500, 500, []string{"--max_model_len", "900"}, ""},
+	} {
+		c := Config{MaxModelLen: tt.holds, Extra: tt.extra, Asks: openai.Asks{MaxTokens: tt.most}}
+		if got := fmt.Sprint(c.Room()); tt.want == "" && got != "<nil>" || !strings.Contains(got, tt.want) {
+			t.Errorf("Room of %d in %d with %q = %v, want %q", tt.most, tt.holds, tt.extra, got, tt.want)
 		}
 	}
 }

@@ -55,6 +55,7 @@ func (b *batch) sequence(ctx context.Context, tokens int) {
 // A server answers like one of the model that it was started with.
 type server struct {
 	model  string
+	holds  int  // tokens of its context
 	llama  bool // plays llama.cpp's server
 	batch  batch
 	sickly bool
@@ -150,10 +151,27 @@ func (s *server) metrics(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
+// tokenize counts a prompt as if four bytes were a token.
+func (s *server) tokenize(w http.ResponseWriter, r *http.Request) {
+	var q struct {
+		Prompt   string
+		Messages []struct{ Content string }
+	}
+	if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	size := len(q.Prompt)
+	for _, m := range q.Messages {
+		size += len(m.Content)
+	}
+	fmt.Fprintf(w, `{"count":%d,"max_model_len":%d}`, size/4+1, s.holds)
+}
+
 // listenAndServe serves until the process is killed.
 func listenAndServe(args []string, dies, sickly bool) int {
 	network, at, seqs := "tcp", "127.0.0.1:", 512
-	model, llama := args[0], false
+	model, llama, holds := args[0], false, 1<<20
 	for i, a := range args[:len(args)-1] {
 		switch a {
 		case "--uds":
@@ -170,6 +188,10 @@ func listenAndServe(args []string, dies, sickly bool) int {
 			}
 		case "--port":
 			at += args[i+1]
+		case "--max-model-len":
+			if n, err := strconv.Atoi(args[i+1]); err == nil {
+				holds = n
+			}
 		case "--max-num-seqs":
 			if n, err := strconv.Atoi(args[i+1]); err == nil {
 				seqs = n
@@ -183,7 +205,7 @@ func listenAndServe(args []string, dies, sickly bool) int {
 	}
 	text, _ := os.LookupEnv(Pace)
 	pace, _ := strconv.Atoi(text) // none is 0
-	s := &server{model: model, llama: llama, sickly: sickly, batch: batch{slots: make(chan struct{}, seqs), pace: time.Duration(pace) * time.Millisecond}}
+	s := &server{model: model, holds: holds, llama: llama, sickly: sickly, batch: batch{slots: make(chan struct{}, seqs), pace: time.Duration(pace) * time.Millisecond}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/health", s.health)
 	mux.HandleFunc("/metrics", s.metrics)
@@ -191,6 +213,7 @@ func listenAndServe(args []string, dies, sickly bool) int {
 	mux.HandleFunc("/v1/completions", s.complete)
 	mux.HandleFunc("/v1/models", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintf(w, `{"data":[{"id":%q}]}`, s.model) })
 	if !llama { // llama.cpp's server does not tell
+		mux.HandleFunc("/tokenize", s.tokenize)
 		mux.HandleFunc("/version", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, `{"version":"0.99"}`) })
 	}
 	if dies {
