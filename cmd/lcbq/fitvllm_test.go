@@ -25,10 +25,18 @@ func TestMaxTokensOfEngines(t *testing.T) {
 	out, err := f.lcbq(t, nil, f.sweep(dir, 10, "--gpus", "none", most, "2100")...).CombinedOutput()
 	want(string(out), filepath.Join(dir, "logs", "engine0.log"), err)
 
-	server, url := startServer(t, t.TempDir())
-	says(t, 0, "submit", "--nats", url, "--engine", "vllm", "--model", f.args[len(f.args)-1], "--end", "2", "-n", "10", "--temperatures", "0.2", most, "2100", "-o", t.TempDir())
+	server := f.lcbq(t, nil, "server", "--listen", "127.0.0.1:0", "--store-dir", filepath.Join(f.dir, "store"))
+	log := f.start(t, server)
+	log.await(t, `"msg":"serving"`)
+	url := urlOf(log)
+	if out, err := f.lcbq(t, nil, "submit", "--nats", url, "--engine", "vllm", "--model", f.args[len(f.args)-1], "--end", "2", "-n", "10", "--temperatures", "0.2", most, "2100", "-o", dir+"2").CombinedOutput(); err != nil {
+		t.Fatalf("submit: %v\n%s", err, out)
+	}
 	logs := filepath.Join(f.dir, "logs")
 	out, err = f.lcbq(t, nil, "generate", "--nats", url, "--vllm", filepath.Join(f.dir, "vllm"), "--gpus", "none", "--logs", logs).CombinedOutput()
 	want(string(out), filepath.Join(logs, "engine0.log"), err)
-	interrupt(t, server)
+	if err := server.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, server)
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/lcbq/lcbq/config"
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/store"
-	"github.com/lcbq/lcbq/worker/engine"
+	"github.com/lcbq/lcbq/worker/engine/openai"
 	"github.com/lcbq/lcbq/worker/engine/replay"
 	"github.com/lcbq/lcbq/worker/lcb"
 	"github.com/lcbq/lcbq/worker/lcb/dataset"
@@ -106,7 +106,7 @@ func define(ctx context.Context, cfg *config.Definition, pace config.Pace, progr
 	if m.Model, err = model(*cfg, set); err != nil {
 		return nil, err
 	}
-	src, err := newSource(ctx, cfg.Source, pace, m.Model, longestPrompts(m.Model, set.problems, chosen.places), recordingOf(set), log)
+	src, err := newSource(ctx, cfg.Source, pace, m.Model, asksOf(m.Model, longestPrompts(m.Model, set.problems, chosen.places), min(cfg.N, cfg.UnitSize)), recordingOf(set), log)
 	if err != nil {
 		return nil, err
 	}
@@ -118,9 +118,9 @@ func define(ctx context.Context, cfg *config.Definition, pace config.Pace, progr
 	return d, nil
 }
 
-// longest returns the longest prompts of what is to be run.
-func (d *definition) longest() []engine.Request {
-	return longestPrompts(d.manifest.Model, d.problems, d.chosen)
+// asks returns what the requests of what is to be run ask for.
+func (d *definition) asks(n int) openai.Asks {
+	return asksOf(d.manifest.Model, longestPrompts(d.manifest.Model, d.problems, d.chosen), min(n, d.manifest.UnitSize))
 }
 
 // complete fills in what depends on the engine: the model's name, how many samples

@@ -13,7 +13,7 @@ import (
 	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/worker"
 	"github.com/lcbq/lcbq/worker/background"
-	"github.com/lcbq/lcbq/worker/engine"
+	"github.com/lcbq/lcbq/worker/engine/openai"
 	"github.com/lcbq/lcbq/worker/engine/replay"
 	"github.com/lcbq/lcbq/worker/generate"
 )
@@ -42,14 +42,14 @@ func (c *generateCmd) Run(a *app) error {
 			if m.Model.Engine.Supervised() {
 				return c.onGPUs(ctx, a, s, m, here, watch)
 			}
-			var longest []engine.Request
+			var asks openai.Asks
 			if m.Model.Engine.Attached() {
 				var err error
-				if longest, err = storedPrompts(ctx, s.store, m); err != nil {
+				if asks, err = asksOfRun(ctx, s.store, m); err != nil {
 					return whileStarting(a, err)
 				}
 			}
-			src, err := newSource(ctx, c.Source, c.Pace, m.Model, longest, replay.Options{}, a.log)
+			src, err := newSource(ctx, c.Source, c.Pace, m.Model, asks, replay.Options{}, a.log)
 			if err != nil {
 				return whileStarting(a, err)
 			}
@@ -84,11 +84,11 @@ func sameEngine(a, b *store.Manifest) bool {
 
 // onGPUs generates with vLLM on this machine's GPUs until interrupted.
 func (c *generateCmd) onGPUs(ctx context.Context, a *app, s *session, m *store.Manifest, here *arrival, watch func(...*worker.Pulse)) error {
-	longest, err := storedPrompts(ctx, s.store, m)
+	asks, err := asksOfRun(ctx, s.store, m)
 	if err != nil {
 		return whileStarting(a, err)
 	}
-	f, err := openFleet(ctx, c.VLLM, c.Llama, "", c.Hub, c.Generators.Generators, m.Model, longest, a.log)
+	f, err := openFleet(ctx, c.VLLM, c.Llama, "", c.Hub, c.Generators.Generators, m.Model, asks, a.log)
 	if err != nil {
 		return whileStarting(a, err)
 	}

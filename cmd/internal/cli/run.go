@@ -115,7 +115,7 @@ func (p *pipeline) inspect(ctx context.Context) error {
 		return err
 	}
 	if m := p.def.manifest.Model; m.Engine.Supervised() {
-		if p.fleet, err = openFleet(ctx, p.cfg.VLLM, p.cfg.Llama, p.cfg.Model.Model, p.cfg.Hub, p.cfg.Generators.Generators, m, p.def.longest(), p.app.log); err != nil {
+		if p.fleet, err = openFleet(ctx, p.cfg.VLLM, p.cfg.Llama, p.cfg.Model.Model, p.cfg.Hub, p.cfg.Generators.Generators, m, p.def.asks(p.cfg.N), p.app.log); err != nil {
 			return err
 		}
 	}

@@ -32,8 +32,8 @@ type source struct {
 
 // newSource opens the engine that cfg names, checked: a dead endpoint, a wrong key
 // and a broken recording are said before any work starts. m holds the sampling
-// settings of the run, longest its longest prompts as far as they are known, recording what a file of completions leaves open.
-func newSource(ctx context.Context, cfg config.Source, pace config.Pace, m store.Model, longest []engine.Request, recording replay.Options, log *slog.Logger) (*source, error) {
+// settings of the run, asks what its requests ask for, recording what a file of completions leaves open.
+func newSource(ctx context.Context, cfg config.Source, pace config.Pace, m store.Model, asks openai.Asks, recording replay.Options, log *slog.Logger) (*source, error) {
 	cfg, err := cfg.Resolved()
 	if err != nil {
 		return nil, usageError{err}
@@ -47,7 +47,7 @@ func newSource(ctx context.Context, cfg config.Source, pace config.Pace, m store
 		return &source{modelName: e.Info().Model, recorded: e, each: func() (engine.Engine, error) { return e, nil }}, nil
 	case stream.EngineOpenAI:
 		c, err := openai.New(openai.Config{
-			Endpoints: cfg.Endpoint, Key: cfg.APIKey, Model: m.Name, Completions: rawPrompt(m), Asks: asksOf(m, longest), Log: log,
+			Endpoints: cfg.Endpoint, Key: cfg.APIKey, Model: m.Name, Completions: rawPrompt(m), Asks: asks, Log: log,
 		})
 		if err != nil {
 			return nil, err
@@ -83,12 +83,26 @@ func (s *source) close() error {
 	return nil
 }
 
-// asksOf returns what a run's requests ask for. longest are its longest prompts as far as they are known.
-func asksOf(m store.Model, longest []engine.Request) openai.Asks {
+// asksOf returns what a run's requests ask for: prompts of which the longest are known, and at most so many
+// choices at once.
+func asksOf(m store.Model, longest []engine.Request, choices int) openai.Asks {
 	return openai.Asks{
-		System: systemPrompt(m), MaxTokens: m.MaxTokens, Prompts: longest,
+		System: systemPrompt(m), MaxTokens: m.MaxTokens, Prompts: longest, Choices: choices,
 		Sampling: engine.Sampling{TopP: m.TopP, TopK: m.TopK, MinP: m.MinP, Stop: m.Stop},
 	}
+}
+
+// asksOfRun is asksOf for a run that was submitted elsewhere.
+func asksOfRun(ctx context.Context, s *store.Store, m *store.Manifest) (openai.Asks, error) {
+	longest, err := storedPrompts(ctx, s, m)
+	if err != nil {
+		return openai.Asks{}, err
+	}
+	most := 0
+	for _, q := range m.Questions {
+		most = max(most, q.N())
+	}
+	return asksOf(m.Model, longest, min(most, m.UnitSize)), nil
 }
 
 // rawPrompt reports whether the run's prompts are texts, not messages.

@@ -21,8 +21,8 @@ import (
 	"github.com/lcbq/lcbq/worker"
 	"github.com/lcbq/lcbq/worker/background"
 	"github.com/lcbq/lcbq/worker/cores"
-	"github.com/lcbq/lcbq/worker/engine"
 	"github.com/lcbq/lcbq/worker/engine/llama"
+	"github.com/lcbq/lcbq/worker/engine/openai"
 	"github.com/lcbq/lcbq/worker/engine/vllm"
 	"github.com/lcbq/lcbq/worker/generate"
 	"github.com/lcbq/lcbq/worker/health"
@@ -38,8 +38,8 @@ func serveOf(cfg config.Serve) *store.Serve {
 }
 
 // openFleet finds vLLM, the model and the cards of this machine, and checks that they can
-// be used. m is the run's, longest its longest prompts as far as they are known.
-func openFleet(ctx context.Context, cfg config.VLLM, own config.Llama, file string, hub config.Hub, generators int, m store.Model, longest []engine.Request, log *slog.Logger) (*fleet.Fleet, error) {
+// be used. m is the run's, asks what its requests ask for.
+func openFleet(ctx context.Context, cfg config.VLLM, own config.Llama, file string, hub config.Hub, generators int, m store.Model, asks openai.Asks, log *slog.Logger) (*fleet.Fleet, error) {
 	if err := errors.Join(cfg.Check(), own.Check()); err != nil {
 		return nil, usageError{err}
 	}
@@ -54,7 +54,7 @@ func openFleet(ctx context.Context, cfg config.VLLM, own config.Llama, file stri
 		if perCard != 1 {
 			return nil, usageError{fmt.Errorf("--engines-per-gpu = %s: it is of --engine vllm; llama.cpp's server has --llama-parallel sequences\nleave it at 1", cfg.EnginesPerGPU)}
 		}
-		return openLlama(ctx, cfg, own, file, hub, m, longest, log)
+		return openLlama(ctx, cfg, own, file, hub, m, asks, log)
 	}
 	serve := m.Serve
 	if serve == nil {
@@ -62,7 +62,7 @@ func openFleet(ctx context.Context, cfg config.VLLM, own config.Llama, file stri
 	}
 	c := fleet.Config{
 		Engine: vllm.Config{
-			Model: m.Name, DType: serve.DType, MaxModelLen: serve.MaxModelLen, Extra: serve.Args, Seed: m.Seed, Completions: rawPrompt(m), Asks: asksOf(m, longest),
+			Model: m.Name, DType: serve.DType, MaxModelLen: serve.MaxModelLen, Extra: serve.Args, Seed: m.Seed, Completions: rawPrompt(m), Asks: asks,
 			MaxNumSeqs: cfg.MaxNumSeqs, MaxBatchTokens: cfg.MaxNumBatchedTokens, MemoryShare: cfg.GPUMemoryUtilization,
 			TensorParallel: cfg.TensorParallel, DistrustRemote: cfg.NoTrustRemoteCode, NoPrefixCaching: cfg.NoPrefixCaching, NoChunkedPrefil: cfg.NoChunkedPrefill,
 			Environ: hubEnviron(hub),
@@ -83,7 +83,7 @@ func openFleet(ctx context.Context, cfg config.VLLM, own config.Llama, file stri
 }
 
 // openLlama finds llama.cpp's server and the model's file: file, unless the settings name another.
-func openLlama(ctx context.Context, cfg config.VLLM, own config.Llama, file string, hub config.Hub, m store.Model, longest []engine.Request, log *slog.Logger) (*fleet.Fleet, error) {
+func openLlama(ctx context.Context, cfg config.VLLM, own config.Llama, file string, hub config.Hub, m store.Model, asks openai.Asks, log *slog.Logger) (*fleet.Fleet, error) {
 	if file = cmp.Or(own.LlamaFile, file); file == "" {
 		return nil, usageError{fmt.Errorf("the run's model is the file %s: say where it lies on this machine with --llama-file", m.Name)}
 	}
@@ -92,7 +92,7 @@ func openLlama(ctx context.Context, cfg config.VLLM, own config.Llama, file stri
 	}
 	c := llama.Config{
 		Program: own.Llama, File: file, Parallel: own.LlamaParallel, Threads: own.LlamaThreads,
-		NoGPU: cfg.GPUs == withoutGPU, Environ: hubEnviron(hub), Completions: rawPrompt(m), Asks: asksOf(m, longest),
+		NoGPU: cfg.GPUs == withoutGPU, Environ: hubEnviron(hub), Completions: rawPrompt(m), Asks: asks,
 	}
 	f := fleet.Config{Llama: &c, Log: log}
 	if m.Serve != nil {

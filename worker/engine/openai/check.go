@@ -63,7 +63,7 @@ func (c *Client) checkOne(ctx context.Context, e *endpoint) error {
 	if err := c.fits(ctx, e, room); err != nil {
 		return unfit{err}
 	}
-	return nil
+	return c.choices(ctx, e)
 }
 
 // models returns the names that an endpoint serves; nil means that it does not
@@ -135,19 +135,28 @@ func (c *Client) modelName() string {
 	return c.model
 }
 
-// oneToken asks for the shortest possible sample: a list of models is often
-// open to everybody, samples are not. It also finds out how the endpoint counts.
-func (c *Client) oneToken(ctx context.Context, e *endpoint) error {
+// oneTokenOf returns a request for one token, in the form that the run's requests have.
+func (c *Client) oneTokenOf() engine.Request {
 	r := engine.Request{N: 1, Sampling: c.cfg.Sampling}
 	r.Sampling.Temperature, r.Sampling.MaxTokens = 1, 1
 	if c.cfg.Completions {
 		r.Raw = "1"
-	} else {
-		r.Messages = []engine.Message{{Role: "user", Content: "1"}}
+		return r
 	}
-	user := r.Messages
-	if c.cfg.System && !c.cfg.Completions {
-		r.Messages = []engine.Message{{Role: "system", Content: "1"}, user[0]}
+	if c.cfg.System {
+		r.Messages = []engine.Message{{Role: "system", Content: "1"}}
+	}
+	r.Messages = append(r.Messages, engine.Message{Role: "user", Content: "1"})
+	return r
+}
+
+// oneToken asks for the shortest possible sample: a list of models is often
+// open to everybody, samples are not. It also finds out how the endpoint counts.
+func (c *Client) oneToken(ctx context.Context, e *endpoint) error {
+	r := c.oneTokenOf()
+	var user []engine.Message // without the system message
+	if len(r.Messages) > 0 {
+		user = r.Messages[len(r.Messages)-1:]
 	}
 	pat := patience{long: c.cfg.Patience}
 	for breaks := 1; ; breaks++ {
@@ -175,6 +184,32 @@ func (c *Client) oneToken(ctx context.Context, e *endpoint) error {
 			return err
 		}
 	}
+}
+
+// choices asks for as many choices at once as requests will, and keeps what the endpoint gives fewer of. It
+// refuses nothing: an endpoint that gave one token gives a sample, and what else it says may pass.
+func (c *Client) choices(ctx context.Context, e *endpoint) error {
+	n := min(c.cfg.Asks.Choices, c.traitsOf(e).mostChoices(false)) // as the run will
+	if n < 2 {
+		return nil
+	}
+	r := c.oneTokenOf()
+	for range 2 { // one answer with too few teaches nothing
+		got, err := c.converse(ctx, e, r, n, c.traitsOf(e))
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err != nil {
+			c.cfg.Log.Info("endpoint gives no choices together yet", "endpoint", e.shown, "choices", n, "err", err)
+		}
+		if err != nil || len(got) == n {
+			break
+		}
+	}
+	if now := c.traitsOf(e); now.n < n {
+		c.cfg.Log.Warn("endpoint gives fewer choices at once than the run asks for: it is asked more often", "endpoint", e.shown, "choices", now.n, "of", n)
+	}
+	return nil
 }
 
 // serverVersion asks for the version wherever one of the servers tells it; ""

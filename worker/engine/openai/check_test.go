@@ -205,3 +205,34 @@ func TestCheckAsksByTheRunsFields(t *testing.T) {
 		}
 	}
 }
+
+// TestCheckAsksForChoices wants the check to ask for as many choices at once as the run will, and the run not to
+// ask for more than the check found.
+func TestCheckAsksForChoices(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		spoil func(*exchange) bool
+		most  float64
+	}{
+		"all":     {func(*exchange) bool { return false }, 8},
+		"refused": {func(x *exchange) bool { return x.n > 2 && x.status(400, "") }, 2},
+		"ignored": {func(x *exchange) bool { x.texts = x.texts[:min(x.n, 2)]; return false }, 2},
+		"passing": {func(x *exchange) bool { return x.k == 2 && x.status(500, "") }, 8},
+	} {
+		f := newFake(t, tt.spoil)
+		c := newClient(t, func(cfg *openai.Config) { cfg.Choices = 8 }, f)
+		if err := c.Check(t.Context()); err != nil {
+			t.Errorf("%s: Check = %v", name, err)
+		}
+		before := f.requests()
+		if before < 2 || f.asked[1]["n"] != 8.0 {
+			t.Errorf("%s: Check asked %d times, at last for %v", name, before, f.asked)
+		}
+		generate(t, c, request(8), f)
+		for _, asked := range f.asked[before:] {
+			if asked["n"] != tt.most {
+				t.Errorf("%s: the run asks for n = %v, want %v", name, asked["n"], tt.most)
+			}
+		}
+	}
+}

@@ -32,6 +32,9 @@ type Asks struct {
 	// longest ones that requests will hold: their QuestionID, Raw and Messages are used.
 	MaxTokens int
 	Prompts   []engine.Request
+	// Choices is the most samples of a prompt that requests will ask for at once, 0 if that is not known.
+	// Check asks for as many, a token each, so that it is known before the work if the server gives fewer.
+	Choices int
 }
 
 // ErrUnfit is matched by the errors of Check for requests that the server answers in no case, however
