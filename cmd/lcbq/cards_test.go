@@ -126,6 +126,9 @@ func TestEnginesPerCard(t *testing.T) {
 			t.Errorf("status: %v, want %q in\n%s", err, want, out)
 		}
 	}
+	if strings.Contains(string(out), "(foreign") {
+		t.Errorf("status takes another engine of the card for a stranger:\n%s", out)
+	}
 	f.kill(t, "--gpu-memory-utilization")
 	if status := wait(t, cmd); status != 0 {
 		t.Fatalf("run ended with %d:\n%s", status, log)

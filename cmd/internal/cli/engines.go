@@ -26,7 +26,7 @@ func stateOf(ctx context.Context, m *fleet.Member) *store.EngineState {
 			Index: c.Now.Index, UUID: c.Now.UUID, Name: c.Now.Name, Utilization: c.Now.Utilization, MemoryUsed: c.Now.Used, MemoryTotal: c.Now.Total,
 			Power: c.Now.Power, Temperature: c.Now.Temperature, IdleShare: c.Usage.Idle,
 		}
-		for _, h := range (gpu.Kernel{}).Holders([]gpu.Reading{c.Now}, nil, m.Owns) {
+		for _, h := range (gpu.Kernel{}).Holders([]gpu.Reading{c.Now}, nil, m.OwnsOnCard) {
 			if h.PID != 0 {
 				card.Processes = append(card.Processes, store.CardProcess{PID: h.PID, Memory: h.Memory, State: h.State.String()})
 			}

@@ -207,6 +207,9 @@ func (p *place) others(m *Member) bool {
 	})
 }
 
+// OwnsOnCard reports whether a process belongs to the member's engine or to another of the same card.
+func (m *Member) OwnsOnCard(pid int) bool { return m.place.owns(pid) }
+
 // owns reports whether a process belongs to one of the place's engines.
 func (p *place) owns(pid int) bool {
 	return slices.ContainsFunc(p.members, func(m *Member) bool { return m.Engine != nil && m.Owns(pid) })
