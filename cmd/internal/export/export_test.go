@@ -390,6 +390,31 @@ func TestEveryEvalEver(t *testing.T) {
 		!strings.Contains(first["samples_chosen_by_results"], "at most 0.25, at most 99 samples") || first["samples_chosen_half_width"] != "0.2" || first["samples_chosen_reached"] != "true" {
 		t.Errorf("of samples chosen by their results: %v", first)
 	}
+	best, like := &r.Analysis.Best[0], r.Analysis.Best[0].Standings[0].Like
+	if best.K != 1 || first["may_be_best_questions_like"] != fmt.Sprint(like.InSet) || first["behind_best_questions_like_high"] != fmt.Sprint(like.Behind.High) || first["may_be_best_these_questions"] == "" {
+		t.Errorf("how far the first temperature is behind: %v, want %+v", first, like)
+	}
+	chosen := 0
+	for _, x := range record.Results {
+		if d := x.Score.Details["chosen_loses_at_most_questions_like"]; x.Metric.Parameters.K == 1 && d != "" {
+			if chosen++; x.Config.Args.Temperature != best.Choice.Temperature || d != fmt.Sprint(best.Choice.Like) {
+				t.Errorf("the choice at k = 1 is %+v, and the record says %q at %v", best.Choice, d, x.Config.Args.Temperature)
+			}
+		}
+	}
+	if chosen != 1 {
+		t.Errorf("%d temperatures are the choice at k = 1", chosen)
+	}
+	for _, want := range []string{"tokens_per_solved_question", "if_truncated_samples_had_passed"} {
+		if first[want] == "" {
+			t.Errorf("the record lacks %s: %v", want, first)
+		}
+	}
+	for _, want := range []string{`"never_to_sometimes": "`, ` at each temperature, solve `, `gain over one temperature `} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("the record does not say %s", want)
+		}
+	}
 	selected := 0
 	for _, x := range record.Results {
 		for _, b := range r.Analysis.Best {

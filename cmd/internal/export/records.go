@@ -85,6 +85,7 @@ func (w *writer) provenance() object {
 		"dataset_digest": orUnknown(s.Problems.Digest), "prompt_style": orUnknown(s.Sampling.Prompt), "extraction": orUnknown(s.Sampling.Extract),
 		"run": orUnknown(s.Run), "questions": window.Names(windowsOf(s)), "excluded_questions": excluded(s),
 		"findings": findings(s), "time_limit": s.Judging.Limit(), "stopped_at_soft_limit": stopped(s),
+		"all_temperatures_together": w.union(), "mix_of_temperatures": w.mixing(), "never_to_sometimes": w.flips(),
 	}
 }
 
@@ -174,33 +175,33 @@ func (w *writer) result(t *curve.Temperature, p *curve.Point) object {
 	if s.Sampling.Thinking != nil {
 		args["reasoning"] = *s.Sampling.Thinking
 	}
-	decimal := func(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
 	score := object{
 		"score": p.Value,
 		"details": object{
 			"questions": strconv.Itoa(p.Questions), "samples_per_question_min": strconv.Itoa(t.NMin), "samples_per_question_max": strconv.Itoa(t.NMax),
-			"sampling_interval_low": decimal(p.Sampling.Low), "sampling_interval_high": decimal(p.Sampling.High), "pass_hat_k": decimal(p.PassHatK),
+			"sampling_interval_low": number(p.Sampling.Low), "sampling_interval_high": number(p.Sampling.High), "pass_hat_k": number(p.PassHatK),
 			"reliable": strconv.FormatBool(p.Reliable),
 		},
 	}
 	details, _ := score["details"].(object)
-	details["anytime_interval_low"], details["anytime_interval_high"] = decimal(p.Anytime.Low), decimal(p.Anytime.High)
+	details["anytime_interval_low"], details["anytime_interval_high"] = number(p.Anytime.Low), number(p.Anytime.High)
 	for i := range w.Analysis.Best {
 		if b := &w.Analysis.Best[i]; b.K == p.K && b.Temperature == t.Temperature && b.Selected != nil {
 			details["selected_as_highest_of"] = strconv.Itoa(b.Selected.Of)
-			details["selected_too_high_at_most_these_questions"], details["selected_too_high_at_most"] = decimal(b.Selected.These), decimal(b.Selected.Like)
+			details["selected_too_high_at_most_these_questions"], details["selected_too_high_at_most"] = number(b.Selected.These), number(b.Selected.Like)
 		}
 	}
+	w.found(details, t, p)
 	if u := s.Until; u != nil {
-		details["samples_chosen_by_results"] = fmt.Sprintf("until half the anytime interval of pass@%d is at most %s, at most %d samples: read the anytime interval, the sampling interval takes the number of samples for given", u.K, decimal(u.Half), u.Most)
+		details["samples_chosen_by_results"] = fmt.Sprintf("until half the anytime interval of pass@%d is at most %s, at most %d samples: read the anytime interval, the sampling interval takes the number of samples for given", u.K, number(u.Half), u.Most)
 		for _, x := range u.Temperatures {
 			if x.Temperature == t.Temperature {
-				details["samples_chosen_half_width"], details["samples_chosen_reached"] = decimal(x.Half), strconv.FormatBool(x.Reached)
+				details["samples_chosen_half_width"], details["samples_chosen_reached"] = number(x.Half), strconv.FormatBool(x.Reached)
 			}
 		}
 	}
 	if p.Population != nil && p.Population.Contest != nil {
-		details["by_contest_interval_low"], details["by_contest_interval_high"] = decimal(p.Population.Contest.Low), decimal(p.Population.Contest.High)
+		details["by_contest_interval_low"], details["by_contest_interval_high"] = number(p.Population.Contest.Low), number(p.Population.Contest.High)
 	}
 	if p.Population != nil {
 		score["uncertainty"] = object{
@@ -213,7 +214,7 @@ func (w *writer) result(t *curve.Temperature, p *curve.Point) object {
 	}
 	name := fmt.Sprintf("pass@%d", p.K)
 	return object{
-		"evaluation_name": "LiveCodeBench code generation, " + name + ", temperature " + decimal(t.Temperature), "source_data": source,
+		"evaluation_name": "LiveCodeBench code generation, " + name + ", temperature " + number(t.Temperature), "source_data": source,
 		"evaluation_result_id": fmt.Sprintf("%s/%s", result.TempName(t.Temperature), name),
 		"metric_config": object{
 			"evaluation_description": "unbiased estimate of the chance that one of k samples passes all tests, mean over questions",
