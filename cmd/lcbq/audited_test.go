@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -118,6 +119,7 @@ func TestAuditedRun(t *testing.T) {
 	if table := ok(t, "report", out, "--format", "csv", "--part", "audited", "--output", "-"); !strings.Contains(table, fmt.Sprintf("0.2,%d,", stopped)) {
 		t.Errorf("the report's table is %s", table)
 	}
+	besideFull(t, out, problems, completions, want)
 	// The other mode, either way, is refused with both values.
 	refused(t, append(args, "--time-limit", "2"), "its time limit is 2 s, audited at a share of 0.5, and not 2 s")
 	// Counts that somebody edits are found.
@@ -134,4 +136,43 @@ func TestAuditedRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused(t, []string{"verify", out}, fmt.Sprintf("audit.audited says %d, the samples %d", ran+1, ran))
+}
+
+// besideFull compares audited results with those of the same programs under the full limit, under which 34 of 40 pass. The
+// slow ones are alike there, so that one of each kind is run.
+func besideFull(t *testing.T, out, problems, completions string, corrected float64) {
+	t.Helper()
+	text, err := os.ReadFile(completions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	alike := regexp.MustCompile(`x = 3[4-9]`).ReplaceAll(regexp.MustCompile(`x = (28|29|3[0-3])`).ReplaceAll(text, []byte("x = 28")), []byte("x = 34"))
+	rows, full := filepath.Join(t.TempDir(), "completions.jsonl"), filepath.Join(t.TempDir(), "full")
+	if err := os.WriteFile(rows, alike, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	ok(t, "run", "--engine", "replay", "--problems", problems, "--completions", rows, "--temperatures", "0.2", "--unit-size", "40", "--run", "full", "-o", full,
+		"--evaluators", "2", "--listen", "127.0.0.1:0", "--http", "none", "--time-limit", "2")
+	var c struct {
+		Differs      []struct{ What, A, B string }
+		Temperatures []struct {
+			Points []struct {
+				K                int
+				A, B, Difference float64
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(ok(t, "--json", "compare", out, full)), &c); err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Temperatures) != 1 || len(c.Temperatures[0].Points) == 0 {
+		t.Fatalf("the comparison is %+v", c)
+	}
+	if p := c.Temperatures[0].Points[0]; p.K != 1 || math.Abs(p.A-corrected) > 1e-12 || math.Abs(p.B-34./40) > 1e-12 || math.Abs(p.Difference-(p.B-p.A)) > 1e-12 {
+		t.Errorf("audited beside full: %+v, want %v and 0.85", p, corrected)
+	}
+	// The programs differ in a digit.
+	if len(c.Differs) != 2 || c.Differs[0].What != "engine version" || c.Differs[1].What != "time limit" || c.Differs[1].A != "2 s, audited at a share of 0.5" || c.Differs[1].B != "2 s" {
+		t.Errorf("what differs is %+v", c.Differs)
+	}
 }
