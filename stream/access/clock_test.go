@@ -131,3 +131,34 @@ func TestAuthorityExpires(t *testing.T) {
 		t.Error("a server starts with an authority that is over")
 	}
 }
+
+// TestTokensOfOtherClocks: tokens of a machine whose clock is an hour ahead or behind let their holders in while they
+// last by the server's clock, and no longer, and are refused once they are revoked.
+func TestTokensOfOtherClocks(t *testing.T) {
+	t.Parallel()
+	h := open(t, t.TempDir(), false)
+	for _, skew := range []time.Duration{time.Hour, -time.Hour} {
+		g := h.letter(t, access.Spec{Role: access.Evaluator, TTL: 2 * time.Hour})
+		g.creds = h.keys.MadeBy(t, g.creds, skew)
+		lost := make(chan bool, 1)
+		if err := g.enter(t, h.srv.URL(), nats.NoReconnect(), nats.ClosedHandler(func(*nats.Conn) { lost <- true })); err != nil {
+			t.Errorf("a token made %v ahead: %v", skew, err)
+			continue
+		}
+		if err := h.keys.Revoke(g.ID); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-lost:
+		case <-time.After(time.Minute):
+			t.Errorf("the holder of a token made %v ahead stays when it is revoked", skew)
+		}
+		if err := g.enter(t, h.srv.URL()); !errors.Is(err, nats.ErrAuthorization) {
+			t.Errorf("a revoked token made %v ahead: %v, want it refused", skew, err)
+		}
+	}
+	short := h.letter(t, access.Spec{Role: access.Viewer, TTL: 30 * time.Minute})
+	if err := short.with(h.keys.MadeBy(t, short.creds, -time.Hour)).enter(t, h.srv.URL()); !errors.Is(err, nats.ErrAuthorization) {
+		t.Errorf("a token that is over by the server's clock: %v, want it refused", err)
+	}
+}
