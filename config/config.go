@@ -148,7 +148,12 @@ type Client struct {
 	NATS   string `toml:"nats" env:"LCBQ_NATS,NATS_URL" placeholder:"URL" help:"NATS server of the run, or those of a cluster with commas between; by default that of the folder"`
 	Creds  string `toml:"creds" type:"path" placeholder:"FILE" help:"file of credentials: a token that 'lcbq token' made, or those of a user of your own NATS server"`
 	NATSCA string `toml:"nats-ca" name:"nats-ca" type:"path" placeholder:"FILE" help:"certificate authority of the server, in PEM; a token of 'lcbq token' brings that of its server"`
-	Wait   bool   `toml:"wait" help:"wait for a server that cannot be reached yet, instead of giving up"`
+
+	NKey     string `toml:"nkey" name:"nkey" type:"path" placeholder:"FILE" help:"file with the seed of the nkey by which a NATS server of your own knows you"`
+	NATSCert string `toml:"nats-cert" name:"nats-cert" type:"path" placeholder:"FILE" help:"certificate by which a NATS server of your own knows you, in PEM"`
+	NATSKey  string `toml:"nats-key" name:"nats-key" type:"path" placeholder:"FILE" help:"its private key, in PEM"`
+
+	Wait bool `toml:"wait" help:"wait for a server that cannot be reached yet, instead of giving up"`
 }
 
 // Copies says how often a NATS cluster of the user's own keeps what lcbq stores there.

@@ -82,18 +82,18 @@ func New(tb testing.TB) *Env {
 // lcbq has to refuse.
 func NewBare(tb testing.TB) string {
 	tb.Helper()
-	return external(tb, &server.Options{}).ClientURL()
+	return External(tb, &server.Options{}).ClientURL()
 }
 
 // NewGuarded starts a NATS server of somebody's own, with JetStream in dir, that wants a user and a
 // password, and returns its HOST:PORT.
 func NewGuarded(tb testing.TB, dir, user, password string) string {
 	tb.Helper()
-	return external(tb, &server.Options{JetStream: true, StoreDir: dir, Username: user, Password: password}).Addr().String()
+	return External(tb, &server.Options{JetStream: true, StoreDir: dir, Username: user, Password: password}).Addr().String()
 }
 
-// external starts a NATS server that is not lcbq's.
-func external(tb testing.TB, opts *server.Options) *server.Server {
+// External starts a NATS server that is not lcbq's, on a free port of 127.0.0.1.
+func External(tb testing.TB, opts *server.Options) *server.Server {
 	tb.Helper()
 	opts.Host, opts.Port, opts.NoSigs, opts.NoLog = "127.0.0.1", server.RANDOM_PORT, true, true
 	ns, err := server.NewServer(opts)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -34,6 +35,9 @@ func checkCreds(cfg config.Client, verb string, log *slog.Logger) (access.Token,
 			return access.Token{}, err
 		}
 	}
+	if err := checkOwn(cfg, log); err != nil {
+		return access.Token{}, err
+	}
 	path := cfg.Creds
 	if path == "" {
 		return access.Token{}, nil
@@ -42,13 +46,46 @@ func checkCreds(cfg config.Client, verb string, log *slog.Logger) (access.Token,
 	if err != nil {
 		return t, fmt.Errorf("read credentials %s: %w\nname the .creds file of your NATS user with --creds; 'lcbq token' makes one for a server of lcbq's", path, err)
 	}
-	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o077 != 0 {
-		log.Warn("other users can read the credentials", "file", path, "mode", fmt.Sprintf("%#o", info.Mode().Perm()), "remedy", "chmod 600 "+path)
-	}
+	warnOfReaders(path, log)
 	if err := t.May(verb, roles[verb]...); err != nil {
 		return t, usageError{fmt.Errorf("credentials %s: %w", path, err)}
 	}
 	return t, nil
+}
+
+// checkOwn refuses what is no nkey and no certificate, by which a NATS server of the user's own knows a client.
+func checkOwn(cfg config.Client, log *slog.Logger) error {
+	if cfg.NKey != "" {
+		if cfg.Creds != "" {
+			return usageError{errors.New("--nkey and --creds are both given: the server knows a client by one of them")}
+		}
+		if _, err := nats.NkeyOptionFromSeed(cfg.NKey); err != nil {
+			return usageError{fmt.Errorf("--nkey = %s: %w\nname the file with your seed: a line that begins with SU", cfg.NKey, err)}
+		}
+		warnOfReaders(cfg.NKey, log)
+	}
+	if cfg.NATSCert == "" && cfg.NATSKey == "" {
+		return nil
+	}
+	if cfg.NATSCert == "" || cfg.NATSKey == "" {
+		return usageError{errors.New("--nats-cert and --nats-key go together: name the PEM files of your certificate and of its private key")}
+	}
+	pair, err := tls.LoadX509KeyPair(cfg.NATSCert, cfg.NATSKey)
+	if err != nil {
+		return usageError{fmt.Errorf("--nats-cert = %s, --nats-key = %s: %w\nname the PEM files of your certificate and of its private key", cfg.NATSCert, cfg.NATSKey, err)}
+	}
+	if over := pair.Leaf.NotAfter; time.Now().After(over) {
+		log.Warn("your certificate is over by this machine's clock", "file", cfg.NATSCert, "since", over.Format(time.RFC3339), "remedy", "have it renewed")
+	}
+	warnOfReaders(cfg.NATSKey, log)
+	return nil
+}
+
+// warnOfReaders says if other users can read a secret.
+func warnOfReaders(path string, log *slog.Logger) {
+	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o077 != 0 {
+		log.Warn("other users can read the credentials", "file", path, "mode", fmt.Sprintf("%#o", info.Mode().Perm()), "remedy", "chmod 600 "+path)
+	}
 }
 
 // checkCA refuses a file of --nats-ca that has no certificate.
@@ -68,6 +105,16 @@ func credentials(cfg config.Client, t access.Token, address string, log *slog.Lo
 	var opts []nats.Option
 	if cfg.Creds != "" {
 		opts = append(opts, nats.UserCredentials(cfg.Creds), heard(cfg.Creds, t, log)) // read again at each connection
+	}
+	if cfg.NKey != "" {
+		key, err := nats.NkeyOptionFromSeed(cfg.NKey)
+		if err != nil {
+			return nil, fmt.Errorf("read the nkey in %s: %w", cfg.NKey, err)
+		}
+		opts = append(opts, func(o *nats.Options) error { o.UserJWT = nil; return nil }, key) // in place of the key of a server of this user's
+	}
+	if cfg.NATSCert != "" {
+		opts = append(opts, nats.ClientCert(cfg.NATSCert, cfg.NATSKey))
 	}
 	if t.Inbox != "" {
 		opts = append(opts, nats.CustomInboxPrefix(t.Inbox))

@@ -12,6 +12,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -35,6 +36,18 @@ const (
 
 // options are those of every connection.
 func options(name string, log *slog.Logger) []nats.Option {
+	var lost atomic.Pointer[nats.Conn]
+	var said atomic.Bool
+	// The library calls no handler where a server answers and is not taken for the right one: it is asked before each
+	// further attempt. Refusals are said by who knows the token.
+	delay := func(attempt int) time.Duration {
+		if nc := lost.Load(); nc != nil {
+			if err := nc.LastError(); err != nil && !unreachable(err) && !unauthorized(err) && !said.Swap(true) {
+				log.Warn("the server that answers is not taken for the right one, trying again", "err", err, "remedy", remedy(err))
+			}
+		}
+		return reconnectDelay(attempt)
+	}
 	return []nats.Option{
 		nats.Name("lcbq " + name),
 		nats.Timeout(connectWait),
@@ -42,14 +55,16 @@ func options(name string, log *slog.Logger) []nats.Option {
 		link.Queue(),
 		nats.PingInterval(ping), nats.MaxPingsOutstanding(pings),
 		nats.IgnoreAuthErrorAbort(), // its keys may be others tomorrow: whoever it was given them by sees the warning
-		nats.CustomReconnectDelay(reconnectDelay),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+		nats.CustomReconnectDelay(delay),
+		nats.DisconnectErrHandler(func(nc *nats.Conn, err error) {
+			lost.Store(nc)
 			if err != nil { // nil: closed by us
 				log.Warn("connection to the server lost, reconnecting", "err", err)
 			}
 		}),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { log.Debug("the server cannot be reached yet", "err", err) }),
 		nats.ReconnectHandler(func(nc *nats.Conn) {
+			said.Store(false)
 			log.Info("connected to the server again", "url", config.Redact(nc.ConnectedUrl()))
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Warn("server reports an error", "err", err) }),
@@ -153,7 +168,9 @@ func remedy(err error) string {
 	var record tls.RecordHeaderError
 	switch {
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired):
-		return "name the folder of a server of yours on this machine with -o or --store-dir: its key lies there; elsewhere your credentials with --creds (a token that 'lcbq token' made on the server's machine, for a server of lcbq's), or a user in --nats nats://USER:PASSWORD@HOST:PORT"
+		return "name the folder of a server of yours on this machine with -o or --store-dir: its key lies there; elsewhere your credentials with --creds (a token that 'lcbq token' made on the server's machine, for a server of lcbq's), or a user in --nats nats://USER:PASSWORD@HOST:PORT, an nkey with --nkey, a certificate with --nats-cert"
+	case strings.Contains(err.Error(), "tls: certificate required"), strings.Contains(err.Error(), "tls: bad certificate"):
+		return "the server wants to know your certificate: name it and its key with --nats-cert and --nats-key"
 	case errors.As(err, &unknown):
 		return "another server answers than the one that the token is for, or its authority is not known here: a token of the server brings it (--creds), or name its file with --nats-ca"
 	case errors.As(err, &host):
