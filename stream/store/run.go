@@ -1,6 +1,8 @@
 package store
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"iter"
 	"slices"
@@ -10,7 +12,8 @@ import (
 )
 
 // FormatVersion is the version of what the store holds. A store of a higher one
-// was made by a newer lcbq and is refused.
+// was made by a newer lcbq and is refused. It is raised where the meaning of what there is changes: a setting
+// that is new keeps an lcbq that does not know it from the runs that have it, see Manifest.UnmarshalJSON.
 const FormatVersion = 1
 
 // A Manifest is everything that defines a run and that workers need to serve it.
@@ -66,6 +69,12 @@ type Window struct {
 	Difficulties []string    `json:"difficulties,omitempty"`
 	List         string      `json:"exclusion_list,omitempty"` // name of the file with the excluded
 	Excluded     []Exclusion `json:"excluded,omitempty"`
+}
+
+// UnmarshalJSON reads a window, also one that says more or less: the questions of a run are named.
+func (w *Window) UnmarshalJSON(b []byte) error {
+	type plain Window
+	return json.Unmarshal(b, (*plain)(w))
 }
 
 // An Exclusion is a question that is left out, and why.
@@ -307,6 +316,27 @@ func (m *Manifest) State() string {
 	default:
 		return "running"
 	}
+}
+
+// UnmarshalJSON reads a manifest, and refuses one with a setting that this lcbq does not know: to judge without it, or
+// to write the manifest back without it, would make another run of it. What is noted of a run, and defines nothing, may
+// be new.
+func (m *Manifest) UnmarshalJSON(b []byte) error {
+	type plain Manifest
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	err := d.Decode((*plain)(m))
+	if err == nil {
+		return nil
+	}
+	*m = Manifest{}
+	if failed := json.Unmarshal(b, (*plain)(m)); failed != nil {
+		return failed
+	}
+	if m.Format > FormatVersion { // check says so
+		return nil
+	}
+	return fmt.Errorf("%w: %w\nuse the lcbq that made it, version %s or later", ErrNewer, err, m.LCBQ)
 }
 
 // check refuses a manifest that this lcbq might misread, or that no lcbq wrote.

@@ -78,13 +78,41 @@ func TestNewerFormatIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, text := range []string{`{"format":99,"lcbq":"v9"}`, `{"format":1,"id":"r","unit_size":10,"model":{"engine":"oracle"},"lcbq":"v9"}`} {
+	for _, text := range []string{
+		`{"format":99,"lcbq":"v9"}`, `{"format":99,"judge":{"leniency":0.5},"lcbq":"v9"}`,
+		`{"format":1,"id":"r","unit_size":10,"model":{"engine":"oracle"},"lcbq":"v9"}`,
+		`{"format":1,"id":"r","unit_size":10,"judge":{"mode":"lcb","leniency":0.5},"lcbq":"v9"}`,
+		`{"format":1,"id":"r","unit_size":10,"hours":[1,2],"lcbq":"v9"}`,
+	} {
 		if _, err := kv.Put(t.Context(), "r", []byte(text)); err != nil {
 			t.Fatal(err)
 		}
 		if _, _, err := env.Store.Run(t.Context(), "r"); !errors.Is(err, store.ErrNewer) || !strings.Contains(err.Error(), "use the lcbq that made it, version v9") {
 			t.Errorf("manifest %s: %v, want ErrNewer and the version that made it", text, err)
 		}
+		if runs, unread, err := env.Store.Runs(t.Context()); err != nil || len(runs) > 0 || len(unread) != 1 || !errors.Is(unread[0].Err, store.ErrNewer) {
+			t.Errorf("manifest %s: Runs = %v, %v, %v, want it unread", text, runs, unread, err)
+		}
+		if _, err := env.Store.UpdateRun(t.Context(), "r", func(*store.Manifest) bool { return true }); !errors.Is(err, store.ErrNewer) {
+			t.Errorf("manifest %s: UpdateRun = %v, want ErrNewer", text, err)
+		}
+	}
+}
+
+// TestNewerNotes: what a newer lcbq notes of a run, and does not define it, is no reason not to work for it.
+func TestNewerNotes(t *testing.T) {
+	t.Parallel()
+	env := streamtest.New(t)
+	kv, err := env.JS.KeyValue(t.Context(), "lcbq_runs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kv.Put(t.Context(), "r", []byte(`{"format":1,"id":"r","unit_size":10,"lcbq":"v9","provenance":{"weather":"fair","judge_host":"h","gpus":[{"name":"g","colour":"green"}]}}`)); err != nil {
+		t.Fatal(err)
+	}
+	m, _, err := env.Store.Run(t.Context(), "r")
+	if err != nil || m.Provenance.JudgeHost != "h" || len(m.Provenance.GPUs) != 1 || m.Provenance.GPUs[0].Name != "g" {
+		t.Errorf("Run = %+v, %v", m, err)
 	}
 }
 
