@@ -23,8 +23,15 @@ const lender = "lender"
 // mostClaims bounds the bytes of the claims that no lender has read. Guests wait beyond it.
 const mostClaims = 256 << 20
 
-// DeclareLending creates the streams by which units are lent, or empties those of an earlier lender.
+// ErrLending says that somebody else lends units of the same server.
+var ErrLending = errors.New("another evaluator lends the units of this server")
+
+// DeclareLending creates the streams by which units are lent, or empties those of an earlier lender. It returns
+// ErrLending where that one still works: what it has lent would be lost to it.
 func (q *Queue) DeclareLending(ctx context.Context, replicas int) error {
+	if err := q.noLender(ctx); err != nil {
+		return err
+	}
 	lent := streamConfig(stream.Lent.Stream(), everything(stream.Lent), jetstream.WorkQueuePolicy, replicas)
 	lent.Description = descriptions[stream.Lent]
 	lent.Metadata = q.metadata(stream.Lent)
@@ -46,6 +53,35 @@ func (q *Queue) DeclareLending(ctx context.Context, replicas int) error {
 		return fmt.Errorf("declare consumer %s: %w", lender, err)
 	}
 	return nil
+}
+
+// noLender returns ErrLending while somebody waits for claims. A lender does so all the time but for moments, and what
+// one that died has asked for is forgotten after claimWait.
+func (q *Queue) noLender(ctx context.Context) error {
+	const looks = 10
+	for end, quiet := time.Now().Add(claimWait+time.Second), 0; ; {
+		c, err := q.js.Consumer(ctx, stream.ClaimStream, lender)
+		switch {
+		case errors.Is(err, jetstream.ErrConsumerNotFound), errors.Is(err, jetstream.ErrStreamNotFound):
+			return nil
+		case err != nil:
+			return fmt.Errorf("look up consumer %s: %w", lender, err)
+		case c.CachedInfo().NumWaiting > 0:
+			quiet = 0
+		default:
+			if quiet++; quiet == looks {
+				return nil
+			}
+		}
+		if time.Now().After(end) && quiet == 0 {
+			return ErrLending
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 }
 
 // ServeLent gives each of the runs a consumer of the units that are lent, and removes those of all other runs.

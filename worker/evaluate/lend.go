@@ -2,6 +2,7 @@ package evaluate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -88,7 +89,9 @@ func (l *Lender) Run(ctx context.Context) error {
 	l.loans, l.guests = make(map[stream.Unit]*loan), make(map[string]*guest)
 	l.gate = worker.NewGate(mostLent)
 	l.gate.Limit(1)
-	if err := l.declare(ctx); err != nil {
+	if err := l.declare(ctx); errors.Is(err, queue.ErrLending) {
+		return fmt.Errorf("lend units: %w\none is enough; stop it first, or start this evaluator without --lend", err)
+	} else if err != nil {
 		return fmt.Errorf("lend units: %w", err)
 	}
 	ctx, stop := context.WithCancel(ctx)
