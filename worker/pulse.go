@@ -45,6 +45,8 @@ type Pulse struct {
 	fingerprint atomic.Pointer[string] // of the environment that an evaluator judges in
 	speed       atomic.Pointer[hostSpeed]
 	troubles    troubles
+	orders      atomic.Bool
+	obeyed      atomic.Pointer[store.Obeyed]
 
 	hand atomic.Int64 // units in hand
 	rest atomic.Int64 // Unix nanoseconds: when the last unit was settled, or when the pulse was made
@@ -84,6 +86,15 @@ func (p *Pulse) Judged(cpu float64, cached bool) {
 
 // Judges says in heartbeats which environment the worker judges in.
 func (p *Pulse) Judges(fingerprint string) { p.fingerprint.Store(&fingerprint) }
+
+// Orders says in heartbeats that the worker obeys orders that are left for it.
+func (p *Pulse) Orders() { p.orders.Store(true) }
+
+// Obeyed says at once what came of one.
+func (p *Pulse) Obeyed(o store.Obeyed) {
+	p.obeyed.Store(&o)
+	p.Tell()
+}
 
 // A hostSpeed is what an evaluator knows of how fast its host is.
 type hostSpeed struct {
@@ -215,6 +226,7 @@ func (p *Pulse) snapshot(ctx context.Context) store.Worker {
 	w.Samples, w.Cached = p.Samples.Load(), p.Cached.Load()
 	w.Ready, w.Publishing, w.Blocked = p.Ready.Load(), p.Publishing.Load(), time.Duration(p.Blocked.Load()).Seconds()
 	w.Rates, w.Trouble = p.tempo.rates(time.Now()), p.troubles.oldest()
+	w.Orders, w.Obeyed = p.orders.Load(), p.obeyed.Load()
 	if f := p.fingerprint.Load(); f != nil {
 		w.Fingerprint = *f
 	}

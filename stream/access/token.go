@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -45,6 +46,7 @@ type Token struct {
 	From    []string
 	CA      string // certificate of the server's authority, in PEM; "" if the file holds none
 	Inbox   string // prefix of the subjects at which the holder gets answers; "" for the usual one
+	Orders  bool   // the holder may look for orders; not with a worker's token of an earlier lcbq
 	Share   int    // of a guest's units that are judged again, in hundred-thousandths
 }
 
@@ -174,7 +176,7 @@ func ParseToken(text []byte) (t Token, err error) {
 	if public(kp) != c.Subject {
 		return t, errors.New("its key is another user's than its JWT")
 	}
-	t = Token{ID: c.Subject, Name: c.Name, From: c.Src}
+	t = Token{ID: c.Subject, Name: c.Name, From: c.Src, Orders: slices.Contains(c.Pub.Allow, orders)}
 	if c.Expires != 0 {
 		t.Expires = time.Unix(c.Expires, 0)
 	}
@@ -219,7 +221,7 @@ func (k *Keys) inbox(s Spec, id string) string {
 	return usualInbox + "_" + hex.EncodeToString(mac.Sum(nil)[:16])
 }
 
-// Revocations are the tokens that are refused, by ID: those of that holder that were made until then.
+// Revocations are the tokens that are refused, by ID, and when they were revoked, for people.
 type Revocations map[string]time.Time
 
 // ReadRevocations returns the tokens that the server of a store directory refuses.

@@ -1,6 +1,8 @@
 // Package steer carries orders to workers that live and their answers. An order goes by a plain
 // request, which no stream keeps: it is for the worker that hears it now, and a worker that starts
-// later knows nothing of it. The package does not know how a worker obeys.
+// later knows nothing of it. A worker in an account of its own hears no requests, so that nobody who holds a
+// token of its role hears them or answers in its name: an order is left for it in the store, where it looks,
+// and its heartbeats answer. The package does not know how a worker obeys.
 package steer
 
 import (
@@ -8,10 +10,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
 
 	"github.com/nats-io/nats.go"
 
 	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/store"
 )
 
 // An Order is what a worker is to do. Exactly one field is set.
@@ -56,7 +63,7 @@ type reply struct {
 }
 
 // ErrGone says that no worker with the name hears orders.
-var ErrGone = errors.New("no worker of this name hears orders: it has ended, works with a token of a role, or is of an older lcbq")
+var ErrGone = errors.New("no worker of this name hears orders: it has ended, or it, its token or the server is of an older lcbq")
 
 // subject is where a worker of a stage hears its orders. No stream has it.
 func subject(stage stream.Stage, worker string) string {
@@ -79,35 +86,128 @@ func Ask(ctx context.Context, nc *nats.Conn, stage stream.Stage, worker string, 
 	case err != nil:
 		return Answer{}, fmt.Errorf("order to %s: %w", worker, err)
 	}
+	return read(worker, msg.Data)
+}
+
+// read returns what a worker says that it did.
+func read(worker string, text []byte) (Answer, error) {
 	var r reply
-	if err := json.Unmarshal(msg.Data, &r); err != nil {
+	if err := json.Unmarshal(text, &r); err != nil {
 		return Answer{}, fmt.Errorf("read answer of %s: %w", worker, err)
 	}
+	r.Why = plain(r.Why)
 	if r.Refused != "" {
-		return r.Answer, fmt.Errorf("%s refuses: %s", worker, r.Refused)
+		return r.Answer, fmt.Errorf("%s refuses: %s", worker, plain(r.Refused))
 	}
 	return r.Answer, nil
+}
+
+// plain returns what a worker says, which may be a stranger's, as text for a terminal.
+func plain(text string) string {
+	const most = 500
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) || r == '\n' {
+			return r
+		}
+		return '?'
+	}, text)
+	return strings.ToValidUTF8(text[:min(len(text), most)], "")
+}
+
+// followEvery is how often a worker looks for an order, and whoever left one for an answer.
+const (
+	followEvery = 2 * time.Second
+	answerEvery = 300 * time.Millisecond
+)
+
+// Leave leaves one order for a worker that does not hear requests, and returns what it did. It waits for the answer
+// until ctx is done.
+func Leave(ctx context.Context, s *store.Store, stage stream.Stage, worker string, o Order) (Answer, error) {
+	if err := o.Check(); err != nil {
+		return Answer{}, err
+	}
+	body, err := json.Marshal(o)
+	if err != nil {
+		return Answer{}, fmt.Errorf("encode order: %w", err)
+	}
+	number := uint64(0)
+	for {
+		all, err := s.Workers(ctx)
+		if err != nil {
+			return Answer{}, fmt.Errorf("order to %s: %w", worker, err)
+		}
+		i := slices.IndexFunc(all, func(w store.Worker) bool { return w.Stage == stage && w.Name == worker })
+		switch {
+		case i < 0 && number > 0 && o.Drain: // it has ended
+			return Answer{}, nil
+		case i < 0, !all[i].Orders:
+			return Answer{}, fmt.Errorf("order to %s: %w", worker, ErrGone)
+		case number == 0:
+			number, err = s.PutOrder(ctx, stage, worker, body)
+			if errors.Is(err, store.ErrNotFound) {
+				return Answer{}, fmt.Errorf("order to %s: %w", worker, ErrGone)
+			}
+			if err != nil {
+				return Answer{}, fmt.Errorf("order to %s: %w", worker, err)
+			}
+		case all[i].Obeyed == nil || all[i].Obeyed.Order < number:
+		case all[i].Obeyed.Order > number:
+			return Answer{}, fmt.Errorf("order to %s: another order came after it", worker)
+		default:
+			return read(worker, all[i].Obeyed.Reply)
+		}
+		select {
+		case <-time.After(answerEvery):
+		case <-ctx.Done():
+			return Answer{}, fmt.Errorf("order to %s: no answer: %w", worker, ctx.Err())
+		}
+	}
+}
+
+// Follow has obey carry out the orders that are left for a worker, one after the other, until ctx is done. Those up to
+// the number done are old. answer says in the worker's heartbeats what came of one.
+func Follow(ctx context.Context, s *store.Store, stage stream.Stage, worker string, done uint64, obey func(Order) (Answer, error), answer func(store.Obeyed)) {
+	tick := time.NewTicker(followEvery)
+	defer tick.Stop()
+	for {
+		if body, number, err := s.Order(ctx, stage, worker); err == nil && number > done { // what fails is asked again
+			done = number
+			answer(store.Obeyed{Order: number, Reply: carry(body, obey)})
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// carry has an order carried out and returns the answer.
+func carry(body []byte, obey func(Order) (Answer, error)) []byte {
+	var o Order
+	var r reply
+	err := json.Unmarshal(body, &o)
+	if err == nil {
+		err = o.Check()
+	}
+	if err == nil {
+		r.Answer, err = obey(o)
+	}
+	if err != nil {
+		r.Refused = err.Error()
+	}
+	text, err := json.Marshal(r)
+	if err != nil { // of numbers and texts: never
+		panic(err)
+	}
+	return text
 }
 
 // Listen has obey carry out the orders for a worker, one after the other, until the returned
 // function is called. An error of obey goes to whoever gave the order.
 func Listen(nc *nats.Conn, stage stream.Stage, worker string, obey func(Order) (Answer, error)) (leave func(), err error) {
 	sub, err := nc.Subscribe(subject(stage, worker), func(msg *nats.Msg) {
-		var o Order
-		var r reply
-		err := json.Unmarshal(msg.Data, &o)
-		if err == nil {
-			err = o.Check()
-		}
-		if err == nil {
-			r.Answer, err = obey(o)
-		}
-		if err != nil {
-			r.Refused = err.Error()
-		}
-		if body, err := json.Marshal(r); err == nil {
-			_ = msg.Respond(body) // who asked may be gone; what was done shows in the heartbeat
-		}
+		_ = msg.Respond(carry(msg.Data, obey)) // who asked may be gone; what was done shows in the heartbeat
 	})
 	if err != nil {
 		return nil, fmt.Errorf("listen for orders to %s: %w", worker, err)

@@ -94,6 +94,7 @@ func Declare(ctx context.Context, js jetstream.JetStream, replicas int) (*Store,
 		{&s.workers, jetstream.KeyValueConfig{Bucket: workersBucket, Description: "heartbeats", TTL: workerTTL}},
 		{&s.verdicts, jetstream.KeyValueConfig{Bucket: verdictsBucket, Description: "verdicts that took long, for other evaluators", TTL: verdictTTL}},
 		{&s.engines, jetstream.KeyValueConfig{Bucket: enginesBucket, Description: "what generated each run"}},
+		{new(jetstream.KeyValue), jetstream.KeyValueConfig{Bucket: ordersBucket, Description: "what workers with a token are told to do", TTL: orderTTL}},
 	} {
 		b.cfg.Replicas = replicas
 		kv, err := js.CreateOrUpdateKeyValue(ctx, b.cfg)

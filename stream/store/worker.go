@@ -26,6 +26,9 @@ type Worker struct {
 	Seen    int64        `json:"seen_ms,omitempty"`  // the server's time of the heartbeat, where it was read
 	Trouble *Trouble     `json:"trouble,omitempty"`  // what it waits for; nil if it works
 
+	Orders bool    `json:"reads_orders,omitempty"` // it obeys what Store.Order returns
+	Obeyed *Obeyed `json:"obeyed,omitempty"`       // what came of the last order; nil if there was none
+
 	// Of an evaluator: of the environment that it judges in, once that is known.
 	Fingerprint string `json:"fingerprint,omitempty"`
 	// Of an evaluator: of its host, as evaluate.Grader.Speed measures it; 0 while that is unknown. A
@@ -40,6 +43,12 @@ type Worker struct {
 	Publishing int64        `json:"publishing_bytes,omitempty"` // on their way to the queue
 	Blocked    float64      `json:"blocked_s,omitempty"`        // that generating waited for the queue, summed over its units
 	Engine     *EngineState `json:"engine,omitempty"`           // of a generator whose engine lcbq started
+}
+
+// An Obeyed says what came of an order that was left for a worker.
+type Obeyed struct {
+	Order uint64          `json:"order"` // its number
+	Reply json.RawMessage `json:"reply"` // as package steer has it
 }
 
 // A RunRate is how fast a worker settled the units of a run lately.

@@ -1,12 +1,15 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"sync"
 
-	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/steer"
+	"github.com/lcbq/lcbq/stream/store"
+	"github.com/lcbq/lcbq/worker"
+	"github.com/lcbq/lcbq/worker/background"
 )
 
 // A helm is by what others steer this process: 'lcbq set' and the keys of 'lcbq top'. What was ordered
@@ -15,7 +18,8 @@ type helm struct {
 	drain func() // ends the process in good order; nil where its workers end with a run only
 
 	mu    sync.Mutex
-	slots int // programs at once, as ordered; 0 for as many as the process began with
+	done  map[string]uint64 // the last order that was left for a worker and carried out, by its name
+	slots int               // programs at once, as ordered; 0 for as many as the process began with
 	set   func(n int) (before, now int, why string, err error)
 }
 
@@ -42,18 +46,40 @@ func (h *helm) steers(set func(n int) (before, now int, why string, err error), 
 	}
 }
 
-// listen obeys the orders to a worker of the process. Without them the worker works all the same: one in an
-// account of its own hears none.
-func (h *helm) listen(s *session, stage stream.Stage, name string, log *slog.Logger) (leave func()) {
+// listen obeys the orders to a worker of the process. Without them the worker works all the same. One in an account of
+// its own looks for those that are left for it, if its token lets it.
+func (h *helm) listen(s *session, p *worker.Pulse, log *slog.Logger) (leave func()) {
 	if s.token.Contained() {
-		return func() {}
+		if !s.token.Orders {
+			return func() {}
+		}
+		return h.follow(s.store, p, log)
 	}
-	leave, err := steer.Listen(s.conn, stage, name, func(o steer.Order) (steer.Answer, error) { return h.obey(o, log) })
+	leave, err := steer.Listen(s.conn, p.Stage(), p.Name(), func(o steer.Order) (steer.Answer, error) { return h.obey(o, log) })
 	if err != nil {
 		log.Warn("worker cannot be steered from elsewhere", "err", err)
 		return func() {}
 	}
 	return leave
+}
+
+// follow obeys the orders that are left for a worker.
+func (h *helm) follow(s *store.Store, p *worker.Pulse, log *slog.Logger) (leave func()) {
+	p.Orders()
+	h.mu.Lock()
+	done := h.done[p.Name()]
+	h.mu.Unlock()
+	return background.Start(context.Background(), func(ctx context.Context) {
+		steer.Follow(ctx, s, p.Stage(), p.Name(), done, func(o steer.Order) (steer.Answer, error) { return h.obey(o, log) }, func(o store.Obeyed) {
+			h.mu.Lock()
+			if h.done == nil {
+				h.done = make(map[string]uint64)
+			}
+			h.done[p.Name()] = o.Order
+			h.mu.Unlock()
+			p.Obeyed(o)
+		})
+	})
 }
 
 func (h *helm) obey(o steer.Order, log *slog.Logger) (steer.Answer, error) {

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	"github.com/lcbq/lcbq/cmd/internal/snapshot"
 	"github.com/lcbq/lcbq/cmd/internal/snapshot/screen"
 	"github.com/lcbq/lcbq/stream"
@@ -70,7 +68,7 @@ func (c *setCmd) Run(a *app) error {
 		for i := range chosen {
 			w := &chosen[i]
 			rows[i] = setRow{Worker: w.Name, Host: w.Host}
-			if rows[i].Answer, err = give(a.ctx, s.conn, w, order, setWait); err != nil {
+			if rows[i].Answer, err = give(a.ctx, s, w, order, setWait); err != nil {
 				rows[i].Error = err.Error()
 				errs = append(errs, err)
 			}
@@ -166,10 +164,13 @@ func evaluatorsOf(all []snapshot.Worker, host, name string) ([]snapshot.Worker, 
 func plainHost(host string) string { return strings.ReplaceAll(host, ".", "_") }
 
 // give orders one worker and waits for its answer.
-func give(ctx context.Context, conn *nats.Conn, w *snapshot.Worker, o steer.Order, wait time.Duration) (steer.Answer, error) {
+func give(ctx context.Context, s *session, w *snapshot.Worker, o steer.Order, wait time.Duration) (steer.Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	did, err := steer.Ask(ctx, conn, w.Stage, w.Name, o)
+	did, err := steer.Ask(ctx, s.conn, w.Stage, w.Name, o)
+	if errors.Is(err, steer.ErrGone) { // it may be in an account of its own
+		did, err = steer.Leave(ctx, s.store, w.Stage, w.Name, o)
+	}
 	if errors.Is(err, steer.ErrGone) {
 		err = fmt.Errorf("%w\n'lcbq status' shows who works", err)
 	}

@@ -63,11 +63,11 @@ func (c *topCmd) Run(a *app) error {
 				return fmt.Sprintf("%d units put back", back), err
 			},
 			Set: func(ctx context.Context, w snapshot.Worker, programs int) (string, error) {
-				did, err := give(ctx, s.conn, &w, steer.Order{Slots: programs}, setWait)
+				did, err := give(ctx, s, &w, steer.Order{Slots: programs}, setWait)
 				return w.Name + ": " + changed(did), err
 			},
 			Drain: func(ctx context.Context, w snapshot.Worker) (string, error) {
-				_, err := give(ctx, s.conn, &w, steer.Order{Drain: true}, setWait)
+				_, err := give(ctx, s, &w, steer.Order{Drain: true}, setWait)
 				return w.Name + " finishes what it has and ends", err
 			},
 		})
