@@ -8,9 +8,15 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/access"
 	"github.com/lcbq/lcbq/stream/steer"
+	"github.com/lcbq/lcbq/stream/store"
 )
 
 // An atWork is a worker as `lcbq --json status` has it.
@@ -127,4 +133,76 @@ func TestDrainByOrder(t *testing.T) {
 	_ = workers[1].Wait() // killed
 	refused(t, []string{"set", "--nats", url, "evaluators=2"}, "evaluator "+killed, "is ended", "lcbq evaluate")
 	interrupt(t, server)
+}
+
+// TestOrdersToWorkersWithTokens has an operator change and drain a worker that has a token of its role, over TLS, as from
+// another machine, and the holders of other tokens refused.
+func TestOrdersToWorkersWithTokens(t *testing.T) {
+	t.Parallel()
+	takesMinutes(t)
+	dir := t.TempDir()
+	keys := filepath.Join(dir, "store")
+	server, url, log := serveElsewhere(t, keys)
+	at := func(role string) []string {
+		return []string{"--nats", url, "--creds", filepath.Join(dir, role+".creds")}
+	}
+	for _, role := range []string{"operator", "evaluator", "viewer"} {
+		says(t, 0, "token", "--role", role, "--store-dir", keys, "--to", at(role)[3])
+	}
+	says(t, 0, append([]string{"submit", "-o", filepath.Join(dir, "out"), "--end", "1", "--n", "10", "--temperatures", "0.2"}, at("operator")...)...)
+	worker := start(t, append([]string{"evaluate", "--evaluators", "1"}, at("evaluator")...)...)
+	find := func() (all []atWork) {
+		var s struct{ Workers []atWork }
+		if err := json.Unmarshal([]byte(says(t, 0, append([]string{"--json", "status"}, at("viewer")...)...)), &s); err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range s.Workers {
+			if w.Stage == "evaluate" && w.State == "working" {
+				all = append(all, w)
+			}
+		}
+		return all
+	}
+	waitUntil(t, "the evaluator is there", func() bool { return len(find()) == 1 })
+	name := find()[0].Name
+	if out := says(t, 0, append([]string{"set", "evaluators=3"}, at("operator")...)...); out != name+": 3 programs at once, before 1\n" {
+		t.Errorf("set says %q", out)
+	}
+	if w := find()[0]; w.AtOnce != 3 {
+		t.Errorf("status says %+v, want 3 programs at once", w)
+	}
+	for _, role := range []string{"evaluator", "viewer"} {
+		wantsAll(t, says(t, 2, append([]string{"set", "evaluators=2"}, at(role)...)...), "needs a token of role operator")
+	}
+	token, err := access.ReadToken(at("operator")[3])
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca, err := access.ClientTLS(token.CA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc, err := nats.Connect(url, nats.UserCredentials(at("operator")[3]), nats.Secure(ca), nats.Timeout(time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	board, err := store.Open(t.Context(), js)
+	if err == nil {
+		_, err = steer.Leave(t.Context(), board, stream.Evaluate, name, steer.Order{Drain: true}) // as top does
+	}
+	if err != nil {
+		t.Errorf("drain: %v", err)
+	}
+	if err := worker.Wait(); err != nil {
+		t.Errorf("drained evaluator = %v, want exit status 0\n%v", err, worker.Stderr)
+	}
+	interrupt(t, server)
+	if strings.Contains(log.String(), "Permissions Violation") {
+		t.Errorf("the server refused what a role needs:\n%s", log)
+	}
 }

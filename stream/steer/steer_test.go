@@ -1,6 +1,7 @@
 package steer_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -8,7 +9,9 @@ import (
 
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/steer"
+	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/stream/streamtest"
+	"github.com/lcbq/lcbq/worker/background"
 )
 
 func TestMain(m *testing.M) { streamtest.Main(m) }
@@ -68,5 +71,72 @@ func TestNonsense(t *testing.T) {
 		if err != nil || !strings.Contains(string(msg.Data), `"refused"`) {
 			t.Errorf("%q was answered %v, %v", body, msg, err)
 		}
+	}
+}
+
+// TestOrdersThatAreLeft gives orders to a worker that looks for them, and to those that do not.
+func TestOrdersThatAreLeft(t *testing.T) {
+	t.Parallel()
+	env := streamtest.New(t)
+	w := store.Worker{Stage: stream.Evaluate, Name: "eval0_h-1", Orders: true}
+	beat := func(w store.Worker) {
+		if err := env.Store.PutWorker(t.Context(), w); err != nil {
+			t.Error(err)
+		}
+	}
+	beat(w)
+	beat(store.Worker{Stage: stream.Evaluate, Name: "eval0_h-2"})
+	obeyed := make(chan steer.Order, 10)
+	stop := background.Start(t.Context(), func(ctx context.Context) {
+		steer.Follow(ctx, env.Store, w.Stage, w.Name, 0, func(o steer.Order) (steer.Answer, error) {
+			obeyed <- o
+			if o.Drain {
+				return steer.Answer{}, errors.New("not this one\x1b[2J")
+			}
+			return steer.Answer{Before: 2, Now: o.Slots, Why: "room"}, nil
+		}, func(o store.Obeyed) {
+			w.Obeyed = &o
+			beat(w)
+		})
+	})
+	defer stop()
+	if got, err := steer.Leave(t.Context(), env.Store, w.Stage, w.Name, steer.Order{Slots: 24}); err != nil || got != (steer.Answer{Before: 2, Now: 24, Why: "room"}) {
+		t.Errorf("Leave = %+v, %v", got, err)
+	}
+	if _, err := steer.Leave(t.Context(), env.Store, w.Stage, w.Name, steer.Order{Drain: true}); err == nil || err.Error() != "eval0_h-1 refuses: not this one?[2J" {
+		t.Errorf("Leave for a drain = %v", err)
+	}
+	if n := len(obeyed); n != 2 {
+		t.Errorf("%d orders were obeyed, want 2", n)
+	}
+	for name, stage := range map[string]stream.Stage{"eval0_h-2": stream.Evaluate, "eval0_h-1": stream.Combine, "eval0_h-3": stream.Evaluate, "a b": stream.Evaluate} {
+		if _, err := steer.Leave(t.Context(), env.Store, stage, name, steer.Order{Slots: 1}); !errors.Is(err, steer.ErrGone) {
+			t.Errorf("Leave for %q of %s = %v, want ErrGone", name, stage, err)
+		}
+	}
+	if _, err := steer.Leave(t.Context(), env.Store, w.Stage, w.Name, steer.Order{}); err == nil {
+		t.Error("an order that says nothing was left")
+	}
+	// A worker that starts to look again does not obey what it has obeyed.
+	_, last, err := env.Store.Order(t.Context(), w.Stage, w.Name)
+	if err != nil || w.Obeyed.Order != last {
+		t.Fatalf("order %d, %v; the heartbeat says %d", last, err, w.Obeyed.Order)
+	}
+	stop()
+	next := make(chan steer.Order, 10)
+	defer background.Start(t.Context(), func(ctx context.Context) {
+		steer.Follow(ctx, env.Store, w.Stage, w.Name, last, func(o steer.Order) (steer.Answer, error) {
+			next <- o
+			return steer.Answer{}, nil
+		}, func(o store.Obeyed) {
+			w.Obeyed = &o
+			beat(w)
+		})
+	})()
+	if _, err := steer.Leave(t.Context(), env.Store, w.Stage, w.Name, steer.Order{Auto: true}); err != nil {
+		t.Errorf("Leave = %v", err)
+	}
+	if o := <-next; !o.Auto || len(next) > 0 {
+		t.Errorf("it obeyed %+v again", o)
 	}
 }
