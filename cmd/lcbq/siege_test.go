@@ -5,6 +5,8 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +24,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
 
 	"github.com/lcbq/lcbq/stream/access"
 )
@@ -96,11 +99,15 @@ func falsify(args []string, out io.Writer) error {
 	return nil
 }
 
-// flood sends a server what no client of it sends. Its arguments are the server's address and how many connections it
-// opens at once. It prints how many of each kind the server ended.
+// flood sends a server what no client of it sends. Its arguments are the server's address, how many connections it
+// opens at once, and a file of credentials. It prints how many of each kind the server ended.
 func flood(args []string, out io.Writer) error {
 	address := args[0]
 	many, err := strconv.Atoi(args[1])
+	if err != nil {
+		return err
+	}
+	creds, err := os.ReadFile(args[2])
 	if err != nil {
 		return err
 	}
@@ -121,10 +128,23 @@ func flood(args []string, out io.Writer) error {
 		{"random bytes in TLS", 50, func(c net.Conn) {
 			noise := make([]byte, 64<<10)
 			_, _ = rand.Read(noise)
-			inTLS(c, func(t *tls.Conn) { _, _ = t.Write(noise) })
+			inTLS(c, func(t *tls.Conn, _ string) { _, _ = t.Write(noise) })
 		}},
 		{"100 MB before a name", 8, func(c net.Conn) {
-			inTLS(c, func(t *tls.Conn) {
+			inTLS(c, func(t *tls.Conn, _ string) {
+				fmt.Fprintf(t, "%s", "PUB combine.r1.q0.t0_2.u0000 104857600\r\n")
+				for block := make([]byte, 1<<20); ; {
+					if _, err := t.Write(block); err != nil {
+						return
+					}
+				}
+			})
+		}},
+		{"100 MB with a token", 8, func(c net.Conn) { // the client library refuses to send it
+			inTLS(c, func(t *tls.Conn, greeting string) {
+				if err := introduce(t, greeting, creds); err != nil {
+					return
+				}
 				fmt.Fprintf(t, "%s", "PUB combine.r1.q0.t0_2.u0000 104857600\r\n")
 				for block := make([]byte, 1<<20); ; {
 					if _, err := t.Write(block); err != nil {
@@ -134,7 +154,7 @@ func flood(args []string, out io.Writer) error {
 			})
 		}},
 		{"a line without end", 8, func(c net.Conn) {
-			inTLS(c, func(t *tls.Conn) {
+			inTLS(c, func(t *tls.Conn, _ string) {
 				for block := []byte(strings.Repeat("CONNECT ", 1<<14)); ; {
 					if _, err := t.Write(block); err != nil {
 						return
@@ -175,16 +195,47 @@ func flood(args []string, out io.Writer) error {
 	return nil
 }
 
+// introduce shows a token, as the server's greeting asks for it, and waits until it is taken.
+func introduce(c net.Conn, greeting string, creds []byte) error {
+	var info struct{ Nonce string }
+	if err := json.Unmarshal([]byte(strings.TrimPrefix(greeting, "INFO ")), &info); err != nil {
+		return err
+	}
+	signed, err := nkeys.ParseDecoratedJWT(creds)
+	if err != nil {
+		return err
+	}
+	key, err := nkeys.ParseDecoratedUserNKey(creds)
+	if err != nil {
+		return err
+	}
+	signature, err := key.Sign([]byte(info.Nonce))
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(c, "CONNECT {\"verbose\":false,\"jwt\":%q,\"sig\":%q}\r\nPING\r\n", signed, base64.RawURLEncoding.EncodeToString(signature))
+	for lines := bufio.NewReaderSize(c, 1); ; {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			return err
+		}
+		if strings.HasPrefix(line, "PONG") {
+			return nil
+		}
+	}
+}
+
 // inTLS reads the server's greeting, speaks TLS, and calls f.
-func inTLS(c net.Conn, f func(*tls.Conn)) {
-	if _, err := bufio.NewReaderSize(c, 1).ReadString('\n'); err != nil {
+func inTLS(c net.Conn, f func(t *tls.Conn, greeting string)) {
+	greeting, err := bufio.NewReaderSize(c, 1).ReadString('\n')
+	if err != nil {
 		return
 	}
 	t := tls.Client(c, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // it is after anything
 	if err := t.HandshakeContext(context.Background()); err != nil {
 		return
 	}
-	f(t)
+	f(t, greeting)
 }
 
 // sleep reads nothing of what it has a server send. Its arguments are a server and a file of credentials.
@@ -309,7 +360,7 @@ func TestSiege(t *testing.T) {
 	}
 	var sieges sync.WaitGroup
 	sieges.Go(func() { t.Log(attack("attacker", "sleeper", url, creds["viewer"])) })
-	floods := attack("attacker", "flooder", h.address(0)+":4222", "10000")
+	floods := attack("attacker", "flooder", h.address(0)+":4222", "10000", creds["evaluator"])
 	sieges.Wait()
 	t.Log(floods)
 	for line := range strings.Lines(floods) {
@@ -320,8 +371,11 @@ func TestSiege(t *testing.T) {
 			t.Errorf("not every connection was ended: %s", line)
 		}
 	}
-	if n := strings.Count(floods, "\n"); n != 6 {
-		t.Errorf("%d floods, want 6", n)
+	if n := strings.Count(floods, "\n"); n != 7 {
+		t.Errorf("%d floods, want 7", n)
+	}
+	if n := strings.Count(log.String(), "maximum payload exceeded: 104857600"); n != 8 {
+		t.Errorf("the server's log tells of %d messages of 100 MB from who has a token, want 8", n)
 	}
 	if text, err := h.on("server", append([]string{"status", "--watch", "--every", "1s"}, at("viewer")...)...).CombinedOutput(); err != nil {
 		t.Errorf("the run did not end: %v\n%s", err, text)
