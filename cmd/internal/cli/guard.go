@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -9,6 +10,7 @@ import (
 	"github.com/lcbq/lcbq/config"
 	"github.com/lcbq/lcbq/stream/access"
 	"github.com/lcbq/lcbq/stream/embed"
+	"github.com/lcbq/lcbq/stream/store"
 )
 
 // guard says how a server on a store directory knows its clients. Where there are keys it goes by tokens,
@@ -64,6 +66,42 @@ func trustIn(keys *access.Keys, beyond bool) (*embed.Trust, error) {
 		t.TLS, err = keys.ServerTLS()
 	}
 	return t, err
+}
+
+// bansEvery is how often a server looks for guests that were found out.
+const bansEvery = 10 * time.Second
+
+// refuseBanned has the server on a store directory refuse the tokens of guests that were found out, until ctx is done.
+// A lender writes that on its own machine alone, and a cluster has others.
+func refuseBanned(ctx context.Context, s *store.Store, dir string, log *slog.Logger) {
+	keys, err := access.Load(dir)
+	if err != nil { // it goes by no tokens
+		return
+	}
+	tick := time.NewTicker(bansEvery)
+	defer tick.Stop()
+	for {
+		bans, err := s.Bans(ctx)
+		var revoked access.Revocations
+		if err == nil {
+			revoked, err = access.ReadRevocations(dir)
+		}
+		for i := 0; i < len(bans) && err == nil; i++ {
+			if _, ok := revoked[bans[i].ID]; !ok {
+				if err = keys.Revoke(bans[i].ID); err == nil {
+					log.Warn("the token of an evaluator that gave false verdicts is refused here too", "token", bans[i].ID)
+				}
+			}
+		}
+		if err != nil && ctx.Err() == nil {
+			log.Debug("tokens of banned evaluators not refused yet, trying again", "err", err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // makeKeys is 'lcbq server init'.

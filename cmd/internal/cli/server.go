@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"github.com/lcbq/lcbq/config"
+	"github.com/lcbq/lcbq/worker/background"
 )
 
 // serverCmd runs the embedded server alone.
@@ -39,6 +40,7 @@ func (c *serverCmd) Run(a *app) error {
 	if err != nil {
 		return errors.Join(err, h.close())
 	}
+	defer background.Start(a.ctx, func(ctx context.Context) { refuseBanned(ctx, h.store, dir, a.log) })()
 	supervised := a.supervise(h.alive)
 	<-a.ctx.Done()
 	supervised.stopping()
