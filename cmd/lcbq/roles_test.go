@@ -214,3 +214,41 @@ func TestKeysOnLoopback(t *testing.T) {
 	}
 	interrupt(t, open)
 }
+
+// TestTokensOfOneRun has workers whose tokens are for one of two runs: they do that one, end with it, and leave the other.
+func TestTokensOfOneRun(t *testing.T) {
+	t.Parallel()
+	takesMinutes(t)
+	dir := t.TempDir()
+	store := filepath.Join(dir, "store")
+	server, url, log := serveElsewhere(t, store)
+	creds := func(role string) string { return filepath.Join(dir, role+".creds") }
+	says(t, 0, "token", "--role", "operator", "--store-dir", store, "--to", creds("operator"))
+	for _, role := range []string{"generator", "evaluator"} {
+		says(t, 0, "token", "--role", role, "--run", "one", "--store-dir", store, "--to", creds(role))
+	}
+	for _, run := range []string{"two", "one"} {
+		says(t, 0, append(submitArgs(url, run, filepath.Join(dir, run)), "--creds", creds("operator"))...)
+	}
+	wantsAll(t, says(t, 2, "evaluate", "--nats", url, "--creds", creds("evaluator"), "--run", "two"), "the token is for run one alone")
+	combiner := start(t, "combine", "--nats", url, "--creds", creds("operator"))
+	workers := []*exec.Cmd{start(t, "generate", "--nats", url, "--creds", creds("generator")), start(t, "evaluate", "--nats", url, "--creds", creds("evaluator"), "--evaluators", "1")}
+	for _, w := range workers {
+		if err := w.Wait(); err != nil {
+			t.Errorf("%v ended with %v\n%v", w.Args, err, w.Stderr)
+		}
+	}
+	waitUntil(t, "run one is finished", func() bool {
+		return strings.Contains(says(t, 0, "status", "--store-dir", store, "--run", "one"), "finished")
+	})
+	wantsAll(t, says(t, 0, "verify", filepath.Join(dir, "one")), "2 cells, 120 samples")
+	wantsAll(t, says(t, 0, "verify", "--queues", "--store-dir", store), "two")
+	if text := says(t, 0, "status", "--store-dir", store, "--run", "two"); strings.Contains(text, "finished") {
+		t.Errorf("run two is worked on:\n%s", text)
+	}
+	interrupt(t, combiner)
+	interrupt(t, server)
+	if strings.Contains(log.String(), "Violation") {
+		t.Errorf("the server refused what a worker of one run needs:\n%s", log)
+	}
+}

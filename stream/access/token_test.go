@@ -434,3 +434,57 @@ func TestKeysBeforeGuests(t *testing.T) {
 		}
 	}
 }
+
+// TestTokenOfARun wants a worker whose token is for one run to take, settle and store what is of that run, and nothing
+// of another.
+func TestTokenOfARun(t *testing.T) {
+	t.Parallel()
+	h := open(t, t.TempDir(), false)
+	for role, stage := range map[access.Role]string{access.Evaluator: "evaluate", access.Generator: "generate"} {
+		store := map[access.Role]string{access.Evaluator: "combine", access.Generator: "evaluate"}[role]
+		consumer := strings.ToUpper(stage) + "." + stage[:len(stage)-1] + "ors-"
+		g := h.invite(t, access.Spec{Role: role, Run: "Mine"})
+		if g.Run != "Mine" {
+			t.Errorf("the token of a %s is for run %q", role, g.Run)
+		}
+		subjects := func(run string) []string {
+			s := []string{store + "." + run + ".q0.t0_2.u0000", "dead." + stage + "." + run + ".q0.t0_2.u0000", "$JS.API.CONSUMER.MSG.NEXT." + consumer + run, "$JS.ACK." + consumer + run + ".1.1.1.1.1"}
+			if role == access.Evaluator {
+				return append(s, "judges."+run)
+			}
+			return append(s, "$KV.lcbq_engines."+run)
+		}
+		others := append(subjects("theirs"), subjects("Min")...)
+		for _, s := range append(append(subjects("Mine"), others...), "nobodys.subject") {
+			if err := g.conn.PublishRequest(s, g.conn.NewRespInbox(), []byte("{}")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		refused := make(map[string]bool)
+		for !refused["nobodys.subject"] {
+			select {
+			case err := <-g.said:
+				if _, subject, ok := strings.Cut(err.Error(), `"`); ok {
+					refused[strings.TrimSuffix(subject, `"`)] = true
+				}
+			case <-time.After(time.Minute):
+				t.Fatal("the server says nothing")
+			}
+		}
+		for _, s := range others {
+			if !refused[s] {
+				t.Errorf("a %s for run Mine may use %s", role, s)
+			}
+		}
+		for _, s := range subjects("Mine") {
+			if refused[s] {
+				t.Errorf("a %s for run Mine may not use %s", role, s)
+			}
+		}
+	}
+	for _, s := range []access.Spec{{Role: access.Evaluator, Run: "a b"}, {Role: access.Evaluator, Run: "*"}, {Role: access.Viewer, Run: "one"}, {Role: access.Guest, Share: 1, Run: "one"}} {
+		if _, _, err := h.keys.Issue(s); err == nil {
+			t.Errorf("a token was made: %+v", s)
+		}
+	}
+}
