@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/nats-io/jwt/v2"
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nkeys"
 
 	"github.com/lcbq/lcbq/stream/access"
@@ -89,9 +88,9 @@ func (a *authority) sign(name string, until time.Duration) tls.Certificate {
 	}, key)
 }
 
-// trusting returns the options of a server that knows its clients by what an operator has signed, and a file of
+// trusting returns the guard of a server that knows its clients by what an operator has signed, and a file of
 // credentials by which one is let in.
-func trusting(t *testing.T) (*server.Options, string) {
+func trusting(t *testing.T) (streamtest.Guard, string) {
 	t.Helper()
 	made := func(kp nkeys.KeyPair, err error) (nkeys.KeyPair, string) {
 		if err != nil {
@@ -112,15 +111,13 @@ func trusting(t *testing.T) (*server.Options, string) {
 	if _, err := o.Encode(operator); err != nil {
 		t.Fatal(err)
 	}
-	resolver := &server.MemAccResolver{}
+	guard := streamtest.Guard{Operator: o, System: systemID, Accounts: make(map[string]string)}
 	for _, c := range []*jwt.AccountClaims{a, jwt.NewAccountClaims(systemID)} {
 		signed, err := c.Encode(operator)
-		if err == nil {
-			err = resolver.Store(c.Subject, signed)
-		}
 		if err != nil {
 			t.Fatal(err)
 		}
+		guard.Accounts[c.Subject] = signed
 	}
 	signedUser, err := u.Encode(account)
 	if err != nil {
@@ -138,7 +135,7 @@ func trusting(t *testing.T) (*server.Options, string) {
 	if err := os.WriteFile(file, creds, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return &server.Options{SystemAccount: systemID, TrustedOperators: []*jwt.OperatorClaims{o}, AccountResolver: resolver}, file
+	return guard, file
 }
 
 // TestOwnServers wants every way to say who one is to work with a NATS server that is not lcbq's, and each to be
@@ -172,22 +169,21 @@ func TestOwnServers(t *testing.T) {
 	ca.sign("client", 24*time.Hour)
 	trust, creds := trusting(t)
 	_, foreign := trusting(t)
-	start := func(o *server.Options) string {
-		o.JetStream, o.StoreDir = true, t.TempDir()
-		return streamtest.External(t, o).Addr().String()
-	}
-	users := start(&server.Options{Users: []*server.User{{Username: "u", Password: "p"}}, Nkeys: []*server.NkeyUser{{Nkey: public}}})
-	token := start(&server.Options{Authorization: "word"})
-	operator := start(trust)
-	overTLS := start(&server.Options{TLS: true, TLSTimeout: 30, TLSConfig: &tls.Config{Certificates: []tls.Certificate{shown}}})
-	pool := x509.NewCertPool()
+	shows := tls.Config{Certificates: []tls.Certificate{shown}}
+	users := streamtest.NewOwn(t, streamtest.Guard{User: "u", Password: "p", NKey: public})
+	token := streamtest.NewOwn(t, streamtest.Guard{Token: "word"})
+	operator := streamtest.NewOwn(t, trust)
+	overTLS := streamtest.NewOwn(t, streamtest.Guard{TLS: shows.Clone()})
 	text, err := os.ReadFile(ca.file("ca.pem"))
-	if err != nil || !pool.AppendCertsFromPEM(text) {
+	if err != nil {
 		t.Fatal(err)
 	}
-	mutual := start(&server.Options{TLS: true, TLSTimeout: 30, TLSVerify: true, TLSConfig: &tls.Config{Certificates: []tls.Certificate{shown}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool}})
+	wants := shows.Clone()
+	wants.ClientAuth, wants.ClientCAs = tls.RequireAndVerifyClientCert, x509.NewCertPool()
+	wants.ClientCAs.AppendCertsFromPEM(text)
+	mutual := streamtest.NewOwn(t, streamtest.Guard{TLS: wants})
 	trusted := []string{"--nats-ca", ca.file("ca.pem")}
-	shows := append([]string{"--nats-cert", ca.file("client.pem"), "--nats-key", ca.file("client.key")}, trusted...)
+	known := append([]string{"--nats-cert", ca.file("client.pem"), "--nats-key", ca.file("client.key")}, trusted...)
 	for name, x := range map[string]struct {
 		url   string
 		flags []string
@@ -197,7 +193,7 @@ func TestOwnServers(t *testing.T) {
 		"nkey":                    {"nats://" + users, []string{"--nkey", mine}},
 		"credentials":             {"nats://" + operator, []string{"--creds", creds}},
 		"authority":               {"tls://" + overTLS, trusted},
-		"certificate of a client": {"tls://" + mutual, shows},
+		"certificate of a client": {"tls://" + mutual, known},
 	} {
 		if out := says(t, 0, append([]string{"runs", "--nats", x.url}, x.flags...)...); out == "" {
 			t.Errorf("%s: lcbq runs says nothing", name)
@@ -218,7 +214,7 @@ func TestOwnServers(t *testing.T) {
 		"unknown authority":     {1, "tls://" + overTLS, nil, "--nats-ca"},
 		"no TLS":                {1, "tls://" + users, nil, "begin its address with nats://"},
 		"no certificate":        {1, "tls://" + mutual, trusted, "--nats-cert"},
-		"half a certificate":    {2, "tls://" + mutual, shows[:2], "--nats-key go together"},
+		"half a certificate":    {2, "tls://" + mutual, known[:2], "--nats-key go together"},
 		"no key":                {2, "tls://" + mutual, []string{"--nats-cert", ca.file("client.pem"), "--nats-key", ca.file("ca.key")}, "private key"},
 	} {
 		t.Log(name)
@@ -243,7 +239,7 @@ func TestCertificateIsOver(t *testing.T) {
 	takesMinutes(t)
 	ca := newAuthority(t)
 	over := ca.sign("over", -time.Hour)
-	at := streamtest.External(t, &server.Options{JetStream: true, StoreDir: t.TempDir(), TLS: true, TLSTimeout: 30, TLSConfig: &tls.Config{Certificates: []tls.Certificate{over}}}).Addr().String()
+	at := streamtest.NewOwn(t, streamtest.Guard{TLS: &tls.Config{Certificates: []tls.Certificate{over}}})
 	for _, verb := range []string{"evaluate", "generate", "status"} {
 		wantsAll(t, says(t, 1, verb, "--nats", "tls://"+at, "--nats-ca", ca.file("ca.pem"), "--wait"), "certificate has expired", "have the server's certificate renewed, or set this machine's clock")
 	}

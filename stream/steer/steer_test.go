@@ -11,7 +11,6 @@ import (
 	"github.com/lcbq/lcbq/stream/steer"
 	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/stream/streamtest"
-	"github.com/lcbq/lcbq/worker/background"
 )
 
 func TestMain(m *testing.M) { streamtest.Main(m) }
@@ -87,7 +86,7 @@ func TestOrdersThatAreLeft(t *testing.T) {
 	beat(w)
 	beat(store.Worker{Stage: stream.Evaluate, Name: "eval0_h-2"})
 	obeyed := make(chan steer.Order, 10)
-	stop := background.Start(t.Context(), func(ctx context.Context) {
+	stop := during(t, func(ctx context.Context) {
 		steer.Follow(ctx, env.Store, w.Stage, w.Name, 0, func(o steer.Order) (steer.Answer, error) {
 			obeyed <- o
 			if o.Drain {
@@ -124,7 +123,7 @@ func TestOrdersThatAreLeft(t *testing.T) {
 	}
 	stop()
 	next := make(chan steer.Order, 10)
-	defer background.Start(t.Context(), func(ctx context.Context) {
+	defer during(t, func(ctx context.Context) {
 		steer.Follow(ctx, env.Store, w.Stage, w.Name, last, func(o steer.Order) (steer.Answer, error) {
 			next <- o
 			return steer.Answer{}, nil
@@ -138,5 +137,20 @@ func TestOrdersThatAreLeft(t *testing.T) {
 	}
 	if o := <-next; !o.Auto || len(next) > 0 {
 		t.Errorf("it obeyed %+v again", o)
+	}
+}
+
+// during calls f until the returned function is called, which waits for it.
+func during(t *testing.T, f func(ctx context.Context)) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f(ctx)
+	}()
+	return func() {
+		cancel()
+		<-done
 	}
 }

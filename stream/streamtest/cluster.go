@@ -33,7 +33,7 @@ func NewCluster(tb testing.TB) *Cluster {
 		routes = append(routes, &url.URL{Scheme: "nats-route", Host: strings.TrimPrefix(p.URL(), "nats://")})
 	}
 	for i := range size {
-		ns := External(tb, &server.Options{
+		ns := external(tb, &server.Options{
 			JetStream: true, StoreDir: tb.TempDir(), ServerName: fmt.Sprint("n", i), Routes: routes,
 			Cluster: server.ClusterOpts{Name: "own", Host: "127.0.0.1", Port: server.RANDOM_PORT},
 		})

@@ -3,10 +3,12 @@
 package streamtest
 
 import (
+	"crypto/tls"
 	"flag"
 	"testing"
 	"time"
 
+	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -82,18 +84,55 @@ func New(tb testing.TB) *Env {
 // lcbq has to refuse.
 func NewBare(tb testing.TB) string {
 	tb.Helper()
-	return External(tb, &server.Options{}).ClientURL()
+	return external(tb, &server.Options{}).ClientURL()
 }
 
 // NewGuarded starts a NATS server of somebody's own, with JetStream in dir, that wants a user and a
 // password, and returns its HOST:PORT.
 func NewGuarded(tb testing.TB, dir, user, password string) string {
 	tb.Helper()
-	return External(tb, &server.Options{JetStream: true, StoreDir: dir, Username: user, Password: password}).Addr().String()
+	return external(tb, &server.Options{JetStream: true, StoreDir: dir, Username: user, Password: password}).Addr().String()
 }
 
-// External starts a NATS server that is not lcbq's, on a free port of 127.0.0.1.
-func External(tb testing.TB, opts *server.Options) *server.Server {
+// A Guard is how a NATS server of somebody's own knows its clients. What is not set is not asked for.
+type Guard struct {
+	User, Password string
+	NKey           string // public key
+	Token          string
+	TLS            *tls.Config
+
+	Operator *jwt.OperatorClaims
+	System   string            // ID of the system account
+	Accounts map[string]string // JWT by ID
+}
+
+// NewOwn starts a NATS server of somebody's own, with JetStream, and returns its HOST:PORT.
+func NewOwn(tb testing.TB, g Guard) string {
+	tb.Helper()
+	o := &server.Options{JetStream: true, StoreDir: tb.TempDir(), Authorization: g.Token}
+	if g.User != "" {
+		o.Users = []*server.User{{Username: g.User, Password: g.Password}}
+	}
+	if g.NKey != "" {
+		o.Nkeys = []*server.NkeyUser{{Nkey: g.NKey}}
+	}
+	if g.TLS != nil {
+		o.TLS, o.TLSConfig, o.TLSTimeout, o.TLSVerify = true, g.TLS, time.Minute.Seconds(), g.TLS.ClientCAs != nil
+	}
+	if g.Operator != nil {
+		known := &server.MemAccResolver{}
+		for id, text := range g.Accounts {
+			if err := known.Store(id, text); err != nil {
+				tb.Fatal(err)
+			}
+		}
+		o.TrustedOperators, o.SystemAccount, o.AccountResolver = []*jwt.OperatorClaims{g.Operator}, g.System, known
+	}
+	return external(tb, o).Addr().String()
+}
+
+// external starts a NATS server that is not lcbq's.
+func external(tb testing.TB, opts *server.Options) *server.Server {
 	tb.Helper()
 	opts.Host, opts.Port, opts.NoSigs, opts.NoLog = "127.0.0.1", server.RANDOM_PORT, true, true
 	ns, err := server.NewServer(opts)

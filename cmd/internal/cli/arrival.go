@@ -28,7 +28,7 @@ func arrive(ctx context.Context, s *session, stage stream.Stage, h *helm, log *s
 	v := &arrival{ctx: context.WithoutCancel(ctx), store: s.store, log: log, helm: h}
 	v.tell(pulse)
 	v.leave = background.Start(v.ctx, func(ctx context.Context) { //nolint:contextcheck // it outlives a signal: it ends with leave
-		defer h.listen(s, pulse, log)()
+		defer h.listen(ctx, s, pulse, log)()
 		pulse.Beat(ctx, s.store, log)
 	})
 	return v

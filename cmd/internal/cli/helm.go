@@ -48,12 +48,12 @@ func (h *helm) steers(set func(n int) (before, now int, why string, err error), 
 
 // listen obeys the orders to a worker of the process. Without them the worker works all the same. One in an account of
 // its own looks for those that are left for it, if its token lets it.
-func (h *helm) listen(s *session, p *worker.Pulse, log *slog.Logger) (leave func()) {
+func (h *helm) listen(ctx context.Context, s *session, p *worker.Pulse, log *slog.Logger) (leave func()) {
 	if s.token.Contained() {
 		if !s.token.Orders {
 			return func() {}
 		}
-		return h.follow(s.store, p, log)
+		return h.follow(ctx, s.store, p, log)
 	}
 	leave, err := steer.Listen(s.conn, p.Stage(), p.Name(), func(o steer.Order) (steer.Answer, error) { return h.obey(o, log) })
 	if err != nil {
@@ -64,12 +64,12 @@ func (h *helm) listen(s *session, p *worker.Pulse, log *slog.Logger) (leave func
 }
 
 // follow obeys the orders that are left for a worker.
-func (h *helm) follow(s *store.Store, p *worker.Pulse, log *slog.Logger) (leave func()) {
+func (h *helm) follow(ctx context.Context, s *store.Store, p *worker.Pulse, log *slog.Logger) (leave func()) {
 	p.Orders()
 	h.mu.Lock()
 	done := h.done[p.Name()]
 	h.mu.Unlock()
-	return background.Start(context.Background(), func(ctx context.Context) {
+	return background.Start(context.WithoutCancel(ctx), func(ctx context.Context) {
 		steer.Follow(ctx, s, p.Stage(), p.Name(), done, func(o steer.Order) (steer.Answer, error) { return h.obey(o, log) }, func(o store.Obeyed) {
 			h.mu.Lock()
 			if h.done == nil {

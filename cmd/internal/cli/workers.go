@@ -46,7 +46,7 @@ func newWorkers(a *app, s *session, h *helm) *workers {
 
 // withPulse runs a worker with its heartbeat, which goes on while the worker drains.
 func (w *workers) withPulse(ctx context.Context, p *worker.Pulse, log *slog.Logger, run func(ctx context.Context) error) error {
-	defer w.helm.listen(w.session, p, log)()
+	defer w.helm.listen(ctx, w.session, p, log)()
 	defer background.Start(context.WithoutCancel(ctx), func(ctx context.Context) { p.Beat(ctx, w.store, log) })()
 	return run(ctx)
 }
