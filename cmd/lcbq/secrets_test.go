@@ -129,7 +129,8 @@ func (s *safe) run(env []string, args ...string) (int, string) {
 func TestSecretsStayIn(t *testing.T) {
 	t.Parallel()
 	takesMinutes(t)
-	s := &safe{t: t, secrets: []string{"plantedNATS01", "plantedENDP02", "plantedQUERY03", "plantedAPIKEY04", "plantedHF05", "plantedHUB06", "planted%2FCODED07", "planted/CODED07", "plantedTOKEN08", "pl9"}}
+	// The short one has a letter that base64 has not: the report holds enough of that for any other three.
+	s := &safe{t: t, secrets: []string{"plantedNATS01", "plantedENDP02", "plantedQUERY03", "plantedAPIKEY04", "plantedHF05", "plantedHUB06", "planted%2FCODED07", "planted/CODED07", "plantedTOKEN08", "p~9"}}
 	var asked atomic.Value
 	keys := make(map[string]bool)
 	var mu sync.Mutex
@@ -206,7 +207,7 @@ func TestSecretsStayIn(t *testing.T) {
 	// What fails.
 	for _, nats := range []string{
 		"nats://u:plantedTOKEN08@" + at, "nats://plantedTOKEN08@" + at, "nats://u:planted%2FCODED07@127.0.0.1:9", "nats://u:planted/CODED07@127.0.0.1:9",
-		"nats://u:pl9@127.0.0.1:9", "u:plantedTOKEN08@127.0.0.1:9", "nats://u:plantedTOKEN08@127.0.0.1:99999", "nats://u:plantedTOKEN08%zz@h", "nats://u:pl9@" + at,
+		"nats://u:p~9@127.0.0.1:9", "u:plantedTOKEN08@127.0.0.1:9", "nats://u:plantedTOKEN08@127.0.0.1:99999", "nats://u:plantedTOKEN08%zz@h", "nats://u:p~9@" + at,
 	} {
 		if code, out := s.run(nil, "runs", "--nats", nats); code == 0 {
 			t.Errorf("runs with %s succeeded:\n%s", nats, out)
@@ -217,7 +218,7 @@ func TestSecretsStayIn(t *testing.T) {
 	}
 	for _, e := range []string{
 		"http://me:plantedENDP02@127.0.0.1:9/v1?key=plantedQUERY03", "http://me:plantedENDP02@" + host + "/deny/v1", "ftp://me:plantedENDP02@h", "http://me:plantedENDP02%zz@h",
-		"http://me:pl9@127.0.0.1:9/v1?api_key=plantedQUERY03", "http://plantedTOKEN08@127.0.0.1:9/v1",
+		"http://me:p~9@127.0.0.1:9/v1?api_key=plantedQUERY03", "http://plantedTOKEN08@127.0.0.1:9/v1",
 	} {
 		gone := filepath.Join(dir, "gone")
 		if code, out := s.run(nil, "run", "--endpoint", e, "--api_key", "plantedAPIKEY04", "--listen", "127.0.0.1:0", "-o", gone); code == 0 {
