@@ -48,43 +48,6 @@ type Grant struct {
 	Why     string
 }
 
-// within returns the part of a grant's subject that is of one run, all of it for the run "".
-func (g Grant) within(run string) string {
-	part := ofRun[g.Subject]
-	if run == "" || part == "" {
-		return g.Subject
-	}
-	return strings.ReplaceAll(part, "RUN", run)
-}
-
-// ofRun are the parts that are of one run, of the subjects by which a worker takes, settles and stores. What it reads
-// is not in parts.
-var ofRun = map[string]string{
-	"$JS.API.CONSUMER.MSG.NEXT.EVALUATE.*": "$JS.API.CONSUMER.MSG.NEXT.EVALUATE.evaluators-RUN",
-	"$JS.ACK.EVALUATE.>":                   "$JS.ACK.EVALUATE.evaluators-RUN.>",
-	"combine.>":                            "combine.RUN.>",
-	"dead.evaluate.>":                      "dead.evaluate.RUN.>",
-	"judges.*":                             "judges.RUN",
-	"$JS.API.CONSUMER.MSG.NEXT.GENERATE.*": "$JS.API.CONSUMER.MSG.NEXT.GENERATE.generators-RUN",
-	"$JS.ACK.GENERATE.>":                   "$JS.ACK.GENERATE.generators-RUN.>",
-	"evaluate.>":                           "evaluate.RUN.>",
-	"dead.generate.>":                      "dead.generate.RUN.>",
-	"$KV.lcbq_engines.*":                   "$KV.lcbq_engines.RUN",
-}
-
-// runOf returns the run to which a token's subjects confine its holder, "" for none.
-func runOf(subjects []string) string {
-	for _, s := range subjects {
-		for _, whole := range []string{"combine.>", "evaluate.>"} {
-			before, after, _ := strings.Cut(ofRun[whole], "RUN")
-			if run, ok := strings.CutPrefix(s, before); ok && strings.HasSuffix(run, after) {
-				return strings.TrimSuffix(run, after)
-			}
-		}
-	}
-	return ""
-}
-
 // claims is where guests say what they found. Each token is for its own subjects alone among these.
 const claims = "claims.*.*.>"
 

@@ -34,7 +34,6 @@ type Spec struct {
 	TTL  time.Duration // how long it is good; 0 for ever
 	From []string      // networks, such as 10.0.0.0/8, from where alone it is good; none: from everywhere
 
-	Run   string  // that an evaluator or a generator works for, and no other; "" for all
 	Share float64 // of a guest's units that are judged again, above 0, at most 1; for others 0
 }
 
@@ -47,7 +46,6 @@ type Token struct {
 	From    []string
 	CA      string // certificate of the server's authority, in PEM; "" if the file holds none
 	Inbox   string // prefix of the subjects at which the holder gets answers; "" for the usual one
-	Run     string // that alone the holder works for; "" for all
 	Orders  bool   // the holder may look for orders; not with a worker's token of an earlier lcbq
 	Share   int    // of a guest's units that are judged again, in hundred-thousandths
 }
@@ -75,14 +73,6 @@ func (k *Keys) Issue(s Spec) (creds []byte, t Token, err error) {
 	}
 	if guest := s.Role == Guest; guest != (s.Share != 0) || guest && (!(s.Share <= 1) || hundredThousandths(s.Share) < 1) {
 		return nil, t, fmt.Errorf("make token: share %v of a %s's units is judged again: want 0.00001 to 1 for a guest, none for others", s.Share, s.Role)
-	}
-	if s.Run != "" {
-		if err := stream.CheckRunID(s.Run); err != nil {
-			return nil, t, fmt.Errorf("make token: %w", err)
-		}
-		if s.Role != Evaluator && s.Role != Generator {
-			return nil, t, fmt.Errorf("make token: role %s is not confined to a run: want evaluator or generator", s.Role)
-		}
 	}
 	for _, from := range s.From {
 		if _, err := netip.ParsePrefix(from); err != nil {
@@ -116,7 +106,7 @@ func (k *Keys) issue(kp nkeys.KeyPair, s Spec) (creds []byte, t Token, err error
 				c.Tags.Add(shareTag + strconv.Itoa(share))
 				g.Subject = stream.Guest{ID: c.Subject, Share: share}.Subjects() + ">"
 			}
-			c.Pub.Allow.Add(g.within(s.Run))
+			c.Pub.Allow.Add(g.Subject)
 		}
 		inbox := usualInbox
 		if s.Role.ownInbox() {
@@ -186,7 +176,7 @@ func ParseToken(text []byte) (t Token, err error) {
 	if public(kp) != c.Subject {
 		return t, errors.New("its key is another user's than its JWT")
 	}
-	t = Token{ID: c.Subject, Name: c.Name, From: c.Src, Run: runOf(c.Pub.Allow), Orders: slices.Contains(c.Pub.Allow, orders)}
+	t = Token{ID: c.Subject, Name: c.Name, From: c.Src, Orders: slices.Contains(c.Pub.Allow, orders)}
 	if c.Expires != 0 {
 		t.Expires = time.Unix(c.Expires, 0)
 	}

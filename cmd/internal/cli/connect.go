@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,14 +38,6 @@ type session struct {
 	run   string       // that of the results folder by which the server was found, "" otherwise
 	token access.Token // by which we are known; its role is "" where it is not one of lcbq's
 	idle  bool         // no server runs: the store is served for this command alone
-}
-
-// onlyRun returns the run that a worker works for, by what the user named, "" for all: a token may confine it to one.
-func (s *session) onlyRun(named string) (string, error) {
-	if s.token.Run != "" && named != "" && named != s.token.Run {
-		return "", usageError{fmt.Errorf("--run = %s: the token is for run %s alone\nhave another one made on the server's machine: lcbq token --role %s --run %s", named, s.token.Run, s.token.Role, named)}
-	}
-	return cmp.Or(named, s.token.Run), nil
 }
 
 func (s *session) sweeper() sweep.Sweeper { return sweep.Sweeper{Queue: s.queue, Store: s.store} }

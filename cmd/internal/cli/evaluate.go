@@ -41,11 +41,7 @@ func (c *evaluateCmd) Run(a *app) error {
 		if err != nil {
 			return err
 		}
-		only, err := s.onlyRun(c.RunID)
-		if err != nil {
-			return err
-		}
-		w := &worker.Standing{Run: only, Same: sameJudge}
+		w := &worker.Standing{Run: c.RunID, Same: sameJudge}
 		return c.work(a, s, stream.Evaluate, w, func(ctx context.Context, m *store.Manifest, here *arrival, watch func(...*worker.Pulse)) error {
 			share, err := shareOf(c.Programs, gpu.Count(ctx))
 			if err != nil {

@@ -37,11 +37,7 @@ func (c *generateCmd) Run(a *app) error {
 		return usageError{err}
 	}
 	return attach(a, c.server, c.OutputDir, "generate", works, func(s *session) error {
-		only, err := s.onlyRun(c.RunID)
-		if err != nil {
-			return err
-		}
-		w := &worker.Standing{Run: only, Refuses: c.refuses, Same: sameEngine}
+		w := &worker.Standing{Run: c.RunID, Refuses: c.refuses, Same: sameEngine}
 		return c.work(a, s, stream.Generate, w, func(ctx context.Context, m *store.Manifest, here *arrival, watch func(...*worker.Pulse)) error {
 			if m.Model.Engine.Supervised() {
 				return c.onGPUs(ctx, a, s, m, here, watch)

@@ -23,7 +23,6 @@ type tokenCmd struct {
 	Trust        string        `group:"server" default:"full" placeholder:"full|sample[:SHARE]" help:"whether what an evaluator says is believed: all of it, or only as far as a share of its units, 0.02 unless another is said, is judged again and found right"`
 	TTL          time.Duration `name:"ttl" group:"server" default:"48h" placeholder:"DURATION" help:"how long it is good; 0 is until it is revoked"`
 	From         []string      `group:"server" placeholder:"CIDR" help:"networks from where alone it is good, such as 10.0.0.0/8"`
-	RunID        string        `name:"run" group:"server" placeholder:"ID" help:"the one run that an evaluator or a generator may work for, there already or not; by default all"`
 	Name         string        `group:"server" placeholder:"NAME" help:"whom it is for; a running worker goes on with a new token in its file's place if that has the same role and name"`
 	To           string        `group:"server" type:"path" placeholder:"FILE" help:"file to write, readable by you alone; by default stdout"`
 	Revoke       string        `group:"server" placeholder:"FILE|ID" help:"refuse this token from now on, and end its holder's connections; the ID is printed where a token is made"`
@@ -52,7 +51,7 @@ func (c *tokenCmd) Run(a *app) error {
 	if err != nil {
 		return usageError{fmt.Errorf("--role: %w", err)}
 	}
-	spec := access.Spec{Role: role, Name: c.Name, TTL: c.TTL, From: c.From, Run: c.RunID}
+	spec := access.Spec{Role: role, Name: c.Name, TTL: c.TTL, From: c.From}
 	if err := trusted(&spec, c.Trust); err != nil {
 		return usageError{err}
 	}
@@ -90,9 +89,6 @@ func trusted(s *access.Spec, trust string) error {
 	}
 	if s.Role != access.Evaluator && s.Role != access.Guest {
 		return fmt.Errorf("--trust = %s: only what an evaluator says can be looked at again\nleave it out for role %s", trust, s.Role)
-	}
-	if s.Run != "" {
-		return fmt.Errorf("--trust = %s: such an evaluator judges what it is lent, of whatever run\nleave --run out", trust)
 	}
 	s.Role, s.Share = access.Guest, usualShare
 	if said {
