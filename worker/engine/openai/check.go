@@ -189,7 +189,7 @@ func (c *Client) oneToken(ctx context.Context, e *endpoint) error {
 // choices asks for as many choices at once as requests will, and keeps what the endpoint gives fewer of. It
 // refuses nothing: an endpoint that gave one token gives a sample, and what else it says may pass.
 func (c *Client) choices(ctx context.Context, e *endpoint) error {
-	n := min(c.cfg.Asks.Choices, c.traitsOf(e).mostChoices(false)) // as the run will
+	n := min(c.cfg.Choices, c.traitsOf(e).mostChoices(false)) // as the run will
 	if n < 2 {
 		return nil
 	}
