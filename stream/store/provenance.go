@@ -18,12 +18,6 @@ type Provenance struct {
 	JudgeSpeed     float64         `json:"judge_speed,omitempty"`     // of that host, as far as it was known when the evaluator began
 }
 
-// UnmarshalJSON reads a provenance, also one in which a newer lcbq has noted more.
-func (p *Provenance) UnmarshalJSON(b []byte) error {
-	type plain Provenance
-	return json.Unmarshal(b, (*plain)(p))
-}
-
 // A GPU is a card that generated.
 type GPU struct {
 	Name        string `json:"name"`

@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -69,12 +70,6 @@ type Window struct {
 	Difficulties []string    `json:"difficulties,omitempty"`
 	List         string      `json:"exclusion_list,omitempty"` // name of the file with the excluded
 	Excluded     []Exclusion `json:"excluded,omitempty"`
-}
-
-// UnmarshalJSON reads a window, also one that says more or less: the questions of a run are named.
-func (w *Window) UnmarshalJSON(b []byte) error {
-	type plain Window
-	return json.Unmarshal(b, (*plain)(w))
 }
 
 // An Exclusion is a question that is left out, and why.
@@ -325,9 +320,15 @@ func (m *Manifest) UnmarshalJSON(b []byte) error {
 	type plain Manifest
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
-	err := d.Decode((*plain)(m))
+	// The notes and the windows hide those of plain. A window may say more or less: the questions of a run are named.
+	read := struct {
+		*plain
+		Provenance json.RawMessage `json:"provenance"`
+		Windows    json.RawMessage `json:"windows"`
+	}{plain: (*plain)(m)}
+	err := d.Decode(&read)
 	if err == nil {
-		return nil
+		return errors.Join(readNote(read.Provenance, &m.Provenance), readNote(read.Windows, &m.Windows))
 	}
 	*m = Manifest{}
 	if failed := json.Unmarshal(b, (*plain)(m)); failed != nil {
@@ -337,6 +338,14 @@ func (m *Manifest) UnmarshalJSON(b []byte) error {
 		return nil
 	}
 	return fmt.Errorf("%w: %w\nuse the lcbq that made it, version %s or later", ErrNewer, err, m.LCBQ)
+}
+
+// readNote reads a part of a manifest that may be absent.
+func readNote(text json.RawMessage, into any) error {
+	if text == nil {
+		return nil
+	}
+	return json.Unmarshal(text, into)
 }
 
 // check refuses a manifest that this lcbq might misread, or that no lcbq wrote.
