@@ -51,7 +51,7 @@ func (s *Store) bans(ctx context.Context) (jetstream.KeyValue, error) {
 	if kv != nil {
 		return kv, nil
 	}
-	kv, err := s.js.KeyValue(ctx, bannedBucket)
+	kv, err := open(ctx, s.conn, bannedBucket, s.js.KeyValue)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
 		return nil, nil
 	}

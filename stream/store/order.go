@@ -24,7 +24,7 @@ func orderKey(stage stream.Stage, worker string) string { return string(stage) +
 // PutOrder leaves an order for a worker and returns its number, which grows with each. On a server of an earlier
 // version it returns ErrNotFound.
 func (s *Store) PutOrder(ctx context.Context, stage stream.Stage, worker string, body []byte) (number uint64, err error) {
-	kv, err := s.js.KeyValue(ctx, ordersBucket)
+	kv, err := open(ctx, s.conn, ordersBucket, s.js.KeyValue)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
 		return 0, fmt.Errorf("open bucket %s: %w", ordersBucket, ErrNotFound)
 	}

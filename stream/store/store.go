@@ -117,7 +117,7 @@ func Declare(ctx context.Context, js jetstream.JetStream, replicas int) (*Store,
 // format and none that can be read. Where some runs can be read, those of a newer format are
 // only left alone. CheckFormat changes nothing.
 func CheckFormat(ctx context.Context, js jetstream.JetStream) error {
-	kv, err := js.KeyValue(ctx, runsBucket)
+	kv, err := open(ctx, js.Conn(), runsBucket, js.KeyValue)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
 		return nil
 	}
@@ -140,19 +140,19 @@ func CheckFormat(ctx context.Context, js jetstream.JetStream) error {
 func Open(ctx context.Context, js jetstream.JetStream) (*Store, error) {
 	s := Store{js: js, conn: js.Conn(), verdictMost: verdictsMost}
 	for name, kv := range map[string]*jetstream.KeyValue{runsBucket: &s.runs, cellsBucket: &s.cells, workersBucket: &s.workers} {
-		b, err := js.KeyValue(ctx, name)
+		b, err := open(ctx, js.Conn(), name, js.KeyValue)
 		if err != nil {
 			return nil, fmt.Errorf("open bucket %s: %w", name, err)
 		}
 		*kv = b
 	}
-	obj, err := js.ObjectStore(ctx, problemsBucket)
+	obj, err := open(ctx, js.Conn(), problemsBucket, js.ObjectStore)
 	if err != nil {
 		return nil, fmt.Errorf("open object store %s: %w", problemsBucket, err)
 	}
 	s.problems = obj
 	for name, kv := range map[string]*jetstream.KeyValue{verdictsBucket: &s.verdicts, enginesBucket: &s.engines} {
-		b, err := js.KeyValue(ctx, name)
+		b, err := open(ctx, js.Conn(), name, js.KeyValue)
 		if errors.Is(err, jetstream.ErrBucketNotFound) {
 			continue // the server is one of an earlier version
 		}
@@ -162,6 +162,11 @@ func Open(ctx context.Context, js jetstream.JetStream) (*Store, error) {
 		*kv = b
 	}
 	return &s, nil
+}
+
+// open opens a bucket. It asks again if the server that was asked is gone before it answers.
+func open[T any](ctx context.Context, nc *nats.Conn, name string, by func(ctx context.Context, name string) (T, error)) (T, error) {
+	return link.Repeat(ctx, nc, func(ctx context.Context) (T, error) { return by(ctx, name) })
 }
 
 // get reads key of kv into v and returns the revision to update it by.
