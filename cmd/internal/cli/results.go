@@ -8,6 +8,7 @@ import (
 
 	"github.com/lcbq/lcbq/cmd/internal/export"
 	"github.com/lcbq/lcbq/cmd/internal/report/folder"
+	"github.com/lcbq/lcbq/cmd/internal/window"
 	"github.com/lcbq/lcbq/config"
 	"github.com/lcbq/lcbq/worker/combine/summary"
 	"github.com/lcbq/lcbq/worker/lcb/dataset"
@@ -22,6 +23,7 @@ type exportCmd struct {
 	Output         string `short:"o" type:"path" placeholder:"DIR" help:"folder for the files; by default export/FORMAT in the results folder"`
 	Group          int    `default:"0" help:"which of several results that lie in the folder, from 1 on; they are never averaged"`
 	Problems       string `placeholder:"FILE|sample|v1..v6" help:"problem set that the results are of, for the formats that repeat its texts; by default the run's, if it is built in or a release"`
+	Cutoff         string `placeholder:"DATE" help:"the model's training cut-off: every-eval-ever sets questions of contests before it and from it on side by side"`
 	config.Window  `embed:"" group:"what"`
 	config.Dataset `embed:"" group:"hub"`
 }
@@ -44,13 +46,19 @@ func (c *exportCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	if c.Cutoff != "" && c.Format != "every-eval-ever" {
+		return usageError{fmt.Errorf("--cutoff = %q: --format %s has no place for two sides of a day; every-eval-ever has, and --from and --to choose questions in any format", c.Cutoff, c.Format)}
+	}
+	if c.Cutoff, err = window.Day("cutoff", c.Cutoff, false); err != nil {
+		return usageError{err}
+	}
 	r, err := openWithin(c.Results, c.Group, w)
 	if err != nil {
 		return reportError(err)
 	}
 	run, err := c.run(a, r)
 	if err != nil {
-		return err
+		return reportError(err)
 	}
 	out := c.Output
 	if out == "" {
@@ -85,7 +93,7 @@ func (c *exportCmd) run(a *app, r *folder.Results) (*export.Run, error) {
 		out.Release = s.Problems.Name
 	}
 	var err error
-	if out.Analysis, err = curve.Analyse(r.Sweep(), curve.Options{}); err != nil {
+	if out.Analysis, err = curve.Analyse(r.Sweep(), curve.Options{Cutoff: c.Cutoff}); err != nil {
 		return nil, err
 	}
 	texts, err := c.texts(a, s)

@@ -60,9 +60,9 @@ func (w *writer) found(details object, t *curve.Temperature, p *curve.Point) {
 // "unknown" where it is at none.
 func (w *writer) union() string {
 	if w.Analysis == nil || w.Analysis.Union == nil {
-		return "unknown"
+		return unknown
 	}
-	text := "unknown"
+	text := unknown
 	for i := range w.Analysis.Union.Points {
 		if p := &w.Analysis.Union.Points[i]; p.Single != nil && p.Single.Interval != nil {
 			text = fmt.Sprintf("%d samples of a question, %d at each temperature, solve %s of %d questions; gain over the best temperature %s, questions like these %s to %s",
@@ -74,7 +74,7 @@ func (w *writer) union() string {
 
 // mixing says what the best mix of temperatures gains over one, for the largest budget of samples.
 func (w *writer) mixing() string {
-	text := "unknown"
+	text := unknown
 	if w.Analysis == nil {
 		return text
 	}
@@ -95,7 +95,7 @@ func (w *writer) mixing() string {
 // flips says how many questions only hotter temperatures solve.
 func (w *writer) flips() string {
 	if w.Analysis == nil || w.Analysis.Flips == nil {
-		return "unknown"
+		return unknown
 	}
 	f := w.Analysis.Flips
 	return fmt.Sprintf("%d questions that no sample at temperature %s passed are passed at a hotter one, %d of them confirmed (false discovery rate %s)", len(f.Questions), number(f.Cold), f.Confirmed, number(1-w.Analysis.Level))

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,6 +24,10 @@ import (
 
 // eeeVersion is the version of Every Eval Ever's eval.schema.json that is written.
 const eeeVersion = "0.3.0"
+
+// detailsVersion is that of the details, whose names the schema leaves to the writer; the README lists them. It grows when
+// one of them goes or gets another meaning, or when results are added that a sum over all of them would count twice.
+const detailsVersion = "2"
 
 type object = map[string]any
 
@@ -85,7 +90,8 @@ func (w *writer) provenance() object {
 		"dataset_digest": orUnknown(s.Problems.Digest), "prompt_style": orUnknown(s.Sampling.Prompt), "extraction": orUnknown(s.Sampling.Extract),
 		"run": orUnknown(s.Run), "questions": window.Names(windowsOf(s)), "excluded_questions": excluded(s),
 		"findings": findings(s), "time_limit": s.Judging.Limit(), "stopped_at_soft_limit": stopped(s),
-		"all_temperatures_together": w.union(), "mix_of_temperatures": w.mixing(), "never_to_sometimes": w.flips(),
+		"all_temperatures_together": w.union(), "mix_of_temperatures": w.mixing(), "never_to_sometimes": w.flips(), "beyond_the_samples": w.beyond(),
+		"details_version": detailsVersion,
 	}
 }
 
@@ -156,10 +162,33 @@ func (w *writer) results() []object {
 			}
 		}
 	}
+	return slices.Concat(out, w.splits(), w.cutoff())
+}
+
+// result is one value of all questions, with what the analysis found of it.
+func (w *writer) result(t *curve.Temperature, p *curve.Point) object {
+	out, details := w.value(t.Temperature, p, group{})
+	details["samples_per_question_min"], details["samples_per_question_max"] = strconv.Itoa(t.NMin), strconv.Itoa(t.NMax)
+	for i := range w.Analysis.Best {
+		if b := &w.Analysis.Best[i]; b.K == p.K && b.Temperature == t.Temperature && b.Selected != nil {
+			details["selected_as_highest_of"] = strconv.Itoa(b.Selected.Of)
+			details["selected_too_high_at_most_these_questions"], details["selected_too_high_at_most"] = number(b.Selected.These), number(b.Selected.Like)
+		}
+	}
+	w.found(details, t, p)
+	if u := w.Summary.Until; u != nil {
+		details["samples_chosen_by_results"] = fmt.Sprintf("until half the anytime interval of pass@%d is at most %s, at most %d samples: read the anytime interval, the sampling interval takes the number of samples for given", u.K, number(u.Half), u.Most)
+		for _, x := range u.Temperatures {
+			if x.Temperature == t.Temperature {
+				details["samples_chosen_half_width"], details["samples_chosen_reached"] = number(x.Half), strconv.FormatBool(x.Reached)
+			}
+		}
+	}
 	return out
 }
 
-func (w *writer) result(t *curve.Temperature, p *curve.Point) object {
+// value is one value of a group of questions with its intervals, and the details of it, which the caller adds to.
+func (w *writer) value(temperature float64, p *curve.Point, of group) (out, details object) {
 	s := &w.Summary
 	source := object{"dataset_name": orUnknown(s.Problems.Name), "source_type": "other"}
 	if w.Release != "" {
@@ -168,42 +197,23 @@ func (w *writer) result(t *curve.Temperature, p *curve.Point) object {
 			source["additional_details"] = object{"revision": s.Problems.Revision}
 		}
 	}
-	args := object{"temperature": t.Temperature}
+	args := object{"temperature": temperature}
 	if s.Sampling.MaxTokens > 0 {
 		args["max_tokens"], args["top_p"], args["top_k"] = s.Sampling.MaxTokens, s.Sampling.TopP, s.Sampling.TopK
 	}
 	if s.Sampling.Thinking != nil {
 		args["reasoning"] = *s.Sampling.Thinking
 	}
-	score := object{
-		"score": p.Value,
-		"details": object{
-			"questions": strconv.Itoa(p.Questions), "samples_per_question_min": strconv.Itoa(t.NMin), "samples_per_question_max": strconv.Itoa(t.NMax),
-			"sampling_interval_low": number(p.Sampling.Low), "sampling_interval_high": number(p.Sampling.High), "pass_hat_k": number(p.PassHatK),
-			"reliable": strconv.FormatBool(p.Reliable),
-		},
+	details = object{
+		"questions": strconv.Itoa(p.Questions), "reliable": strconv.FormatBool(p.Reliable), "pass_hat_k": number(p.PassHatK),
+		"sampling_interval_low": number(p.Sampling.Low), "sampling_interval_high": number(p.Sampling.High),
+		"anytime_interval_low": number(p.Anytime.Low), "anytime_interval_high": number(p.Anytime.High),
 	}
-	details, _ := score["details"].(object)
-	details["anytime_interval_low"], details["anytime_interval_high"] = number(p.Anytime.Low), number(p.Anytime.High)
-	for i := range w.Analysis.Best {
-		if b := &w.Analysis.Best[i]; b.K == p.K && b.Temperature == t.Temperature && b.Selected != nil {
-			details["selected_as_highest_of"] = strconv.Itoa(b.Selected.Of)
-			details["selected_too_high_at_most_these_questions"], details["selected_too_high_at_most"] = number(b.Selected.These), number(b.Selected.Like)
-		}
-	}
-	w.found(details, t, p)
-	if u := s.Until; u != nil {
-		details["samples_chosen_by_results"] = fmt.Sprintf("until half the anytime interval of pass@%d is at most %s, at most %d samples: read the anytime interval, the sampling interval takes the number of samples for given", u.K, number(u.Half), u.Most)
-		for _, x := range u.Temperatures {
-			if x.Temperature == t.Temperature {
-				details["samples_chosen_half_width"], details["samples_chosen_reached"] = number(x.Half), strconv.FormatBool(x.Reached)
-			}
-		}
-	}
-	if p.Population != nil && p.Population.Contest != nil {
-		details["by_contest_interval_low"], details["by_contest_interval_high"] = number(p.Population.Contest.Low), number(p.Population.Contest.High)
-	}
+	score := object{"score": p.Value, "details": details}
 	if p.Population != nil {
+		if c := p.Population.Contest; c != nil {
+			details["by_contest_interval_low"], details["by_contest_interval_high"] = number(c.Low), number(c.High)
+		}
 		score["uncertainty"] = object{
 			"confidence_interval": object{
 				"lower": p.Population.Low, "upper": p.Population.High, "confidence_level": w.Analysis.Level,
@@ -213,16 +223,21 @@ func (w *writer) result(t *curve.Temperature, p *curve.Point) object {
 		}
 	}
 	name := fmt.Sprintf("pass@%d", p.K)
+	title, id := "LiveCodeBench code generation, "+name+", temperature "+number(temperature), result.TempName(temperature)+"/"+name
+	parameters := object{"k": p.K}
+	if of.by != "" {
+		title, id = title+", "+of.words(), id+"/"+of.by+"/"+of.name
+		parameters["split_by"], parameters["split"] = of.by, of.name
+	}
 	return object{
-		"evaluation_name": "LiveCodeBench code generation, " + name + ", temperature " + number(t.Temperature), "source_data": source,
-		"evaluation_result_id": fmt.Sprintf("%s/%s", result.TempName(t.Temperature), name),
+		"evaluation_name": title, "source_data": source, "evaluation_result_id": id,
 		"metric_config": object{
 			"evaluation_description": "unbiased estimate of the chance that one of k samples passes all tests, mean over questions",
-			"metric_id":              "pass_at_k", "metric_name": name, "metric_kind": "pass_rate", "metric_unit": "proportion", "metric_parameters": object{"k": p.K},
+			"metric_id":              "pass_at_k", "metric_name": name, "metric_kind": "pass_rate", "metric_unit": "proportion", "metric_parameters": parameters,
 			"lower_is_better": false, "score_type": "continuous", "min_score": 0, "max_score": 1,
 		},
 		"score_details": score, "generation_config": object{"generation_args": args},
-	}
+	}, details
 }
 
 // digest is of all that was counted, so that a record of the same results has the

@@ -200,8 +200,11 @@ func writeRun(t *testing.T, n int) string {
 			var all []result.Sample
 			for i := range n {
 				s := result.Sample{
-					Sample:    stream.Sample{Index: i, Completion: "\xed\xa0\x80", Code: "x"},
+					Sample:    stream.Sample{Index: i, Completion: "\xed\xa0\x80", Code: "x", Tokens: 5},
 					Judgement: stream.Judgement{Verdict: stream.WrongAnswer, ErrorCode: new(-2), Test: new(0), Detail: "no"},
+				}
+				if i%7 == 6 {
+					s.Verdict, s.ErrorCode, s.Test, s.Detail = stream.Truncated, nil, nil, ""
 				}
 				if i%3 == q {
 					s = result.Sample{Sample: stream.Sample{Index: i, Code: "y"}, Judgement: stream.Judgement{Verdict: stream.Passed}}
@@ -210,6 +213,7 @@ func writeRun(t *testing.T, n int) string {
 				all = append(all, s)
 			}
 			h := result.Header{QuestionIdx: q, QuestionID: fmt.Sprint("q", q), QuestionTitle: "T", Temperature: temperature.Float(), Counts: tally.Counts(), Engine: "vllm", Model: "m", Judge: "lcb", Fingerprint: "f"}
+			h.GenTPS = 100
 			path := result.CellPath(dir, q, h.Temperature)
 			w, err := result.CreateCell(path, &h)
 			if err != nil {
@@ -305,4 +309,107 @@ func TestSchemasRefuse(t *testing.T) {
 			t.Errorf("%s: the schema takes a broken file", name)
 		}
 	}
+}
+
+// TestAnswersAreInRunSummary: every answer that the analysis gives stands in run_summary.json under the name that the schema
+// has. That the schema follows the types does not show it: a field that goes from the types goes from both.
+func TestAnswersAreInRunSummary(t *testing.T) {
+	t.Parallel()
+	text, err := Text("run_summary")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var schema, file map[string]any
+	if err := json.Unmarshal(text, &schema); err != nil {
+		t.Fatal(err)
+	}
+	if text, err = os.ReadFile(result.RunSummaryPath(writeRun(t, 40))); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &file); err != nil {
+		t.Fatal(err)
+	}
+	if v, _ := file["schema_version"].(float64); int(v) != summary.SchemaVersion {
+		t.Errorf("schema_version %v, want %d", file["schema_version"], summary.SchemaVersion)
+	}
+	asked := map[string]bool{ // what this run has no cause for
+		"analysis.cutoff.temperatures.points.interval": true, "analysis.audited.false_stops": true, "analysis.temperatures.points.population.contest.low": true,
+	}
+	for _, path := range []string{
+		"analysis.temperatures.points.value", "analysis.temperatures.points.pass_hat_k", "analysis.temperatures.points.reliable",
+		"analysis.temperatures.points.sampling.low", "analysis.temperatures.points.anytime.low", "analysis.temperatures.points.population.low",
+		"analysis.temperatures.points.population.contest.low", "analysis.temperatures.points.sampling_share",
+		"analysis.temperatures.truncation.passed", "analysis.temperatures.truncation.others",
+		"analysis.temperatures.cost_per_solved.tokens", "analysis.temperatures.cost_per_solved.card_seconds",
+		"analysis.best.questions_like", "analysis.best.these_questions", "analysis.best.selected.questions_like",
+		"analysis.best.choice.questions_like_lost", "analysis.best.standings.questions_like.behind.high",
+		"analysis.union.points.single.interval.low", "analysis.mixing.greedy.questions_like.low", "analysis.mixing.pair.gain",
+		"analysis.splits.by", "analysis.splits.name", "analysis.splits.temperatures.points.population.low",
+		"analysis.flips.questions", "analysis.beyond.models.values", "analysis.beyond.k",
+		"analysis.cutoff.temperatures.points.interval", "analysis.audited.false_stops", "analysis.notes.code",
+	} {
+		keys := strings.Split(path, ".")
+		if !described(schema, schema, keys) {
+			t.Errorf("the schema has no %s", path)
+		}
+		if !asked[path] && !holds(file, keys) {
+			t.Errorf("the file has no %s", path)
+		}
+	}
+	by := make(map[string]bool)
+	analysis, _ := file["analysis"].(map[string]any)
+	splits, _ := analysis["splits"].([]any)
+	for _, s := range splits {
+		x, _ := s.(map[string]any)
+		by[fmt.Sprint(x["by"], " ", x["name"])] = true
+	}
+	for _, want := range []string{"difficulty easy", "platform atcoder", "month 2025-01"} {
+		if !by[want] {
+			t.Errorf("no split by %s: %v", want, by)
+		}
+	}
+}
+
+// holds says whether a document has a value at a path, in some element of each list on the way.
+func holds(doc any, keys []string) bool {
+	if list, ok := doc.([]any); ok {
+		for _, x := range list {
+			if holds(x, keys) {
+				return true
+			}
+		}
+		return len(keys) == 0
+	}
+	if len(keys) == 0 {
+		return doc != nil
+	}
+	object, ok := doc.(map[string]any)
+	if !ok {
+		return false
+	}
+	next, ok := object[keys[0]]
+	return ok && holds(next, keys[1:])
+}
+
+// described says whether a schema tells of a path.
+func described(root, at map[string]any, keys []string) bool {
+	for {
+		ref, ok := at["$ref"].(string)
+		if !ok {
+			break
+		}
+		defs, _ := root["$defs"].(map[string]any)
+		if at, ok = defs[strings.TrimPrefix(ref, "#/$defs/")].(map[string]any); !ok {
+			return false
+		}
+	}
+	if items, ok := at["items"].(map[string]any); ok {
+		return described(root, items, keys)
+	}
+	if len(keys) == 0 {
+		return true
+	}
+	properties, _ := at["properties"].(map[string]any)
+	next, ok := properties[keys[0]].(map[string]any)
+	return ok && described(root, next, keys[1:])
 }

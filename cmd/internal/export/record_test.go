@@ -1,0 +1,232 @@
+package export
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/store"
+	"github.com/lcbq/lcbq/worker/combine/summary"
+	"github.com/lcbq/lcbq/worker/score/curve"
+)
+
+// An aggregate is what the tests read of a record.
+type aggregate struct {
+	Source struct {
+		Details map[string]string `json:"additional_details"`
+	} `json:"source_metadata"`
+	Results []struct {
+		ID     string `json:"evaluation_result_id"`
+		Name   string `json:"evaluation_name"`
+		Metric struct {
+			Parameters struct {
+				K     int
+				By    string `json:"split_by"`
+				Split string
+			} `json:"metric_parameters"`
+		} `json:"metric_config"`
+		Score struct {
+			Score       float64
+			Details     map[string]string
+			Uncertainty struct {
+				Interval struct{ Lower, Upper float64 } `json:"confidence_interval"`
+			}
+		} `json:"score_details"`
+		Config struct {
+			Args struct{ Temperature float64 } `json:"generation_args"`
+		} `json:"generation_config"`
+	} `json:"evaluation_results"`
+}
+
+// answered is a run of which everything can be said that a record says: labelled questions, several of a contest, on both
+// sides of a cut-off; samples that were cut off; speeds; two temperatures; a number of samples chosen by its results.
+func answered(t *testing.T) *Run {
+	t.Helper()
+	r := &Run{}
+	r.Summary.Run, r.Summary.Engine, r.Summary.Model, r.Summary.Problems.Name = "r1", "vllm", "m", "own"
+	r.Summary.Finished = time.Unix(1, 0)
+	r.Summary.Until = &summary.Until{Until: store.Until{Half: 0.25, K: 1, Most: 99}, Temperatures: []summary.UntilTemperature{{Temperature: 0.2, N: 40}, {Temperature: 1, N: 40}}}
+	s := &curve.Sweep{Temperatures: []float64{0.2, 1}}
+	for q := range 24 {
+		x := curve.Question{Index: q, ID: fmt.Sprint("q", q), Origin: stream.Origin{
+			Difficulty: []string{"easy", "hard"}[q%2], Platform: []string{"atcoder", ""}[q/12], ContestID: fmt.Sprint("abc", q/4), ContestDate: []string{"2025-01-04T00:00:00", "2025-02-01", ""}[min(2, q/11)],
+		}}
+		for i := range s.Temperatures {
+			passed := min(37, (q%6)*(3+3*i)+i)
+			x.Cells = append(x.Cells, stream.Counts{N: 40, Passed: passed, Tokens: 4000, GenTPS: 100, Verdicts: map[stream.Verdict]int{stream.Passed: passed, stream.Truncated: 2, stream.WrongAnswer: 38 - passed}})
+		}
+		s.Questions = append(s.Questions, x)
+	}
+	var err error
+	if r.Analysis, err = curve.Analyse(s, curve.Options{Cutoff: "2025-01-20", Rounds: 50}); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func readRecord(t *testing.T, r *Run) *aggregate {
+	t.Helper()
+	_, files := write(t, r, "every-eval-ever")
+	text, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := jsonschema.UnmarshalJSON(strings.NewReader(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	published, err := jsonschema.NewCompiler().Compile("testdata/every_eval_ever-" + eeeVersion + ".schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := published.Validate(doc); err != nil {
+		t.Errorf("the schema refuses it: %v", err)
+	}
+	out := new(aggregate)
+	if err := json.Unmarshal(text, out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// TestRecordIsDocumented: the README names every detail of a record of which everything is known, and no other. A detail
+// that is dropped, or added without a word, fails.
+func TestRecordIsDocumented(t *testing.T) {
+	t.Parallel()
+	record := readRecord(t, answered(t))
+	has := map[string]map[string]bool{"score_details.details": {}, "source_metadata.additional_details": {}}
+	for _, x := range record.Results {
+		for name, text := range x.Score.Details {
+			has["score_details.details"][name] = has["score_details.details"][name] || text != "" && text != unknown
+		}
+	}
+	for name := range record.Source.Details {
+		has["source_metadata.additional_details"][name] = true
+	}
+	for where, names := range has {
+		_, table, ok := strings.Cut(Readme, "| in `"+where+"` |")
+		if !ok {
+			t.Fatalf("the README has no table of %s", where)
+		}
+		table, _, _ = strings.Cut(table, "\n\n")
+		told := make(map[string]bool)
+		for _, line := range strings.Split(table, "\n")[2:] {
+			for _, m := range regexp.MustCompile("`([a-z_]+)`").FindAllStringSubmatch(strings.Split(line, "|")[1], -1) {
+				told[m[1]] = true
+			}
+		}
+		if want, got := slices.Sorted(maps.Keys(told)), slices.Sorted(maps.Keys(names)); !slices.Equal(want, got) {
+			t.Errorf("%s: the README tells of %v,\nthe record has %v", where, want, got)
+		}
+		for name, some := range names {
+			if !some {
+				t.Errorf("%s: %s says nothing in any result", where, name)
+			}
+		}
+	}
+	if v := record.Source.Details["details_version"]; !strings.Contains(Readme, "`details_version` "+v+";") {
+		t.Errorf("the README does not tell of version %s", v)
+	}
+	for _, name := range []string{"all_temperatures_together", "mix_of_temperatures", "never_to_sometimes", "beyond_the_samples"} {
+		if record.Source.Details[name] == unknown {
+			t.Errorf("%s is not known of a run that has it", name)
+		}
+	}
+}
+
+// TestGroupsReachTheRecord: each group's values at each temperature and k are those of the analysis, and no result has the
+// identity of another.
+func TestGroupsReachTheRecord(t *testing.T) {
+	t.Parallel()
+	r := answered(t)
+	record := readRecord(t, r)
+	type key struct {
+		by, name    string
+		temperature float64
+		k           int
+	}
+	want := make(map[key]*curve.Point)
+	for i := range r.Analysis.Splits {
+		s := &r.Analysis.Splits[i]
+		for j := range s.Temperatures {
+			for k := range s.Temperatures[j].Points {
+				p := &s.Temperatures[j].Points[k]
+				want[key{s.By, map[bool]string{true: "unknown", false: s.Name}[s.Name == ""], s.Temperatures[j].Temperature, p.K}] = p
+			}
+		}
+	}
+	for i := range r.Analysis.Cutoff.Temperatures {
+		x := &r.Analysis.Cutoff.Temperatures[i]
+		for j := range x.Points {
+			want[key{"cutoff", "before", x.Temperature, x.Points[j].K}], want[key{"cutoff", "after", x.Temperature, x.Points[j].K}] = &x.Points[j].Before, &x.Points[j].After
+		}
+	}
+	// Three k at two temperatures of easy, hard; atcoder, unknown; two months, unknown; before, after.
+	if len(want) != 3*2*(2+2+3+2) {
+		t.Fatalf("the analysis has %d values of groups", len(want))
+	}
+	ids := make(map[string]bool)
+	whole := 0
+	for _, x := range record.Results {
+		if ids[x.ID] {
+			t.Errorf("two results are %s", x.ID)
+		}
+		ids[x.ID] = true
+		of := x.Metric.Parameters
+		if of.By == "" {
+			whole++
+			continue
+		}
+		at := key{of.By, of.Split, x.Config.Args.Temperature, of.K}
+		p := want[at]
+		delete(want, at)
+		if p == nil {
+			t.Errorf("%s: a group that the analysis does not have", x.ID)
+			continue
+		}
+		if math.Abs(x.Score.Score-p.Value) > 1e-12 || x.Score.Details["questions"] != fmt.Sprint(p.Questions) || x.Score.Details["reliable"] != fmt.Sprint(p.Reliable) ||
+			x.Score.Details["sampling_interval_high"] != fmt.Sprint(p.Sampling.High) || p.Population != nil && x.Score.Uncertainty.Interval.Upper != p.Population.High {
+			t.Errorf("%s: %+v, want %+v", x.ID, x.Score, p)
+		}
+	}
+	for at := range want {
+		t.Errorf("the record lacks %v", at)
+	}
+	if whole != 6 {
+		t.Errorf("%d results of all questions, want three k at two temperatures", whole)
+	}
+	c := r.Analysis.Cutoff.Temperatures[1].Points[0]
+	for _, x := range record.Results {
+		switch d := x.Score.Details; x.ID {
+		case "t1_0/pass@1/cutoff/after":
+			if d["after_less_before"] != number(c.Difference) || d["after_less_before_low"] != number(c.Interval.Low) || d["after_less_before_high"] != number(c.Interval.High) || d["cutoff"] != "2025-01-20" || d["questions_without_a_date"] != "2" || !strings.HasSuffix(x.Name, ", contests from 2025-01-20 on") {
+				t.Errorf("%s: %v", x.Name, d)
+			}
+		case "t1_0/pass@1/month/2025-02":
+			if d["questions"] != "11" || !strings.HasSuffix(x.Name, ", contests of 2025-02") {
+				t.Errorf("%s: %v", x.Name, d)
+			}
+		}
+	}
+	b := r.Analysis.Beyond
+	last := b.Band(len(b.K) - 1)
+	if text := record.Source.Details["beyond_the_samples"]; !strings.HasPrefix(text, "models, not measurements, at temperature ") || !strings.Contains(text, " beyond 40 samples of a question: pass@") ||
+		!strings.Contains(text, fmt.Sprintf("pass@%d %s to %s;", b.K[len(b.K)-1], number(last.Low), number(last.High))) || strings.Contains(text, "pass@40 ") {
+		t.Errorf("beyond the samples: %s", text)
+	}
+	for _, m := range b.Models {
+		if !strings.Contains(record.Source.Details["beyond_the_samples"], m.Name) {
+			t.Errorf("the record does not name the model %q", m.Name)
+		}
+	}
+}
