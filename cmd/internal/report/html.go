@@ -39,6 +39,7 @@ type page struct {
 	Tiles     []Tile
 	Answers   []Answer
 	Summary   *figure.Table
+	Legend    string        // of the summary: of the signs that it has
 	Audited   *figure.Table // without rows for a full time limit
 	Figures   []shownFigure
 	Questions []folder.Question
@@ -64,7 +65,7 @@ func (r *Report) HTML(ctx context.Context, w io.Writer) error {
 	css, js := frame.CSS(heatCSS()), frame.JS(pageJS)
 	p := &page{
 		CSS: template.CSS(css), JS: template.JS(js), Policy: frame.Policy(css, js),
-		Title: r.Title(), Scope: r.Scope(), Simulated: r.Simulated, Remarks: r.Remarks(), Tiles: r.Tiles(), Summary: r.Summary().Filled(), Audited: r.Audited(), Answers: r.Answers(),
+		Title: r.Title(), Scope: r.Scope(), Simulated: r.Simulated, Remarks: r.Remarks(), Tiles: r.Tiles(), Summary: r.Summary().Filled(), Audited: r.Audited(), Answers: r.Answers(), Legend: legend(r.Summary()),
 		Questions: r.Questions, Facts: fact.Of(r.Results), Version: r.opts.Version,
 	}
 	for _, b := range blocks {
@@ -82,6 +83,32 @@ func (r *Report) HTML(ctx context.Context, w io.Writer) error {
 		return fmt.Errorf("write page: %w", err)
 	}
 	return nil
+}
+
+// legend explains the signs that a summary has, and no other.
+func legend(t *figure.Table) string {
+	like, zero, faint := false, false, false
+	for _, row := range t.Rows {
+		for _, f := range row {
+			like = like || strings.Contains(f.Text, "–") && strings.Contains(f.Text, "(")
+			zero = zero || strings.Contains(f.Text, "(<")
+			faint = faint || f.Faint
+		}
+	}
+	text := "In percent"
+	switch {
+	case like && zero:
+		text += "; in brackets what other questions like these would give (95 %), or what 0 leaves room for"
+	case like:
+		text += "; in brackets what other questions like these would give (95 %)"
+	case zero:
+		text += "; in brackets what 0 leaves room for"
+	}
+	text += "."
+	if faint {
+		text += " Grey with ?: little known, by more than 2 points either way on these questions or from fewer than 2k samples."
+	}
+	return text
 }
 
 // heatCSS colours the fields of the map as the drawing does.
@@ -122,7 +149,7 @@ func (r *Report) shownFigures() ([]shownFigure, error) {
 		for _, t := range tables {
 			if !shown[t.Name] {
 				shown[t.Name] = true
-				s.Tables = append(s.Tables, t)
+				s.Tables = append(s.Tables, t.Filled())
 			}
 		}
 		if s.Map == nil {

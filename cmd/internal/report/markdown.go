@@ -37,7 +37,7 @@ func (r *Report) Markdown(w io.Writer) error {
 		return nil
 	}
 	for _, t := range []*figure.Table{r.Summary(), r.BestSets(), r.Audited()} {
-		if err := table(t); err != nil {
+		if err := table(t.Filled()); err != nil {
 			return err
 		}
 	}

@@ -440,7 +440,7 @@ func TestMissingCells(t *testing.T) {
 	if n := strings.Count(strings.Join(r.Remarks(), "\n"), "1 of 18 cells are missing"); n != 1 || len(r.Remarks()) > 3 {
 		t.Errorf("remarks %q", r.Remarks())
 	}
-	for _, want := range []string{"1 of 18 cells are missing", "no samples", "–", "Throughput over time is not here"} {
+	for _, want := range []string{"1 of 18 cells are missing", "no samples", "–", "Samples over time are not here"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page does not say %q", want)
 		}
@@ -448,5 +448,54 @@ func TestMissingCells(t *testing.T) {
 	var mixed *folder.MixedError
 	if _, err := folder.Open(dir, 1); errors.As(err, &mixed) {
 		t.Errorf("one result was taken for several: %v", err)
+	}
+}
+
+// TestWhatIsNotKnownTakesNoRoom: samples that do not tell their tokens, as imported ones, leave no empty columns in the page
+// or the Markdown; and the legend explains only signs that the table has.
+func TestWhatIsNotKnownTakesNoRoom(t *testing.T) {
+	t.Parallel()
+	tokens := []string{"tokens a sample", "tokens per sample", "tokens per passed sample"}
+	for _, tt := range []struct {
+		name      string
+		questions int
+		known     bool
+		rate      float64
+		legend    string
+	}{
+		{"all known", 6, true, 0.6, "In percent; in brackets what other questions like these would give (95 %). Grey with ?"},
+		{"no tokens", 6, false, 0.6, "In percent; in brackets what other questions like these would give (95 %). Grey with ?"},
+		{"one question", 1, true, 0.6, "In percent. Grey with ?"},
+		{"nothing passed", 6, true, 0, "In percent; in brackets what 0 leaves room for."},
+	} {
+		dir := write(t, &reporttest.Sweep{
+			Questions: tt.questions, Temperatures: []float64{0.2, 0.6}, N: 30, Rate: func(int, float64) float64 { return tt.rate },
+			Alter: func(_ int, _ float64, s *result.Sample) {
+				if !tt.known {
+					s.Tokens = 0
+				}
+			},
+		})
+		r := open(t, dir, report.Options{})
+		text := visible(t, page(t, r))
+		var md bytes.Buffer
+		if err := r.Markdown(&md); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(text, tt.legend) {
+			_, is, _ := strings.Cut(text, "In percent")
+			t.Errorf("%s: the legend is %q, want %q", tt.name, is[:min(200, len(is))], tt.legend)
+		}
+		if got := strings.Contains(md.String(), tokens[0]); got != tt.known {
+			t.Errorf("%s: the Markdown has a column of tokens: %v", tt.name, got)
+		}
+		for _, name := range tokens {
+			if tt.rate == 0 && name == tokens[2] {
+				continue
+			}
+			if strings.Contains(text, name) != tt.known {
+				t.Errorf("%s: the page has %q: %v", tt.name, name, !tt.known)
+			}
+		}
 	}
 }

@@ -3,6 +3,7 @@ package figure
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/lcbq/lcbq/cmd/internal/report/chart"
 	"github.com/lcbq/lcbq/worker/score"
@@ -121,9 +122,23 @@ func (s *Source) diversity() Figure {
 	c.Y = chart.Axis{Label: "distinct programs per 100", Min: 0, Max: 100}
 	return Figure{
 		Name: "diversity", Short: "Diversity", Title: "Diversity", Table: s.Diversity(),
-		Caption: "Distinct programs, to the letter, per 100 samples and per 100 that passed. Where few are, many samples are repetitions; the share falls as a cell has more samples.",
+		Caption: "Distinct programs, to the letter, per 100 samples and per 100 that passed. Where few are, many samples are repetitions; the share falls as a cell has more samples." + s.variety(),
 		Draw:    func(w float64) *chart.Drawing { return c.Draw(w, height(w)) },
 	}
+}
+
+// variety says how many distinct programs solve a question that is solved, at the ends of the sweep.
+func (s *Source) variety() string {
+	var parts []string
+	for _, x := range []*curve.Temperature{&s.Analysis.Temperatures[0], &s.Analysis.Temperatures[len(s.Analysis.Temperatures)-1]} {
+		if x.UniquePrograms > 0 && x.Solved > 0 {
+			parts = append(parts, fmt.Sprintf("%.1f at T = %s", perSolved(x), Temperature(x.Temperature)))
+		}
+	}
+	if len(parts) < 2 {
+		return ""
+	}
+	return " A question that is solved has " + strings.Join(parts, " and ") + " distinct programs that passed."
 }
 
 // Choices is the temperature to use by k.

@@ -36,9 +36,7 @@ func (s *Source) All() []Figure {
 	}
 	add(len(s.dated()) > 1, s.overMonths)
 	add(several && !s.Simulated && slices.ContainsFunc(s.Speeds, func(v float64) bool { return v > 0 }), s.speed)
-	if seconds, _ := s.paces(); len(seconds) > 0 {
-		add(true, s.pace)
-	}
+	add(len(s.steps()) > 0, s.pace)
 	return out
 }
 

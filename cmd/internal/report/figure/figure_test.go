@@ -279,3 +279,28 @@ func TestSummaryIsTheAnalysis(t *testing.T) {
 		}
 	}
 }
+
+// TestVariety: how many distinct programs passed for each question that is solved, in the table and in words. A question that
+// is not solved does not count.
+func TestVariety(t *testing.T) {
+	t.Parallel()
+	g := grid(10, []int{2, 8}, []int{4, 6}, []int{0, 0})
+	for q, unique := range [][]int{{1, 5}, {2, 6}, {0, 0}} {
+		for i := range unique {
+			g.Questions[q].Cells[i].UniquePrograms, g.Questions[q].Cells[i].UniquePassed = 9, unique[i]
+		}
+	}
+	s := source(t, g)
+	for i, want := range []string{"1.5", "5.5"} {
+		if got := s.Diversity().Rows[i][5].Text; got != want {
+			t.Errorf("temperature %d: %s distinct programs a solved question, want %s", i, got, want)
+		}
+	}
+	i := slices.IndexFunc(s.All(), func(f figure.Figure) bool { return f.Name == "diversity" })
+	if i < 0 {
+		t.Fatal("no diversity")
+	}
+	if caption := s.All()[i].Caption; !strings.HasSuffix(caption, " A question that is solved has 1.5 at T = 0.1 and 5.5 at T = 0.2 distinct programs that passed.") {
+		t.Errorf("the caption is %q", caption)
+	}
+}

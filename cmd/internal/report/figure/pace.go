@@ -13,30 +13,23 @@ type Moment struct {
 	Samples int     // in cells finished by then
 }
 
-// paceSteps is into how many steps of equal time a run is cut: few enough that
-// cells, which finish whole, do not make the line jump.
+// paceSteps is at how many times, evenly apart, a run is looked at.
 const paceSteps = 40
 
-// paces returns samples per second at the middle of each step, the samples of a
-// cell taken for evenly spread over the time since the one before.
-func (s *Source) paces() (seconds, rates []float64) {
+// steps returns the seconds at which the run is looked at, the last of them at its last cell.
+func (s *Source) steps() []float64 {
 	if len(s.Timeline) < 2 {
-		return nil, nil
+		return nil
 	}
 	last := s.Timeline[len(s.Timeline)-1].Seconds
 	if !(last > 0) || math.IsInf(last, 0) {
-		return nil, nil
+		return nil
 	}
-	steps := min(paceSteps, len(s.Timeline))
-	before := 0.0
-	for i := range steps {
-		to := last * float64(i+1) / float64(steps)
-		now := s.samplesAt(to)
-		seconds = append(seconds, last*(float64(i)+0.5)/float64(steps))
-		rates = append(rates, max(0, now-before)*float64(steps)/last)
-		before = now
+	out := make([]float64, min(paceSteps, len(s.Timeline)))
+	for i := range out {
+		out[i] = last * float64(i+1) / float64(len(out))
 	}
-	return seconds, rates
+	return out
 }
 
 // samplesAt returns the samples that were finished by a time, between two moments
@@ -55,32 +48,33 @@ func (s *Source) samplesAt(seconds float64) float64 {
 	return float64(from.Samples)
 }
 
-// pace shows throughput over the run's time.
+// pace shows how many samples were finished by when. How many a second there were is said from the start on only: a cell
+// counts when it is finished, so that in a short while there are none, and then those of all the time before.
 func (s *Source) pace() Figure {
-	seconds, rates := s.paces()
+	last := s.Timeline[len(s.Timeline)-1].Seconds
 	unit, name := 1.0, "seconds"
-	switch last := s.Timeline[len(s.Timeline)-1].Seconds; {
+	switch {
 	case last >= 3*3600:
 		unit, name = 3600, "hours"
 	case last >= 180:
 		unit, name = 60, "minutes"
 	}
 	c := chart.Line{
-		X:     chart.Axis{Label: name + " since the start", Min: 0, Max: s.Timeline[len(s.Timeline)-1].Seconds / unit},
+		X:     chart.Axis{Label: name + " since the start", Min: 0, Max: last / unit},
 		Y:     chart.Axis{Label: "samples in finished cells"},
-		Title: s.titled("Throughput over time"), Desc: "Samples in finished cells, from the run's start to its last cell.",
+		Title: s.titled("Samples over time"), Desc: "Samples in finished cells, from the run's start to its last cell.",
 	}
-	t := chart.Track{Ink: chart.Series(0)}
-	table := &Table{Name: "pace", Title: "Throughput over time", Columns: num("seconds since the start", "samples per second")}
-	for i, x := range seconds {
+	t := chart.Track{Ink: chart.Series(0), Values: []chart.Value{{}}}
+	table := &Table{Name: "pace", Title: "Samples over time", Columns: num("seconds since the start", "samples in finished cells", "samples per second from the start on")}
+	for _, x := range s.steps() {
 		done := s.samplesAt(x)
-		t.Values = append(t.Values, chart.Value{X: x / unit, Y: done, Tip: fmt.Sprintf("%.1f %s: %s samples, %.1f/s around it", x/unit, name, Count(int(done)), rates[i])})
-		table.Rows = append(table.Rows, []Field{number(fmt.Sprintf("%.1f", x), x), number(fmt.Sprintf("%.1f", rates[i]), rates[i])})
+		t.Values = append(t.Values, chart.Value{X: x / unit, Y: done, Tip: fmt.Sprintf("%.1f %s: %s samples, %.1f/s from the start on", x/unit, name, Count(int(done)), done/x)})
+		table.Rows = append(table.Rows, []Field{number(fmt.Sprintf("%.1f", x), x), number(Count(int(done)), done), number(fmt.Sprintf("%.1f", done/x), done/x)})
 	}
 	c.Series = []chart.Track{t}
-	c.Y.Min, c.Y.Max = chart.FromZero(s.samplesAt(s.Timeline[len(s.Timeline)-1].Seconds), 0)
+	c.Y.Min, c.Y.Max = chart.FromZero(s.samplesAt(last), 0)
 	return Figure{
-		Name: "pace", Short: "Pace", Title: "Throughput over time", Caption: "The steeper, the faster. Samples count when their cell is finished; pauses of the run are in it.", Table: table,
+		Name: "pace", Short: "Pace", Title: "Samples over time", Caption: "The steeper, the faster. Samples count when their cell is finished; pauses of the run are in it.", Table: table,
 		Draw: func(w float64) *chart.Drawing { return c.Draw(w, height(w)) },
 	}
 }

@@ -221,23 +221,30 @@ func (s *Source) Verdicts() *Table {
 // Diversity is how many programs differ, and what a pass costs.
 func (s *Source) Diversity() *Table {
 	t := &Table{Name: "diversity", Title: "Distinct programs and tokens by temperature"}
-	t.Columns = num("temperature", "samples", "unique programs", "unique %", "unique that passed", "tokens", "tokens per sample", "tokens per passed sample")
+	t.Columns = num("temperature", "samples", "unique programs", "unique %", "unique that passed", "unique that passed, a solved question", "tokens", "tokens per sample", "tokens per passed sample")
 	for i := range s.Analysis.Temperatures {
 		x := &s.Analysis.Temperatures[i]
-		row := []Field{number(Temperature(x.Temperature), x.Temperature), whole(x.Samples), absent, absent, absent, absent, tokens(x), absent}
+		row := []Field{number(Temperature(x.Temperature), x.Temperature), whole(x.Samples), absent, absent, absent, absent, absent, tokens(x), absent}
 		if x.UniquePrograms > 0 {
 			row[2], row[3], row[4] = whole(x.UniquePrograms), share(x.UniqueShare), whole(x.UniquePassed)
+			if x.Solved > 0 {
+				v := perSolved(x)
+				row[5] = number(fmt.Sprintf("%.1f", v), v)
+			}
 		}
 		if x.Tokens > 0 {
-			row[5] = number(Count(x.Tokens), x.Tokens)
+			row[6] = number(Count(x.Tokens), x.Tokens)
 		}
 		if x.Tokens > 0 && x.PerPass != nil {
-			row[7] = number(Count(int64(*x.PerPass+0.5)), *x.PerPass)
+			row[8] = number(Count(int64(*x.PerPass+0.5)), *x.PerPass)
 		}
 		t.Rows = append(t.Rows, row)
 	}
 	return t
 }
+
+// perSolved is how many distinct programs passed for each question that was solved.
+func perSolved(x *curve.Temperature) float64 { return float64(x.UniquePassed) / float64(x.Solved) }
 
 // Union is what several temperatures together solve, against one alone.
 func (s *Source) Union() *Table {
