@@ -32,6 +32,10 @@ func TestMain(m *testing.M) {
 		os.Exit(status)
 	}
 	sandbox.Main()
+	// The tests wait for processes half of the time: four run at once, however few the processors.
+	if err := flag.Set("test.parallel", "4"); err != nil {
+		panic(err)
+	}
 	testscript.Main(suite{m}, map[string]func(){
 		"lcbq":         func() { os.Exit(mainCode()) },
 		"vllm":         fakeVLLM,

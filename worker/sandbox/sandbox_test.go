@@ -14,6 +14,10 @@ import (
 func TestMain(m *testing.M) {
 	crowd()
 	Main()
+	// Some programs sleep into their limits: four tests run at once, however few the processors.
+	if err := flag.Set("test.parallel", "4"); err != nil {
+		panic(err)
+	}
 	goleak.VerifyTestMain(m)
 }
 
