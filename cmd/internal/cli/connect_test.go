@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/nats-io/nats.go"
@@ -177,5 +178,15 @@ func TestSlowDisk(t *testing.T) {
 	}
 	if err := try(slow); !errors.Is(err, context.DeadlineExceeded) || calls != 9 {
 		t.Errorf("after %d tries: %v, want an end when the user stops it", calls, err)
+	}
+}
+
+// TestServerThatSaysNothing: a server that wants a certificate may close the connection before its word is read. What
+// helps is said nevertheless.
+func TestServerThatSaysNothing(t *testing.T) {
+	t.Parallel()
+	err := fmt.Errorf("%w: connection closed by remote after TLS handshake: %w", nats.ErrTLS, syscall.EPIPE)
+	if got := remedy(err); !strings.Contains(got, "--nats-cert") {
+		t.Errorf("remedy(%v) = %q, want it to name the flag of a certificate", err, got)
 	}
 }

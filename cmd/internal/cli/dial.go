@@ -171,6 +171,8 @@ func remedy(err error) string {
 		return "name the folder of a server of yours on this machine with -o or --store-dir: its key lies there; elsewhere your credentials with --creds (a token that 'lcbq token' made on the server's machine, for a server of lcbq's), or a user in --nats nats://USER:PASSWORD@HOST:PORT, an nkey with --nkey, a certificate with --nats-cert"
 	case strings.Contains(err.Error(), "tls: certificate required"), strings.Contains(err.Error(), "tls: bad certificate"):
 		return "the server wants to know your certificate: name it and its key with --nats-cert and --nats-key"
+	case errors.Is(err, nats.ErrTLS) && strings.Contains(err.Error(), "closed by remote after TLS handshake"): // its word was not waited for
+		return "the server ended the connection as soon as it was made: if it wants to know your certificate, name it and its key with --nats-cert and --nats-key; its log says why"
 	case errors.As(err, &unknown):
 		return "another server answers than the one that the token is for, or its authority is not known here: a token of the server brings it (--creds), or name its file with --nats-ca"
 	case errors.As(err, &host):
