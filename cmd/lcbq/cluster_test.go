@@ -321,6 +321,7 @@ func TestClusterSettings(t *testing.T) {
 // and loses a server meanwhile.
 func TestReplicas(t *testing.T) {
 	t.Parallel()
+	takesMinutes(t)
 	dir := t.TempDir()
 	c := streamtest.NewCluster(t)
 	at := []string{"--nats", c.URLs()}

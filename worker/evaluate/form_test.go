@@ -43,6 +43,7 @@ func endlessAs(name string, copies int) []string {
 // wants one of them to be run.
 func TestFormsShareVerdicts(t *testing.T) {
 	t.Parallel()
+	burnsSeconds(t)
 	const copies = 6
 	g := forming(t, 3)
 	q := one("forms")

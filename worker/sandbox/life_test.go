@@ -191,7 +191,7 @@ func await(t *testing.T, what string, done func() bool) {
 	}
 }
 
-// TestManyAtOnce runs 200 programs on more slots than there are processors and
+// TestManyAtOnce runs sixty programs on more slots than there are processors and
 // wants of each what it gives alone.
 func TestManyAtOnce(t *testing.T) {
 	t.Parallel()
@@ -215,7 +215,7 @@ func TestManyAtOnce(t *testing.T) {
 	for range 8 {
 		s := openSlotOn(t, h)
 		wg.Go(func() {
-			for n := next.Add(1); n <= 100; n = next.Add(1) {
+			for n := next.Add(1); n <= 60; n = next.Add(1) {
 				p := programs[n%5]
 				if n > 20 && n%5 == 3 {
 					p = programs[0] // enough seconds burnt
