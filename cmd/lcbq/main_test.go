@@ -12,6 +12,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/lcbq/lcbq/stream/streamtest/patience"
 	"github.com/lcbq/lcbq/worker/engine/supervise"
 	"github.com/lcbq/lcbq/worker/sandbox"
 )
@@ -33,9 +34,7 @@ func TestMain(m *testing.M) {
 	}
 	sandbox.Main()
 	// The tests wait for processes half of the time: four run at once, however few the processors.
-	if err := flag.Set("test.parallel", "4"); err != nil {
-		panic(err)
-	}
+	patience.AtOnce(4)
 	testscript.Main(suite{m}, map[string]func(){
 		"lcbq":         func() { os.Exit(mainCode()) },
 		"vllm":         fakeVLLM,

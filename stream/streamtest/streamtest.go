@@ -4,7 +4,6 @@ package streamtest
 
 import (
 	"crypto/tls"
-	"flag"
 	"testing"
 	"time"
 
@@ -19,6 +18,7 @@ import (
 	"github.com/lcbq/lcbq/stream/link"
 	"github.com/lcbq/lcbq/stream/queue"
 	"github.com/lcbq/lcbq/stream/store"
+	"github.com/lcbq/lcbq/stream/streamtest/patience"
 )
 
 // Leaks returns what goleak must not count against a package that stores objects. At the
@@ -32,9 +32,7 @@ func Leaks() goleak.Option {
 // Main is the TestMain of a package whose tests wait for their servers for the most part:
 // eight run at once, however few the processors, and none may leave a goroutine behind.
 func Main(m *testing.M) {
-	if err := flag.Set("test.parallel", "8"); err != nil { // go test's own -parallel, read later, wins
-		panic(err)
-	}
+	patience.AtOnce(8)
 	goleak.VerifyTestMain(m, Leaks())
 }
 

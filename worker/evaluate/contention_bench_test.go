@@ -270,7 +270,7 @@ type hostVerdicts struct {
 // that were there before: the counts and the reference speed are the first host's.
 func BenchmarkHosts(b *testing.B) {
 	if *nearOut == "" || *nearHost == "" {
-		b.Skip("no -near.out and -near.host")
+		b.Skip("compares hosts: give the folder of all by -near.out and this one's name by -near.host")
 	}
 	g := contentionGrader(b, true)
 	first := filepath.Join(*nearOut, "first.json")

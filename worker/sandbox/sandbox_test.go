@@ -9,15 +9,15 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/lcbq/lcbq/stream/streamtest/patience"
 )
 
 func TestMain(m *testing.M) {
 	crowd()
 	Main()
 	// Some programs sleep into their limits: four tests run at once, however few the processors.
-	if err := flag.Set("test.parallel", "4"); err != nil {
-		panic(err)
-	}
+	patience.AtOnce(4)
 	goleak.VerifyTestMain(m)
 }
 

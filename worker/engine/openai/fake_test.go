@@ -2,7 +2,6 @@ package openai_test
 
 import (
 	"encoding/json"
-	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,15 +13,14 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/lcbq/lcbq/stream/streamtest/patience"
 	"github.com/lcbq/lcbq/worker/engine"
 	"github.com/lcbq/lcbq/worker/engine/openai"
 )
 
 func TestMain(m *testing.M) {
 	// The tests wait for answers: eight do so at once, however few the processors.
-	if err := flag.Set("test.parallel", "8"); err != nil {
-		panic(err)
-	}
+	patience.AtOnce(8)
 	goleak.VerifyTestMain(m)
 }
 
