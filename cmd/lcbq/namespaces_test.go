@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -21,6 +22,8 @@ type hosts struct {
 	names  []string
 }
 
+var hostsMade atomic.Int64 // sets of hosts that this process made
+
 // newHosts makes them; they go with the test.
 func newHosts(t *testing.T, names ...string) *hosts {
 	t.Helper()
@@ -30,7 +33,8 @@ func newHosts(t *testing.T, names ...string) *hosts {
 	if _, err := exec.LookPath("ip"); err != nil {
 		t.Skip("needs ip, of iproute2")
 	}
-	h := &hosts{t, fmt.Sprintf("lcbq%d-", os.Getpid()), names}
+	// Names of namespaces are the machine's: two tests at once must not meet in them.
+	h := &hosts{t, fmt.Sprintf("lcbq%d-%d-", os.Getpid(), hostsMade.Add(1)), names}
 	t.Cleanup(func() {
 		for _, n := range append(names, "switch") {
 			_ = exec.Command("ip", "netns", "del", h.prefix+n).Run() //nolint:noctx // the test's context is over; what was not made is not there
