@@ -61,6 +61,10 @@ type Judgement struct {
 	CPU       float64 `json:"cpu_s"`            // CPU seconds the program spent, in the run that this is from
 	Cached    bool    `json:"cached,omitempty"` // the program was run for another sample with the same text, not for this one
 
+	// Of a program that ran beyond the time limit: how many times slower than it could the host ran it, above 1. What
+	// was held against the limit is its time over that. 0 where nothing above 5 % was measured.
+	Slowdown float64 `json:"slowdown,omitempty"`
+
 	// Of a program that ran beyond a soft limit; see Audit. Else both are 0.
 	Draw  float64 `json:"audit_draw,omitempty"`  // its draw, above 0 and below 1
 	Share float64 `json:"audit_share,omitempty"` // of the draws with which programs run on, above 0, at most 1

@@ -265,7 +265,7 @@ func differAt(a, b string) int {
 // varying are the keys whose values are times, or names of workers, or follow from
 // them.
 var varying = []string{
-	"cpu_s", "cached", "judge_cpu_s", "gen_tps", "generator", "evaluator", "sha256", "bytes", "started", "finished", "duration_s", "throughput",
+	"cpu_s", "slowdown", "cached", "judge_cpu_s", "gen_tps", "generator", "evaluator", "sha256", "bytes", "started", "finished", "duration_s", "throughput",
 	"timeline", // when each cell was finished
 	"stages",   // when each began and ended, how fast it was, how often units were handed out again
 	"card_seconds",

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/lcbq/lcbq/stream"
@@ -68,6 +69,7 @@ func (s *Store) Verdict(ctx context.Context, k VerdictKey) (stream.Judgement, er
 	case v.Fingerprint != k.Fingerprint, v.Question != k.Question, v.Program != hex.EncodeToString(k.Program[:]):
 		return stream.Judgement{}, fmt.Errorf("read %s/%s: a verdict on another program, question or environment: %w", verdictsBucket, k.name(), ErrUnreadable)
 	case !v.Judgement.Verdict.Scored(), !(v.Judgement.CPU >= 0 && v.Judgement.CPU < float64(24*time.Hour/time.Second)),
+		v.Judgement.Slowdown != 0 && !(v.Judgement.Slowdown > 1 && v.Judgement.Slowdown <= math.MaxFloat64),
 		(v.Judgement.Verdict == stream.Passed) != (v.Judgement.ErrorCode == nil),
 		v.Judgement.Beyond() != (v.Judgement.Share > 0), !(v.Judgement.Draw >= 0 && v.Judgement.Draw < 1 && v.Judgement.Share <= 1):
 		return stream.Judgement{}, fmt.Errorf("read %s/%s: verdict %s with %v s: %w", verdictsBucket, k.name(), v.Judgement.Verdict, v.Judgement.CPU, ErrUnreadable)

@@ -78,6 +78,7 @@ func TestVerdictsOfOthersMaking(t *testing.T) {
 		"a pass with a code":  {`"time_limit"`, `"passed"`},
 		"endless time":        {`"cpu_s":7.8`, `"cpu_s":1e300`},
 		"negative time":       {`"cpu_s":7.8`, `"cpu_s":-1`},
+		"a host that is fast": {`"cpu_s":7.8`, `"cpu_s":7.8,"slowdown":0.9`},
 	} {
 		bad := strings.Replace(string(good.Value()), change[0], change[1], 1)
 		if bad == string(good.Value()) {

@@ -283,7 +283,7 @@ func (g *grading) write(queue <-chan *pending, appendRow func(verdicts.Row, verd
 		}
 		r := p.row
 		r.Passed, r.Verdict, r.ErrorCode, r.Test, r.CPU, r.Detail = p.j.Verdict == stream.Passed, p.j.Verdict, p.j.ErrorCode, p.j.Test, p.j.CPU, pyjson.Text(p.j.Detail)
-		r.Draw, r.Share = p.j.Draw, p.j.Share
+		r.Slowdown, r.Draw, r.Share = p.j.Slowdown, p.j.Draw, p.j.Share
 		if err := appendRow(r, p.base); err != nil {
 			return err
 		}

@@ -34,6 +34,7 @@ type Row struct {
 	AnsweredAs   string  `parquet:"answered_as,dict"` // model that the server says wrote it, where that is another
 	CPUSeconds   float64 `parquet:"cpu_s"`
 	Cached       bool    `parquet:"cached"`      // the program was run for another sample, whose time cpu_s is
+	Slowdown     float64 `parquet:"slowdown"`    // of a program that ran beyond the time limit: how many times slower than it could the host ran it; 0 where nothing was measured
 	AuditDraw    float64 `parquet:"audit_draw"`  // of a program beyond a soft limit, else 0; it was stopped if it is not below audit_share
 	AuditShare   float64 `parquet:"audit_share"` // of the draws with which programs run on; 0 with audit_draw
 	Generator    string  `parquet:"generator,dict"`

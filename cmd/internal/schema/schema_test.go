@@ -25,7 +25,7 @@ import (
 // the order in which a file holds them.
 func sample(t *testing.T) reflect.Type {
 	t.Helper()
-	full := result.Sample{Sample: stream.Sample{LeftOut: "top_k", Redrawn: "cut off", AnsweredAs: "m"}, Judgement: stream.Judgement{Verdict: stream.Passed, Cached: true, Draw: 0.1, Share: 0.5, Detail: "d"}}
+	full := result.Sample{Sample: stream.Sample{LeftOut: "top_k", Redrawn: "cut off", AnsweredAs: "m"}, Judgement: stream.Judgement{Verdict: stream.Passed, Cached: true, Slowdown: 1.2, Draw: 0.1, Share: 0.5, Detail: "d"}}
 	dec := json.NewDecoder(bytes.NewReader(result.AppendSample(nil, &full)))
 	known := map[string]reflect.StructField{"passed": {Name: "Passed", Type: reflect.TypeFor[bool](), Tag: `json:"passed"`}}
 	for _, f := range reflect.VisibleFields(reflect.TypeFor[result.Sample]()) {

@@ -32,6 +32,7 @@ type Row struct {
 	ErrorCode    *int           `json:"error_code"`
 	Test         *int           `json:"test"`
 	CPU          float64        `json:"cpu_s"`
+	Slowdown     float64        `json:"slowdown,omitempty"`    // of a program that ran beyond the time limit; see stream.Judgement
 	Draw         float64        `json:"audit_draw,omitempty"`  // of a program beyond a soft limit; see stream.Audit
 	Share        float64        `json:"audit_share,omitempty"` // of the draws with which programs run on
 	Detail       pyjson.Text    `json:"detail"`

@@ -256,6 +256,8 @@ func TestCellWriterRefuses(t *testing.T) {
 		{"unknown verdict", func(_ *Header, all []Sample) []Sample { all[1].Verdict = 99; return all }, `verdict = Verdict(99)`},
 		{"error code", func(_ *Header, all []Sample) []Sample { all[1].ErrorCode = new(-1); return all }, "error_code = -1"},
 		{"NaN", func(_ *Header, all []Sample) []Sample { all[1].CPU = math.NaN(); return all }, "cpu_s = NaN"},
+		{"faster than it could", func(_ *Header, all []Sample) []Sample { all[1].Slowdown = 0.5; return all }, "slowdown = 0.5"},
+		{"endlessly slow", func(_ *Header, all []Sample) []Sample { all[1].Slowdown = math.Inf(1); return all }, "slowdown = +Inf"},
 		{"header rate", func(h *Header, all []Sample) []Sample { h.PassRate = 3; return all }, "pass_rate = 3"},
 		{"header sum", func(h *Header, all []Sample) []Sample { h.Verdicts = nil; return all }, "verdicts = 0"},
 		{"header tokens", func(h *Header, all []Sample) []Sample { h.Tokens++; return all }, "completion_tokens"},

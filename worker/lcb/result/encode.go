@@ -51,6 +51,7 @@ var fields = []field{
 	leftOut(words("left_out", func(s *Sample) *string { return &s.LeftOut }), func(s *Sample) bool { return s.LeftOut == "" }),
 	leftOut(words("redrawn", func(s *Sample) *string { return &s.Redrawn }), func(s *Sample) bool { return s.Redrawn == "" }),
 	leftOut(words("answered_as", func(s *Sample) *string { return &s.AnsweredAs }), func(s *Sample) bool { return s.AnsweredAs == "" }),
+	fraction("slowdown", func(s *Sample) *float64 { return &s.Slowdown }),
 	fraction("audit_draw", func(s *Sample) *float64 { return &s.Draw }),
 	fraction("audit_share", func(s *Sample) *float64 { return &s.Share }),
 	leftOut(words("detail", func(s *Sample) *string { return &s.Detail }), func(s *Sample) bool { return s.Detail == "" }),

@@ -60,6 +60,9 @@ func (s *Sample) Validate() error {
 	if !finite(s.CPU) || s.CPU < 0 {
 		errs = append(errs, bad("cpu_s", s.CPU, "a finite number, 0 or more"))
 	}
+	if s.Slowdown != 0 && !(finite(s.Slowdown) && s.Slowdown > 1) {
+		errs = append(errs, bad("slowdown", s.Slowdown, "a finite number above 1"))
+	}
 	switch {
 	case s.Draw == 0 && s.Share == 0: // not beyond a soft limit
 	case !(s.Draw > 0 && s.Draw < 1):
