@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -26,6 +27,8 @@ var (
 	nearLimit = flag.Duration("near.limit", 2*time.Second, "processor time of a test in the benchmarks of contention")
 	nearTries = flag.Int("near.tries", 5, "how often each program is judged in the benchmarks of contention")
 	nearKinds = flag.String("near.kinds", "loop,table,texts,calls", "kinds of programs in the benchmarks of contention")
+	nearLoads = flag.String("near.loads", "0,2,8", "how many busy processes there are in BenchmarkNearLimit, in turn")
+	nearModes = flag.String("near.modes", "measured,allowed", "how BenchmarkNearLimit judges, in turn: contention is measured, or allowed for as where it cannot be")
 	nearSlots = flag.Int("near.slots", 2, "programs judged at once in the benchmarks of contention")
 	nearOut   = flag.String("near.out", "", "where BenchmarkHosts keeps verdicts and counts; a folder that all hosts share")
 	nearHost  = flag.String("near.host", "", "the name of this host in BenchmarkHosts")
@@ -130,41 +133,37 @@ type nearProgram struct {
 
 func (p nearProgram) String() string { return fmt.Sprintf("%s %.2f", p.kind, p.part) }
 
-// judgeNear judges programs so many times each, in an order that mixes them, and returns how often each passed.
-func judgeNear(b *testing.B, g *Grader, q *Question, counts map[string]int, parts []float64) (passed map[nearProgram]int) {
+// judgeNear judges each program once, in an order that mixes them, and counts those that passed.
+func judgeNear(b *testing.B, g *Grader, q *Question, counts map[string]int, parts []float64, try int, passed map[nearProgram]int) {
 	b.Helper()
-	passed = map[nearProgram]int{}
 	var mu sync.Mutex
 	var group errgroup.Group
 	group.SetLimit(2 * *nearSlots)
-	for try := range *nearTries {
-		for _, part := range parts {
-			for kind, count := range counts {
-				group.Go(func() error {
-					j, _, err := g.Judge(b.Context(), q, code(nearText(kind, int(part*float64(count)), try)))
-					if err != nil {
-						return err
-					}
-					mu.Lock()
-					defer mu.Unlock()
-					p := nearProgram{kind, part}
-					passed[p] += 0
-					switch j.Verdict {
-					case stream.Passed:
-						passed[p]++
-					case stream.TimeLimit:
-					default:
-						return fmt.Errorf("%v: %+v", p, j)
-					}
-					return nil
-				})
-			}
+	for _, part := range parts {
+		for kind, count := range counts {
+			group.Go(func() error {
+				j, _, err := g.Judge(b.Context(), q, code(nearText(kind, int(part*float64(count)), try)))
+				if err != nil {
+					return err
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				p := nearProgram{kind, part}
+				passed[p] += 0
+				switch j.Verdict {
+				case stream.Passed:
+					passed[p]++
+				case stream.TimeLimit:
+				default:
+					return fmt.Errorf("%v: %+v", p, j)
+				}
+				return nil
+			})
 		}
 	}
 	if err := group.Wait(); err != nil {
 		b.Fatal(err)
 	}
-	return passed
 }
 
 // table says how often programs of each part passed.
@@ -191,7 +190,7 @@ func table(passed map[nearProgram]int) string {
 func BenchmarkEndless(b *testing.B) {
 	for b.Loop() {
 		g := contentionGrader(b, true)
-		b.Logf("loops: %s limits; a round takes %v at best", endlessCost(b, g, 0), g.yard.best())
+		b.Logf("loops: %s limits; a round takes %v at best", endlessCost(b, g, 0, 5), g.yard.best())
 		for i := range 3 {
 			j, _, err := g.Judge(b.Context(), one("endless table"), code(fmt.Sprintf("d = {}\ni = 0\nwhile True:\n    d[i %% 200000] = i\n    i += 7919\n# %d\n", i)))
 			if err != nil || j.Verdict != stream.TimeLimit {
@@ -202,54 +201,75 @@ func BenchmarkEndless(b *testing.B) {
 	}
 }
 
-// BenchmarkNearLimit judges programs between 0.8 and 1.2 of the limit beside 0, 2 and 8 busy processes, first as a
-// grader that measures contention does, and then as one that cannot. It says how many of the programs had more than
-// one verdict, and what an endless loop costs in limits. The loads are those of this benchmark: its numbers mean
-// something on a machine that does nothing else.
+// BenchmarkNearLimit judges programs between 0.8 and 1.2 of the limit beside 0, 2 and 8 busy processes, by turns as a
+// grader that measures contention does and as one that cannot. It says how many of the programs had more than one
+// verdict, how many verdicts were wrong by a tenth of the limit and more, and what an endless loop costs in limits. The
+// loads are those of this benchmark: its numbers mean something on a machine that does nothing else.
 func BenchmarkNearLimit(b *testing.B) {
 	counts := countsFor(b, contentionGrader(b, true))
 	parts := []float64{0.8, 0.9, 0.95, 1.05, 1.1, 1.2}
-	for _, measuring := range []bool{true, false} {
-		b.Run(map[bool]string{true: "measured", false: "allowed for"}[measuring], func(b *testing.B) {
-			for b.Loop() {
-				g := contentionGrader(b, measuring)
-				all := map[nearProgram]int{}
-				runs := 0
-				for _, load := range []int{0, 2, 8} {
-					end := busy(b, load)
-					endless := endlessCost(b, g, load)
-					passed := judgeNear(b, g, one(fmt.Sprint("near", load)), counts, parts)
-					end()
-					b.Logf("load %d:%s; endless loops cost %s limits; a round takes %v at best; run again %d", load, table(passed), endless, g.yard.best(), g.Rejudged())
-					runs += *nearTries
-					for p, n := range passed {
-						all[p] += n
-					}
-				}
-				flips, far := 0, 0
-				for p, n := range all {
-					if n > 0 && n < runs {
-						b.Logf("%v passed %d times of %d", p, n, runs)
-						flips++
-						if p.part <= 0.9 || p.part >= 1.1 {
-							far++
-						}
-					}
-				}
-				b.ReportMetric(float64(len(all)), "programs")
-				b.ReportMetric(float64(flips), "flips")
-				b.ReportMetric(float64(far), "flips-beyond-0.1")
+	modes := strings.Split(*nearModes, ",")
+	for b.Loop() {
+		graders, all := map[string]*Grader{}, map[string]map[nearProgram]int{}
+		for _, mode := range modes {
+			graders[mode], all[mode] = contentionGrader(b, mode == "measured"), map[nearProgram]int{}
+			if mode == "measured" {
+				endlessCost(b, graders[mode], -1, 5) // the yard learns from them what the host can
 			}
-		})
+		}
+		loads := strings.Split(*nearLoads, ",")
+		for _, text := range loads {
+			load, err := strconv.Atoi(text)
+			if err != nil {
+				b.Fatal(err)
+			}
+			end := busy(b, load)
+			passed, cost := map[string]map[nearProgram]int{}, map[string]string{}
+			for try := range *nearTries {
+				for _, mode := range modes {
+					if try == 0 {
+						cost[mode], passed[mode] = endlessCost(b, graders[mode], load, 3), map[nearProgram]int{}
+					}
+					judgeNear(b, graders[mode], one(fmt.Sprint("near", load)), counts, parts, try, passed[mode])
+				}
+			}
+			end()
+			for _, mode := range modes {
+				g := graders[mode]
+				b.Logf("%s, load %d:%s; endless loops cost %s limits; a round takes %v at best; run again %d", mode, load, table(passed[mode]), cost[mode], g.yard.best(), g.Rejudged())
+				for p, n := range passed[mode] {
+					all[mode][p] += n
+				}
+			}
+		}
+		for _, mode := range modes {
+			flips, wrong, runs := 0, 0, *nearTries*len(loads)
+			for p, n := range all[mode] {
+				if n > 0 && n < runs {
+					b.Logf("%s: %v passed %d times of %d", mode, p, n, runs)
+					flips++
+				}
+				switch {
+				case p.part <= 0.9:
+					wrong += runs - n
+				case p.part >= 1.1:
+					wrong += n
+				}
+			}
+			b.ReportMetric(float64(flips), mode+"-flips")
+			b.ReportMetric(float64(wrong), mode+"-wrong-by-0.1")
+		}
+		b.ReportMetric(float64(len(parts)*len(counts)), "programs")
+		b.ReportMetric(float64(*nearTries*len(loads)), "times-each")
 	}
 }
 
-// endlessCost returns the processor times of five endless loops, one after the other, in limits. The first ones of a
+// endlessCost returns the processor times of n endless loops, one after the other, in limits. The first ones of a
 // grader also teach it how fast the host can be.
-func endlessCost(b *testing.B, g *Grader, load int) string {
+func endlessCost(b *testing.B, g *Grader, load, n int) string {
 	b.Helper()
 	var all []string
-	for i := range 5 {
+	for i := range n {
 		j, _, err := g.Judge(b.Context(), one("endless"), code(fmt.Sprintf("while True: pass\n# %d %d\n", load, i)))
 		if err != nil || j.Verdict != stream.TimeLimit {
 			b.Fatalf("Judge = %+v, %v", j, err)
@@ -294,12 +314,15 @@ func BenchmarkHosts(b *testing.B) {
 		}
 		mine.Counts = reference.Counts
 	}
-	endlessCost(b, g, 0) // the yard learns from them what the host can
+	endlessCost(b, g, 0, 5) // the yard learns from them what the host can
 	parts := []float64{0.7, 0.8, 0.9, 0.95, 1.05, 1.1, 1.2, 1.4}
 	for into, q := range map[*map[string]int]*Question{
 		&mine.Off: one("off"), &mine.Ref: one("reference").At(Pace{Reference: reference.Speed, Host: speed}),
 	} {
-		passed := judgeNear(b, g, q, mine.Counts, parts)
+		passed := map[nearProgram]int{}
+		for try := range *nearTries {
+			judgeNear(b, g, q, mine.Counts, parts, try, passed)
+		}
 		b.Logf("%s, %s, speed %.3g, the reference is %.3g:%s", *nearHost, q.ID, speed, reference.Speed, table(passed))
 		for p, n := range passed {
 			(*into)[p.String()] = n

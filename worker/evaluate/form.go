@@ -63,8 +63,10 @@ type trial struct {
 	code string
 	turn turn // its unit's
 
-	last  bool     // what this run comes to counts: nothing is beside it
-	whole bool     // it may go as far beyond the limit as Slack says, whatever is measured
+	last   bool    // what this run comes to counts: nothing is beside it
+	whole  bool    // it may go as far beyond the limit as Slack says, whatever is measured
+	slowed float64 // the slowdown of the test that took longest in the last run, as far as it was measured; else 0
+
 	asked bool     // the program's form was asked for, or is not to be
 	form  cacheKey // of the form; zero if there is none
 	claim *claim   // of this trial; nil if it has none

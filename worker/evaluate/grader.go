@@ -55,7 +55,7 @@ type Grader struct {
 	rest   chan time.Time
 
 	yard    *yard
-	stretch func(last bool) sandbox.Stretch // a strain's, for one run; another in tests
+	stretch func(t *trial) sandbox.Stretch // a strain's, for one run; another in tests
 
 	fault func(code string) error // stands for a failure of the sandbox; for tests
 }
@@ -94,8 +94,8 @@ func newGraderOn(host *sandbox.Host, p *pool, log *slog.Logger) (*Grader, error)
 		host: host, pool: p, quiet: q, cache: newCache(cacheGeneration), rest: make(chan time.Time, 1),
 		fingerprint: host.Environment().Digest(),
 	}
-	g.yard = newYard()
-	g.stretch = func(last bool) sandbox.Stretch { return (&strain{yard: g.yard, last: last}).ask }
+	g.yard = newYard(machine.Cores())
+	g.stretch = g.strained
 	if host.Environment().NormalForm {
 		g.forms = newForms(host, first, log)
 	}
@@ -106,12 +106,9 @@ func newGraderOn(host *sandbox.Host, p *pool, log *slog.Logger) (*Grader, error)
 // Close stops the slots. No process of the grader is left when it has returned.
 func (g *Grader) Close() error { return errors.Join(g.pool.close(), g.quiet.close(), g.forms.close()) }
 
-// Calm measures how fast this host is before anything is judged: a hundredth of a second, by which the slowdown of
+// Calm measures how fast this host is before anything is judged: a tenth of a second, by which the slowdown of
 // programs is measured from then on. Its error says that only programs will show it.
-func (g *Grader) Calm() error {
-	all := g.quiet.machine.CPUs
-	return g.yard.begin(all[len(all)-1])
-}
+func (g *Grader) Calm() error { return g.yard.begin() }
 
 // Host returns the sandbox the grader judges in.
 func (g *Grader) Host() *sandbox.Host { return g.host }
@@ -144,8 +141,8 @@ func (g *Grader) ServerCPU() (time.Duration, error) {
 // more, alone.
 func (g *Grader) Rejudged() int64 { return g.near.Load() }
 
-// Unsure returns how many programs ended near the time limit and were not run once
-// more, because too many others were. Their details say so.
+// Unsure returns how many programs ended beyond the time limit twice, the second time beside
+// others too, because too many waited to be run alone. Their details say so.
 func (g *Grader) Unsure() int64 { return g.unsure.Load() }
 
 // Judge returns the judgement of one sample, and whether it was known already.

@@ -52,25 +52,57 @@ func TestStretched(t *testing.T) {
 	}()
 	var runs []bool
 	slack, grace := time.Duration(0), time.Hour
-	g.stretch = func(last bool) sandbox.Stretch {
-		runs = append(runs, last)
+	stretch := func(t *trial) sandbox.Stretch {
+		runs = append(runs, t.last)
 		return func(sandbox.Strain) (time.Duration, time.Duration, bool) {
-			if last {
+			t.slowed = 0.25
+			if t.last {
 				return time.Hour, grace, true
 			}
 			return slack, 0, true
 		}
 	}
+	g.stretch = stretch
 	q := question(t, fog)
 	// The kernel ends it after four seconds.
-	if j := judge1(t, g, q, code("while True: pass")); j.Verdict != stream.TimeLimit || j.CPU > 3 || g.Rejudged() != 0 || !slices.Equal(runs, []bool{false}) {
+	if j := judge1(t, g, q, code("while True: pass")); j.Verdict != stream.TimeLimit || j.CPU > 3 || j.Slowdown != 1.25 || g.Rejudged() != 0 || !slices.Equal(runs, []bool{false}) {
 		t.Errorf("an endless program: %+v, %d run again, runs %v", j, g.Rejudged(), runs)
 	}
 	runs, slack = nil, time.Hour
 	late := "import time\nwhile time.process_time() < .15: pass\n" + solution
-	if j := judge1(t, g, q, code(late)); j.Verdict != stream.Passed || g.Rejudged() != 1 || !slices.Equal(runs, []bool{false, true}) {
+	if j := judge1(t, g, q, code(late)); j.Verdict != stream.Passed || j.Slowdown != 1.25 || g.Rejudged() != 1 || !slices.Equal(runs, []bool{false, true}) {
 		t.Errorf("a program whose second run was slowed down: %+v, %d run again, runs %v", j, g.Rejudged(), runs)
 	}
+	g.stretch = func(t *trial) sandbox.Stretch {
+		t.slowed = 0.25 // before it is over, as of a program that kept its limit
+		return func(sandbox.Strain) (time.Duration, time.Duration, bool) { return 0, 0, false }
+	}
+	if j := judge1(t, g, q, code(solution)); j.Verdict != stream.Passed || j.Slowdown != 0 {
+		t.Errorf("a program that kept the limit: %+v", j)
+	}
+	g.stretch = stretch
+
+	// While the quiet core is taken, and nobody waits for it, the second run is among others, and says so.
+	taken, err := g.quiet.enter(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.quiet.patience = time.Millisecond
+	for i, c := range []struct {
+		grace time.Duration
+		want  stream.Verdict
+	}{{time.Hour, stream.Passed}, {0, stream.TimeLimit}} {
+		runs, slack, grace = nil, time.Hour, c.grace
+		j := judge1(t, g, q, code(late+strings.Repeat("\n", i+1)+"1"))
+		if j.Verdict != c.want || j.Slowdown != 1.25 || !strings.Contains(j.Detail, "was not run alone") || strings.HasPrefix(j.Detail, ";") ||
+			g.Unsure() != int64(i+1) || g.Rejudged() != 1 || !slices.Equal(runs, []bool{false, true}) {
+			t.Errorf("a program for which no quiet core is free: %+v, want %s; %d unsure, %d run again, runs %v", j, c.want, g.Unsure(), g.Rejudged(), runs)
+		}
+	}
+	if err := g.quiet.leave(taken); err != nil {
+		t.Fatal(err)
+	}
+
 	runs = nil
 	if _, _, err := g.beside(t.Context(), &trial{q: q, code: solution, asked: true, last: true}); err != nil || !slices.Equal(runs, []bool{false}) {
 		t.Errorf("a run that begins anew beside others: %v, runs %v", err, runs)
@@ -96,6 +128,7 @@ func slackGrader(t *testing.T) *Grader {
 			t.Error(err)
 		}
 	})
+	g.yard.round = broken // a load decides nothing
 	return g
 }
 
@@ -219,7 +252,7 @@ func TestQuietIsBusy(t *testing.T) {
 	}
 	g.quiet.patience = time.Millisecond
 	j := judge1(t, g, question(t, fog), code(burn))
-	if j.Verdict != stream.TimeLimit || !strings.Contains(j.Detail, "not run again alone") || g.Unsure() != 1 || g.Rejudged() != 0 {
+	if j.Verdict != stream.TimeLimit || !strings.Contains(j.Detail, "was not run alone") || g.Unsure() != 1 || g.Rejudged() != 0 {
 		t.Errorf("Judge = %+v, %d run again, %d not", j, g.Rejudged(), g.Unsure())
 	}
 	if err := g.quiet.leave(taken); err != nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"strings"
 	"time"
 
 	"github.com/lcbq/lcbq/worker/sandbox"
@@ -57,18 +59,18 @@ func (g *Grader) run(ctx context.Context, t *trial) (finding, error) {
 // judge runs a program in a slot. It runs the program again if its time was near the limit, or
 // if another program may have ended it. It returns how long the last run took.
 func (g *Grader) judge(ctx context.Context, t *trial) (finding, time.Duration, error) {
+	limit := t.q.pace.here(g.host.Environment().Limits.CPU)
+	crowded := false
 	res, failed, err := g.beside(ctx, t)
-	switch {
-	case errors.Is(err, sandbox.ErrAlone):
-		res, failed, err = g.sole(ctx, t)
-	case err == nil && near(res, t.q.pace.here(g.host.Environment().Limits.CPU)):
-		first, wrong := res, failed
+	if err == nil && near(res, limit) {
 		if res, failed, err = g.quietly(ctx, t); errors.Is(err, errBusy) {
-			g.unsure.Add(1)
-			j := judgement(t.q, first, wrong)
-			j.Detail = shorten(fmt.Sprintf("%s; it took %.2f s of processor time beside other programs, and was not run again alone: too many such programs wait", j.Detail, first.TestCPU.Seconds()))
-			return finding{Judgement: j, chance: first.Chance, unsure: true}, first.CPU, nil
+			crowded = true
+			res, failed, err = g.among(ctx, t, true)
 		}
+	}
+	if errors.Is(err, sandbox.ErrAlone) {
+		crowded = false
+		res, failed, err = g.sole(ctx, t)
 	}
 	if err != nil {
 		return finding{}, 0, err
@@ -78,7 +80,23 @@ func (g *Grader) judge(ctx context.Context, t *trial) (finding, time.Duration, e
 		meant.Times = t.q.pace.meantAll(res.Times)
 		a.learn(ctx, meant)
 	}
-	return finding{Judgement: judgement(t.q, res, failed), chance: res.Chance, own: res.Outcome == sandbox.Exception}, res.CPU, nil
+	f := finding{Judgement: judgement(t.q, res, failed), chance: res.Chance, own: res.Outcome == sandbox.Exception}
+	if res.TestCPU > limit {
+		f.Slowdown = recorded(t.slowed)
+		if f.unsure = crowded; crowded {
+			g.unsure.Add(1)
+			f.Detail = shorten(strings.TrimPrefix(f.Detail+"; "+fmt.Sprintf("it took %.2f s of processor time beside other programs, and was not run alone: too many such programs wait", res.TestCPU.Seconds()), "; "))
+		}
+	}
+	return f, res.CPU, nil
+}
+
+// recorded returns what is recorded of a slowdown: how many times slower the host was, 0 for one that changes nothing.
+func recorded(slow float64) float64 {
+	if slow <= margin {
+		return 0
+	}
+	return math.Round(1000*(1+slow)) / 1000
 }
 
 // Well returns an error if this host cannot judge the simplest program on a question.
@@ -89,6 +107,11 @@ func (g *Grader) Well(ctx context.Context, q *Question) error {
 
 // beside runs a program beside others.
 func (g *Grader) beside(ctx context.Context, t *trial) (sandbox.Result, comparison, error) {
+	return g.among(ctx, t, false) // t may have been on a quiet core, and begin anew
+}
+
+// among runs a program beside others. What it comes to counts if last is true.
+func (g *Grader) among(ctx context.Context, t *trial, last bool) (sandbox.Result, comparison, error) {
 	slot, err := g.pool.acquire(ctx, t.q.Digest, t.turn)
 	if err != nil {
 		return sandbox.Result{}, comparison{}, err
@@ -101,7 +124,7 @@ func (g *Grader) beside(ctx context.Context, t *trial) (sandbox.Result, comparis
 			return sandbox.Result{}, comparison{}, fmt.Errorf("%w: %w", ErrFault, err)
 		}
 	}
-	t.last = false // it may have been on a quiet core, and begin anew
+	t.last = last
 	return g.watched(ctx, slot, t)
 }
 
@@ -172,8 +195,9 @@ func (g *Grader) once(ctx context.Context, slot *pooled, t *trial) (sandbox.Resu
 	defer slot.Soft(nil)
 	slot.Scale(q.pace.scale())
 	defer slot.Scale(1)
+	t.slowed = 0
 	if !t.whole {
-		slot.Stretch(g.stretch(t.last))
+		slot.Stretch(g.stretch(t))
 		defer slot.Stretch(nil)
 	}
 	res, err := slot.Run(ctx, &q.sandbox, t.code, func(test int, out sandbox.Output) bool {

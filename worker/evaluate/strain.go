@@ -19,6 +19,9 @@ type strain struct {
 	waited time.Duration // what the program had waited when it was last seen
 	before time.Duration // what it had waited when the test began
 	memory int64         // the most that the program was found to hold
+
+	longest time.Duration // what the test that took longest had used when it was last seen
+	slowest float64       // its slowdown; 0 if that is not known
 }
 
 // A piece is a part of a test, how long a round of the yard's took at its end, and whether anything else was ready to
@@ -29,18 +32,15 @@ type piece struct {
 }
 
 const (
-	// parts is how many pieces there are of a test that uses up its limit: at six seconds half a millisecond is
-	// spent on measuring each quarter of one. A test of fewer than leastPieces says nothing.
-	parts       = 24
+	// parts is how many pieces there are of a test that uses up its limit: at six seconds two thirds of a millisecond
+	// are spent on measuring each eighth of one. A test of fewer than leastPieces says nothing.
+	parts       = 48
 	leastPieces = 8
 
-	// margin is how far every program may go beyond the limit, as a part of it: what a quiet machine
-	// measures of itself, and twice what neighbours add that leave no trace.
+	// margin is how far every program may go beyond the limit, as a part of it: what a quiet machine measures of
+	// itself, and neighbours add that leave no trace. It is also by how much a measured slowdown may be wrong: a first
+	// run goes on so far beyond what is measured, because a second one decides.
 	margin = 0.05
-
-	// heavier is how much more contention costs an interpreter than the yard, whose work has no branch that
-	// cannot be foretold and little code: loops of Python were slower by 3 to 26 % while it was by 2 to 17 %.
-	heavier = 1.5
 
 	// cold is what it costs to find caches cold each time that a program comes back to a processor which it shares
 	// with others and mostly waits for, and coldLarge what it costs a program of largeMemory: 3 % of a loop and 18 %
@@ -52,12 +52,29 @@ const (
 	// process. So a large program that has company in a part of its pieces is let run as far as where nothing is measured.
 	companyPart = 0.1
 
-	// mostSlow is the most that anything measured buys, as a part of the limit.
+	// mostSlow is the most that anything measured buys, as a part of the limit. A first run has that only where
+	// hyperthreads can take half of a processor; elsewhere it ends where it did when nothing was measured.
 	mostSlow = 1
 )
 
+// strained returns what says how far beyond the limit a run of a trial may go, and notes its slowdown.
+func (g *Grader) strained(t *trial) sandbox.Stretch {
+	s := &strain{yard: g.yard, last: t.last}
+	return func(now sandbox.Strain) (slack, grace time.Duration, known bool) {
+		slack, grace, known = s.ask(now)
+		t.slowed = s.slowest
+		return slack, grace, known
+	}
+}
+
+// Endless returns the processor time of a program that never ends, on a host on which nothing else runs.
+func Endless(limit time.Duration) time.Duration { return limit + share(limit, margin) }
+
 // ask is a sandbox.Stretch.
 func (s *strain) ask(now sandbox.Strain) (slack, grace time.Duration, known bool) {
+	if now.Test < s.test || now.Test == s.test && now.Used < s.seen { // the program is run again
+		s.longest = 0
+	}
 	if now.Test != s.test || now.Used < s.seen {
 		s.test, s.pieces, s.seen, s.before = now.Test, nil, 0, s.waited
 	}
@@ -69,17 +86,23 @@ func (s *strain) ask(now sandbox.Strain) (slack, grace time.Duration, known bool
 		}
 	}
 	slow, known := s.slow(now)
+	if now.Used >= s.longest {
+		s.longest, s.slowest = now.Used, slow
+	}
 	if !known {
 		return 0, 0, false
 	}
 	if s.last && slow > margin {
 		grace = share(now.Limit, slow)
 	}
-	slack = share(now.Limit, max(margin, slow))
+	beyond := max(margin, slow+min(slow, margin))
 	if s.large() && s.company() {
-		slack = max(slack, Slack(now.Limit))
+		beyond = max(beyond, nearTo-1)
 	}
-	return slack, grace, true
+	if !s.last && !s.yard.around.threads() {
+		beyond = min(beyond, nearTo-1)
+	}
+	return share(now.Limit, beyond), grace, true
 }
 
 func (s *strain) large() bool { return s.memory >= largeMemory }
@@ -106,14 +129,14 @@ func (s *strain) company() bool {
 // slow returns by how much longer the test took than it would have with nothing beside it, as a part of that.
 func (s *strain) slow(now sandbox.Strain) (slow float64, known bool) {
 	best := s.yard.best()
-	if best == 0 || len(s.pieces) < leastPieces || now.Used-s.seen > 3*now.Limit/parts {
+	if best == 0 || len(s.pieces) < leastPieces || now.Used-s.seen > now.Limit/leastPieces {
 		return 0, false
 	}
 	var alone float64 // what the work takes at the yard's best
 	for _, p := range s.pieces {
 		alone += float64(p.used) * min(1, float64(best)/float64(p.round))
 	}
-	slow = heavier * (float64(s.seen)/alone - 1)
+	slow = float64(s.seen)/alone - 1
 	if waited := s.waited - s.before; waited > 0 {
 		slow += s.cold() * float64(waited) / float64(waited+now.Used)
 	}

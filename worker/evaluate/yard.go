@@ -21,11 +21,19 @@ import (
 type yard struct {
 	round  func(cpu int) ([]time.Duration, error) // the times of the rounds of one slice on a processor
 	beside func() bool                            // whether anything runs beside one program and this goroutine
+	around *neighbours
+	now    func() time.Time
 
 	mu      sync.Mutex
 	window  []time.Duration // the last rounds, fewer than windowRounds
 	windows int             // so far
-	fastest time.Duration   // window; 0 for none
+	fastest []quarter       // windows that none after them is as fast as, by time, from the one that counts on
+}
+
+// A quarter is what a quarter of the rounds of a window took, and when.
+type quarter struct {
+	took time.Duration
+	at   time.Time
 }
 
 // A slice is sliceRounds rounds, and warmRounds before them that are not timed: these bring the work back into
@@ -36,16 +44,24 @@ const (
 	roundSteps  = 60_000 // an eighth of a millisecond
 )
 
-// The best that the host can is what a quarter of the rounds of its fastest window took, ever. One that is calm for
+// The best that the host can is what a quarter of the rounds of its fastest window took. One that is calm for
 // a few seconds shows it; a clock that is high for a millisecond, or went wrong, does not count. It is not trusted
 // before there were enoughWindows: a host that has just begun may not have been calm.
+//
+// Where this host has hyperthreads, what runs on them is what slows programs most. There the fastest window ever
+// counts, and the first one is of rounds beside idle hyperthreads alone: where these are always busy nothing is known.
+// Where it has none, what slows a processor by much comes from outside, as on a rented machine, and may stay: there
+// the fastest window of bestOf counts, which is what the host can at the time.
 const (
 	windowRounds  = 64
 	enoughWindows = 3
+	bestOf        = 10 * time.Minute
 )
 
-// newYard returns a yard for this host.
-func newYard() *yard { return &yard{round: slice, beside: company} }
+// newYard returns a yard for this host, whose processors are these, core by core.
+func newYard(processors [][]int) *yard {
+	return &yard{round: slice, beside: company, around: newNeighbours(processors), now: time.Now}
+}
 
 // look takes a slice on a processor, and returns how long one of its rounds took.
 func (y *yard) look(cpu int) (time.Duration, error) {
@@ -53,14 +69,20 @@ func (y *yard) look(cpu int) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	y.note(rounds)
+	if y.begun() || y.around.idle(cpu) {
+		y.note(rounds)
+	}
 	slices.Sort(rounds)
 	return rounds[(len(rounds)-1)/2], nil
 }
 
-// begin takes the first window, on a processor on which nothing of this process runs yet: a host that is never calm
-// again has been so at least as far as its own programs go.
-func (y *yard) begin(cpu int) error {
+// begin takes the first window while nothing of this process runs yet, on an idle core if there is one: a host that is
+// never calm again has been so then.
+func (y *yard) begin() error {
+	cpu, err := y.around.calmest()
+	if err != nil {
+		return err
+	}
 	for range windowRounds / sliceRounds {
 		if _, err := y.look(cpu); err != nil {
 			return err
@@ -78,13 +100,32 @@ func (y *yard) note(rounds []time.Duration) {
 			continue
 		}
 		slices.Sort(y.window)
-		quarter := y.window[windowRounds/4]
-		if y.windows == 0 || quarter < y.fastest {
-			y.fastest = quarter
-		}
+		y.rank(quarter{y.window[windowRounds/4], y.now()})
 		y.windows++
 		y.window = y.window[:0]
 	}
+}
+
+// rank finds a window's place among the fastest; mu is held.
+func (y *yard) rank(q quarter) {
+	all := y.fastest
+	if y.around.threads() && len(all) > 0 && all[0].took <= q.took {
+		return
+	}
+	for len(all) > 0 && all[len(all)-1].took >= q.took {
+		all = all[:len(all)-1]
+	}
+	for len(all) > 0 && q.at.Sub(all[0].at) > bestOf {
+		all = all[1:]
+	}
+	y.fastest = append(all, q)
+}
+
+// begun reports whether there was a window.
+func (y *yard) begun() bool {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	return y.windows > 0
 }
 
 // best returns how long a round takes at its best, 0 if that is not known yet.
@@ -94,7 +135,7 @@ func (y *yard) best() time.Duration {
 	if y.windows < enoughWindows {
 		return 0
 	}
-	return y.fastest
+	return y.fastest[0].took
 }
 
 // company reports whether anything is ready to run on the machine beside one program and the thread that asks. It

@@ -94,7 +94,7 @@ type benchPlan struct {
 	Timeouts     float64       `default:"0.025" group:"plan" help:"share of those that run into the time limit, 0 to 1"`
 	FastCPU      time.Duration `name:"fast-cpu" default:"8ms" group:"plan" help:"processor time of a program that ends by itself; the default is the mean of 7,100 real ones"`
 	Generated    float64       `default:"1900" group:"plan" help:"samples that the cards make a second, 0 to leave the backlog out; the default is eight at 95,000 tokens a second and 400 tokens a sample"`
-	LimitCPU     time.Duration `name:"limit-cpu" default:"7600ms" group:"plan" help:"processor time of one that does not, at the time limit of 6 s"`
+	LimitCPU     time.Duration `name:"limit-cpu" default:"${endless_cpu}" group:"plan" help:"processor time of one that does not, at the time limit of 6 s; the default is that of a host on which nothing else runs, where one whose hyperthreads are busy takes more (lcbq help judging)"`
 }
 
 func (c *benchPlan) run(a *app, slots []int, baseline string) error {

@@ -40,7 +40,7 @@ func newParser(v *verbs, stdout, stderr io.Writer) (*kong.Kong, error) {
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(int) { panic(errHelp) }), // taken by parse; kong would go on otherwise
 		kong.DefaultEnvars("LCBQ"),
-		kong.Vars{"export_formats": exportHelp()},
+		kong.Vars{"export_formats": exportHelp(), "endless_cpu": usualEndless.String()},
 		kong.Configuration(tomlResolver),
 		kong.Help(printHelp),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),

@@ -7,12 +7,14 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/lcbq/lcbq/cmd/internal/bench/judging"
 	"github.com/lcbq/lcbq/cmd/internal/report/figure"
 	"github.com/lcbq/lcbq/cmd/internal/report/folder"
 	"github.com/lcbq/lcbq/config"
 	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/worker/evaluate"
 	"github.com/lcbq/lcbq/worker/score"
 	"github.com/lcbq/lcbq/worker/score/curve"
 )
@@ -51,9 +53,10 @@ type planned struct {
 	CardsHours float64       `json:"cards_hours,omitempty"` // of all cards at once
 }
 
-// Processor time of a program in seconds, where nothing better is known: the defaults of
-// 'bench --plan'.
-const usualFast, usualEndless = 0.008, 7.6
+// Processor time of a program, where nothing better is known: the defaults of 'bench --plan'.
+const usualFast = 8 * time.Millisecond
+
+var usualEndless = evaluate.Endless(benchLimit * time.Second)
 
 // A cost is what is known of the price of a sample.
 type cost struct {
@@ -196,7 +199,7 @@ func costOf(r *folder.Results) cost {
 func (c *planCmd) price(out *planned, x cost) error {
 	s := judging.Sweep{
 		Questions: x.questions, Temperatures: x.temperatures, N: out.N, Distinct: x.distinct, Timeouts: x.timeouts,
-		Fast: usualFast, Endless: usualEndless, Limit: benchLimit, Slots: c.Slots,
+		Fast: usualFast.Seconds(), Endless: usualEndless.Seconds(), Limit: benchLimit, Slots: c.Slots,
 	}
 	if c.Baseline != "" {
 		if err := baselineCosts(&s, c.Baseline); err != nil {
