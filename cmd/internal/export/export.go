@@ -1,6 +1,7 @@
 // Package export writes a results folder in the formats of other tools: files that
 // LiveCodeBench's, EvalPlus' and the hub's own readers take, and rows for data
-// frames. It counts nothing and judges nothing: the numbers come from the caller.
+// frames. It counts nothing and judges nothing: the numbers come from the caller. What
+// stands in the record of Every Eval Ever is package record's to say.
 package export
 
 import (

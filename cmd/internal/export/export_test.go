@@ -19,6 +19,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/lcbq/lcbq/cmd/internal/export/record"
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/worker/combine/summary"
@@ -337,7 +338,7 @@ func TestEveryEvalEver(t *testing.T) {
 	if err != nil || !regexp.MustCompile(`^data/livecodebench/Qwen/Qwen3-0\.6B/[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\.json$`).MatchString(filepath.ToSlash(name)) {
 		t.Errorf("file %s, %v", name, err)
 	}
-	schema, err := jsonschema.NewCompiler().Compile("testdata/every_eval_ever-" + eeeVersion + ".schema.json")
+	schema, err := jsonschema.NewCompiler().Compile("testdata/every_eval_ever-" + record.Version + ".schema.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -355,29 +356,29 @@ func TestEveryEvalEver(t *testing.T) {
 	if want := "30 completions were drawn again; these numbers say nothing about the model: all answers are empty"; !strings.Contains(string(text), want) {
 		t.Errorf("the record lacks the findings %q", want)
 	}
-	var record aggregate
-	if err := json.Unmarshal(text, &record); err != nil {
+	var have aggregate
+	if err := json.Unmarshal(text, &have); err != nil {
 		t.Fatal(err)
 	}
 	groups := 0
-	for i := range record.Results {
-		if record.Results[i].Metric.Parameters.By != "" {
+	for i := range have.Results {
+		if have.Results[i].Metric.Parameters.By != "" {
 			groups++
 		} else if groups > 0 {
 			t.Fatalf("result %d is of all questions, and stands behind those of groups", i)
 		}
 	}
-	record.Results = record.Results[:len(record.Results)-groups]
-	if len(record.Results) != 6 { // k = 1, 5 and 10 at two temperatures
-		t.Fatalf("%d results", len(record.Results))
+	have.Results = have.Results[:len(have.Results)-groups]
+	if len(have.Results) != 6 { // k = 1, 5 and 10 at two temperatures
+		t.Fatalf("%d results", len(have.Results))
 	}
-	for i, x := range record.Results {
+	for i, x := range have.Results {
 		want := r.Summary.Results[i/3].PassAtK[x.Metric.Parameters.K]
 		if x.Config.Args.Temperature != r.Summary.Results[i/3].Temperature || math.Abs(x.Score.Score-want) > 1e-12 || x.Score.Uncertainty.Interval.Lower > want || x.Score.Uncertainty.Interval.Upper < want {
 			t.Errorf("result %d: %+v, want %v", i, x, want)
 		}
 	}
-	first := record.Results[0].Score.Details
+	first := have.Results[0].Score.Details
 	p := r.Analysis.Temperatures[0].Points[0]
 	if first["anytime_interval_low"] != fmt.Sprint(p.Anytime.Low) || first["anytime_interval_high"] != fmt.Sprint(p.Anytime.High) ||
 		!strings.Contains(first["samples_chosen_by_results"], "at most 0.25, at most 99 samples") || first["samples_chosen_half_width"] != "0.2" || first["samples_chosen_reached"] != "true" {
@@ -388,7 +389,7 @@ func TestEveryEvalEver(t *testing.T) {
 		t.Errorf("how far the first temperature is behind: %v, want %+v", first, like)
 	}
 	chosen := 0
-	for _, x := range record.Results {
+	for _, x := range have.Results {
 		if d := x.Score.Details["chosen_loses_at_most_questions_like"]; x.Metric.Parameters.K == 1 && d != "" {
 			if chosen++; x.Config.Args.Temperature != best.Choice.Temperature || d != fmt.Sprint(best.Choice.Like) {
 				t.Errorf("the choice at k = 1 is %+v, and the record says %q at %v", best.Choice, d, x.Config.Args.Temperature)
@@ -409,7 +410,7 @@ func TestEveryEvalEver(t *testing.T) {
 		}
 	}
 	selected := 0
-	for _, x := range record.Results {
+	for _, x := range have.Results {
 		for _, b := range r.Analysis.Best {
 			is := b.K == x.Metric.Parameters.K && b.Temperature == x.Config.Args.Temperature
 			if d := x.Score.Details; is && d["selected_as_highest_of"] == "2" && d["selected_too_high_at_most"] == fmt.Sprint(b.Selected.Like) {
@@ -419,7 +420,7 @@ func TestEveryEvalEver(t *testing.T) {
 			}
 		}
 	}
-	if selected != len(record.Results)/2 {
+	if selected != len(have.Results)/2 {
 		t.Errorf("%d values are said to be selected, want one of two at each k", selected)
 	}
 	_, again := write(t, r, "every-eval-ever")

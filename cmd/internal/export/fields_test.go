@@ -31,6 +31,8 @@ import (
 
 func TestMain(m *testing.M) { streamtest.Main(m) }
 
+type object = map[string]any
+
 // TestFieldsReachEveryFile: a judged sample whose every field has a value of its own
 // goes through the combiner into the cell's file, and from there into each file with
 // all that is known of a sample. A field that is dropped on the way, or that a file

@@ -6,14 +6,17 @@ import (
 	"maps"
 	"math"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"github.com/lcbq/lcbq/cmd/internal/export/record"
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/worker/combine/summary"
@@ -74,6 +77,12 @@ func answered(t *testing.T) *Run {
 	return r
 }
 
+// unknown is what a record says of what nobody knows.
+const unknown = "unknown"
+
+// number is how a record writes one in a text.
+func number(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
+
 func readRecord(t *testing.T, r *Run) *aggregate {
 	t.Helper()
 	_, files := write(t, r, "every-eval-ever")
@@ -85,7 +94,7 @@ func readRecord(t *testing.T, r *Run) *aggregate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	published, err := jsonschema.NewCompiler().Compile("testdata/every_eval_ever-" + eeeVersion + ".schema.json")
+	published, err := jsonschema.NewCompiler().Compile("testdata/every_eval_ever-" + record.Version + ".schema.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,14 +112,14 @@ func readRecord(t *testing.T, r *Run) *aggregate {
 // that is dropped, or added without a word, fails.
 func TestRecordIsDocumented(t *testing.T) {
 	t.Parallel()
-	record := readRecord(t, answered(t))
+	have := readRecord(t, answered(t))
 	has := map[string]map[string]bool{"score_details.details": {}, "source_metadata.additional_details": {}}
-	for _, x := range record.Results {
+	for _, x := range have.Results {
 		for name, text := range x.Score.Details {
 			has["score_details.details"][name] = has["score_details.details"][name] || text != "" && text != unknown
 		}
 	}
-	for name := range record.Source.Details {
+	for name := range have.Source.Details {
 		has["source_metadata.additional_details"][name] = true
 	}
 	for where, names := range has {
@@ -134,11 +143,11 @@ func TestRecordIsDocumented(t *testing.T) {
 			}
 		}
 	}
-	if v := record.Source.Details["details_version"]; !strings.Contains(Readme, "`details_version` "+v+";") {
+	if v := have.Source.Details["details_version"]; !strings.Contains(Readme, "`details_version` "+v+";") {
 		t.Errorf("the README does not tell of version %s", v)
 	}
 	for _, name := range []string{"all_temperatures_together", "mix_of_temperatures", "never_to_sometimes", "beyond_the_samples"} {
-		if record.Source.Details[name] == unknown {
+		if have.Source.Details[name] == unknown {
 			t.Errorf("%s is not known of a run that has it", name)
 		}
 	}
@@ -149,7 +158,7 @@ func TestRecordIsDocumented(t *testing.T) {
 func TestGroupsReachTheRecord(t *testing.T) {
 	t.Parallel()
 	r := answered(t)
-	record := readRecord(t, r)
+	have := readRecord(t, r)
 	type key struct {
 		by, name    string
 		temperature float64
@@ -177,7 +186,7 @@ func TestGroupsReachTheRecord(t *testing.T) {
 	}
 	ids := make(map[string]bool)
 	whole := 0
-	for _, x := range record.Results {
+	for _, x := range have.Results {
 		if ids[x.ID] {
 			t.Errorf("two results are %s", x.ID)
 		}
@@ -206,7 +215,7 @@ func TestGroupsReachTheRecord(t *testing.T) {
 		t.Errorf("%d results of all questions, want three k at two temperatures", whole)
 	}
 	c := r.Analysis.Cutoff.Temperatures[1].Points[0]
-	for _, x := range record.Results {
+	for _, x := range have.Results {
 		switch d := x.Score.Details; x.ID {
 		case "t1_0/pass@1/cutoff/after":
 			if d["after_less_before"] != number(c.Difference) || d["after_less_before_low"] != number(c.Interval.Low) || d["after_less_before_high"] != number(c.Interval.High) || d["cutoff"] != "2025-01-20" || d["questions_without_a_date"] != "2" || !strings.HasSuffix(x.Name, ", contests from 2025-01-20 on") {
@@ -220,13 +229,43 @@ func TestGroupsReachTheRecord(t *testing.T) {
 	}
 	b := r.Analysis.Beyond
 	last := b.Band(len(b.K) - 1)
-	if text := record.Source.Details["beyond_the_samples"]; !strings.HasPrefix(text, "models, not measurements, at temperature ") || !strings.Contains(text, " beyond 40 samples of a question: pass@") ||
+	if text := have.Source.Details["beyond_the_samples"]; !strings.HasPrefix(text, "models, not measurements, at temperature ") || !strings.Contains(text, " beyond 40 samples of a question: pass@") ||
 		!strings.Contains(text, fmt.Sprintf("pass@%d %s to %s;", b.K[len(b.K)-1], number(last.Low), number(last.High))) || strings.Contains(text, "pass@40 ") {
 		t.Errorf("beyond the samples: %s", text)
 	}
 	for _, m := range b.Models {
-		if !strings.Contains(record.Source.Details["beyond_the_samples"], m.Name) {
+		if !strings.Contains(have.Source.Details["beyond_the_samples"], m.Name) {
 			t.Errorf("the record does not name the model %q", m.Name)
 		}
+	}
+}
+
+// TestRecordStaysInItsFolder: the name of a model, which may be a stranger's, leads to no other folder.
+func TestRecordStaysInItsFolder(t *testing.T) {
+	t.Parallel()
+	for model, want := range map[string]string{
+		"Qwen/Qwen3-0.6B": "Qwen/Qwen3-0.6B", "m": "unknown/m", "": "unknown/vllm", "/models/m.gguf": "unknown/models-m.gguf", "a/": "a/vllm",
+		"../../../m": "unknown/..-..-m", "a/..": "a/unknown", "a/b/../../../../c": "a/b-..-..-..-..-c", `a\..\b`: "unknown/a-..-b",
+	} {
+		r := answered(t)
+		r.Summary.Model = model
+		dir, files := write(t, r, "every-eval-ever")
+		if got, err := filepath.Rel(dir, filepath.Dir(files[0])); err != nil || filepath.ToSlash(got) != "data/livecodebench/"+want {
+			t.Errorf("the record of model %q lies in %s, %v, want data/livecodebench/%s", model, got, err, want)
+		}
+	}
+}
+
+// TestRecordOfSomeQuestions: what an audited limit stopped is said of the questions that are exported, as their scores are.
+func TestRecordOfSomeQuestions(t *testing.T) {
+	t.Parallel()
+	r := answered(t)
+	r.Summary.Analysis = &curve.Analysis{Audited: []curve.Audited{{Temperature: 0.2, Stopped: 99}}}
+	if got := readRecord(t, r).Source.Details["stopped_at_soft_limit"]; got != "none" {
+		t.Errorf("of questions none of which was stopped: %s", got)
+	}
+	r.Analysis.Audited = []curve.Audited{{Temperature: 0.2, Stopped: 7, FalseStops: 2, StandardError: 0.015}, {Temperature: 1, Stopped: 3}}
+	if got := readRecord(t, r).Source.Details["stopped_at_soft_limit"]; !strings.HasPrefix(got, "temperature 0.2: 7 samples, of which 2 (0 to 0) would have passed;") || !strings.Contains(got, "by this 0.015; temperature 1: 3 samples") {
+		t.Errorf("what was stopped: %s", got)
 	}
 }

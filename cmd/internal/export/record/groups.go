@@ -1,4 +1,4 @@
-package export
+package record
 
 import (
 	"fmt"
@@ -31,10 +31,10 @@ func (g group) words() string {
 const unknown = "unknown"
 
 // splits are the results of the questions of each difficulty, platform and contest month.
-func (w *writer) splits() []object {
+func (r *Run) splits() []object {
 	var out []object
-	for i := range w.Analysis.Splits {
-		s := &w.Analysis.Splits[i]
+	for i := range r.Analysis.Splits {
+		s := &r.Analysis.Splits[i]
 		g := group{by: s.By, name: s.Name}
 		if g.name == "" {
 			g.name = unknown
@@ -42,7 +42,7 @@ func (w *writer) splits() []object {
 		for j := range s.Temperatures {
 			t := &s.Temperatures[j]
 			for k := range t.Points {
-				x, details := w.value(t.Temperature, &t.Points[k], g)
+				x, details := r.value(t.Temperature, &t.Points[k], g)
 				details["solved"] = strconv.Itoa(t.Solved)
 				out = append(out, x)
 			}
@@ -52,9 +52,9 @@ func (w *writer) splits() []object {
 }
 
 // cutoff are the results on both sides of a cut-off, and how far they are apart.
-func (w *writer) cutoff() []object {
+func (r *Run) cutoff() []object {
 	var out []object
-	c := w.Analysis.Cutoff
+	c := r.Analysis.Cutoff
 	if c == nil {
 		return out
 	}
@@ -66,7 +66,7 @@ func (w *writer) cutoff() []object {
 				name string
 				of   *curve.Point
 			}{{"before", &p.Before}, {"after", &p.After}} {
-				x, details := w.value(t.Temperature, side.of, group{"cutoff", side.name, c.Date})
+				x, details := r.value(t.Temperature, side.of, group{"cutoff", side.name, c.Date})
 				details["cutoff"], details["questions_without_a_date"] = c.Date, strconv.Itoa(c.Unknown)
 				details["after_less_before"] = number(p.Difference)
 				if p.Interval != nil {
@@ -81,11 +81,11 @@ func (w *writer) cutoff() []object {
 
 // beyond says what models make of pass@k for more samples than were drawn. It is a text and no result: nothing of it is
 // measured, and no single value of it may be quoted.
-func (w *writer) beyond() string {
-	if w.Analysis == nil || w.Analysis.Beyond == nil {
+func (r *Run) beyond() string {
+	if r.Analysis == nil || r.Analysis.Beyond == nil {
 		return unknown
 	}
-	b := w.Analysis.Beyond
+	b := r.Analysis.Beyond
 	var bands, models []string
 	for i, k := range b.K {
 		if band := b.Band(i); k > b.N {

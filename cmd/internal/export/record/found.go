@@ -1,4 +1,4 @@
-package export
+package record
 
 import (
 	"fmt"
@@ -13,12 +13,12 @@ func number(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
 // found adds to a result of an aggregate record what the analysis says of pass@k at this temperature and no field of the
 // record holds: whether it may be the best, what choosing it may cost, what samples that were cut off leave open, what
 // more samples would buy and what a solved question costs.
-func (w *writer) found(details object, t *curve.Temperature, p *curve.Point) {
+func (r *Run) found(details object, t *curve.Temperature, p *curve.Point) {
 	if p.SamplingShare != nil {
 		details["variance_share_of_sampling"] = number(*p.SamplingShare)
 	}
-	for i := range w.Analysis.Best {
-		b := &w.Analysis.Best[i]
+	for i := range r.Analysis.Best {
+		b := &r.Analysis.Best[i]
 		if b.K != p.K {
 			continue
 		}
@@ -58,13 +58,13 @@ func (w *writer) found(details object, t *curve.Temperature, p *curve.Point) {
 
 // union says what all temperatures together are worth against the best one, at the largest K at which that is known;
 // "unknown" where it is at none.
-func (w *writer) union() string {
-	if w.Analysis == nil || w.Analysis.Union == nil {
+func (r *Run) union() string {
+	if r.Analysis == nil || r.Analysis.Union == nil {
 		return unknown
 	}
 	text := unknown
-	for i := range w.Analysis.Union.Points {
-		if p := &w.Analysis.Union.Points[i]; p.Single != nil && p.Single.Interval != nil {
+	for i := range r.Analysis.Union.Points {
+		if p := &r.Analysis.Union.Points[i]; p.Single != nil && p.Single.Interval != nil {
 			text = fmt.Sprintf("%d samples of a question, %d at each temperature, solve %s of %d questions; gain over the best temperature %s, questions like these %s to %s",
 				p.K, p.Each, number(p.Value), p.Questions, number(p.Single.Gain), number(p.Single.Interval.Low), number(p.Single.Interval.High))
 		}
@@ -73,13 +73,13 @@ func (w *writer) union() string {
 }
 
 // mixing says what the best mix of temperatures gains over one, for the largest budget of samples.
-func (w *writer) mixing() string {
+func (r *Run) mixing() string {
 	text := unknown
-	if w.Analysis == nil {
+	if r.Analysis == nil {
 		return text
 	}
-	for i := range w.Analysis.Mixing {
-		m := &w.Analysis.Mixing[i]
+	for i := range r.Analysis.Mixing {
+		m := &r.Analysis.Mixing[i]
 		if m.Budget != curve.BudgetSamples || m.Greedy.Like == nil {
 			continue
 		}
@@ -93,10 +93,10 @@ func (w *writer) mixing() string {
 }
 
 // flips says how many questions only hotter temperatures solve.
-func (w *writer) flips() string {
-	if w.Analysis == nil || w.Analysis.Flips == nil {
+func (r *Run) flips() string {
+	if r.Analysis == nil || r.Analysis.Flips == nil {
 		return unknown
 	}
-	f := w.Analysis.Flips
-	return fmt.Sprintf("%d questions that no sample at temperature %s passed are passed at a hotter one, %d of them confirmed (false discovery rate %s)", len(f.Questions), number(f.Cold), f.Confirmed, number(1-w.Analysis.Level))
+	f := r.Analysis.Flips
+	return fmt.Sprintf("%d questions that no sample at temperature %s passed are passed at a hotter one, %d of them confirmed (false discovery rate %s)", len(f.Questions), number(f.Cold), f.Confirmed, number(1-r.Analysis.Level))
 }
