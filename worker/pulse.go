@@ -45,7 +45,7 @@ type Pulse struct {
 	fingerprint atomic.Pointer[string] // of the environment that an evaluator judges in
 	speed       atomic.Pointer[hostSpeed]
 	troubles    troubles
-	orders      atomic.Bool
+	ordersAt    atomic.Pointer[string]
 	obeyed      atomic.Pointer[store.Obeyed]
 
 	hand atomic.Int64 // units in hand
@@ -87,8 +87,13 @@ func (p *Pulse) Judged(cpu float64, cached bool) {
 // Judges says in heartbeats which environment the worker judges in.
 func (p *Pulse) Judges(fingerprint string) { p.fingerprint.Store(&fingerprint) }
 
-// Orders says in heartbeats that the worker obeys orders that are left for it.
-func (p *Pulse) Orders() { p.orders.Store(true) }
+// Orders says in heartbeats where the worker looks for orders, and returns who it is, as Store.Order asks for it.
+func (p *Pulse) Orders(at string) store.Worker {
+	p.ordersAt.Store(&at)
+	w := p.worker
+	w.OrdersAt = at
+	return w
+}
 
 // Obeyed says at once what came of one.
 func (p *Pulse) Obeyed(o store.Obeyed) {
@@ -226,7 +231,10 @@ func (p *Pulse) snapshot(ctx context.Context) store.Worker {
 	w.Samples, w.Cached = p.Samples.Load(), p.Cached.Load()
 	w.Ready, w.Publishing, w.Blocked = p.Ready.Load(), p.Publishing.Load(), time.Duration(p.Blocked.Load()).Seconds()
 	w.Rates, w.Trouble = p.tempo.rates(time.Now()), p.troubles.oldest()
-	w.Orders, w.Obeyed = p.orders.Load(), p.obeyed.Load()
+	w.Obeyed = p.obeyed.Load()
+	if at := p.ordersAt.Load(); at != nil {
+		w.OrdersAt = *at
+	}
 	if f := p.fingerprint.Load(); f != nil {
 		w.Fingerprint = *f
 	}

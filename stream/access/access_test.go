@@ -239,7 +239,7 @@ func subjects() []string {
 		"judges.r1", "judges.r1~q0", "lent.r1.q0.t0_2.u0009", "claims.UABC.2000.r1.q0.t0_2.u0009", "_INBOX.somebody.x", "_INBOX_UABC.x.y", "_R_.abcdef", "anything.else", "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.EVALUATE.x",
 	}
 	streams := []string{"GENERATE", "EVALUATE", "COMBINE", "DEAD", "ADVISORY", "JUDGES", "LENT", "CLAIMS"}
-	for _, b := range []string{"runs", "cells", "workers", "verdicts", "engines", "banned"} {
+	for _, b := range []string{"runs", "cells", "workers", "verdicts", "engines", "banned", "orders"} {
 		streams = append(streams, "KV_lcbq_"+b)
 		all = append(all, "$KV.lcbq_"+b+".r1", "$JS.API.DIRECT.GET.KV_lcbq_"+b+".$KV.lcbq_"+b+".r1")
 	}
@@ -269,8 +269,9 @@ func allowed(t *testing.T, role access.Role, all []string) []string {
 	var ok []string
 	for _, s := range all {
 		for _, row := range table(t) {
-			// Claims are for the subjects of one's own token alone: see TestClaims.
-			if slices.Contains(row.roles, role) && !strings.HasPrefix(row.subject, "claims.") && matches(row.subject, s) {
+			// Claims are for the subjects of one's own token alone: see TestClaims. So are orders: see TestTable.
+			own := strings.HasPrefix(row.subject, "claims.") || strings.HasPrefix(row.subject, "$JS.API.DIRECT.GET.KV_lcbq_orders.")
+			if slices.Contains(row.roles, role) && !own && matches(row.subject, s) {
 				ok = append(ok, s)
 				break
 			}
@@ -288,8 +289,14 @@ func TestTable(t *testing.T) {
 	const last = "nobodys.subject"
 	all := subjects()
 	for _, role := range contained {
-		ok := allowed(t, role, all)
 		g := h.invite(t, specOf(role))
+		all, ok := all, allowed(t, role, all)
+		if role != access.Viewer {
+			at := func(name string) string {
+				return "$JS.API.DIRECT.GET.KV_lcbq_orders.$KV.lcbq_orders." + name + ".evaluate.h-1.rs"
+			}
+			all, ok = append(slices.Clone(all), at(g.Orders), at(h.letter(t, specOf(role)).Orders)), append(ok, at(g.Orders))
+		}
 		inbox, err := g.conn.SubscribeSync(g.conn.NewRespInbox() + ".*")
 		if err != nil {
 			t.Fatal(err)

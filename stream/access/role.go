@@ -51,8 +51,11 @@ type Grant struct {
 // claims is where guests say what they found. Each token is for its own subjects alone among these.
 const claims = "claims.*.*.>"
 
-// orders is where workers look for what they are told to do.
-const orders = "$JS.API.DIRECT.GET.KV_lcbq_orders.>"
+// orders is where workers look for what they are told to do. Each token is for its own subjects alone among these.
+const (
+	ordersOf = "$JS.API.DIRECT.GET.KV_lcbq_orders.$KV.lcbq_orders."
+	orders   = ordersOf + "*.>"
+)
 
 // Grants returns all that a role may publish to. An operator has none: it may publish to everything.
 // What a role subscribes to are the answers, at its inbox.
@@ -78,7 +81,7 @@ var (
 		{"$JS.API.STREAM.INFO.OBJ_lcbq_problems", false, "whether the store is there"},
 		{"$JS.API.DIRECT.GET.OBJ_lcbq_problems", true, "problems with their tests"},
 		{"$JS.API.DIRECT.GET.OBJ_lcbq_problems.>", false, "where a problem lies"},
-		{orders, false, "what it is told to do"},
+		{orders, false, "what it is told to do, under its own token's name"},
 	}
 	workers = slices.Concat(tests, []Grant{
 		{"$JS.API.STREAM.INFO.GENERATE", false, "whether the stream is there"},

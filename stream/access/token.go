@@ -12,7 +12,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -46,7 +45,7 @@ type Token struct {
 	From    []string
 	CA      string // certificate of the server's authority, in PEM; "" if the file holds none
 	Inbox   string // prefix of the subjects at which the holder gets answers; "" for the usual one
-	Orders  bool   // the holder may look for orders; not with a worker's token of an earlier lcbq
+	Orders  string // under which name the holder may look for orders; "" if it may not, as with a worker's token of an earlier lcbq
 	Share   int    // of a guest's units that are judged again, in hundred-thousandths
 }
 
@@ -106,11 +105,14 @@ func (k *Keys) issue(kp nkeys.KeyPair, s Spec) (creds []byte, t Token, err error
 				c.Tags.Add(shareTag + strconv.Itoa(share))
 				g.Subject = stream.Guest{ID: c.Subject, Share: share}.Subjects() + ">"
 			}
+			if g.Subject == orders {
+				g.Subject = ordersOf + k.own("orders", s, c.Subject) + ".>"
+			}
 			c.Pub.Allow.Add(g.Subject)
 		}
 		inbox := usualInbox
 		if s.Role.ownInbox() {
-			inbox = k.inbox(s, c.Subject)
+			inbox = usualInbox + "_" + k.own("inbox", s, c.Subject)
 		}
 		c.Sub.Allow.Add(inbox + ".>")
 	}
@@ -176,7 +178,7 @@ func ParseToken(text []byte) (t Token, err error) {
 	if public(kp) != c.Subject {
 		return t, errors.New("its key is another user's than its JWT")
 	}
-	t = Token{ID: c.Subject, Name: c.Name, From: c.Src, Orders: slices.Contains(c.Pub.Allow, orders)}
+	t = Token{ID: c.Subject, Name: c.Name, From: c.Src}
 	if c.Expires != 0 {
 		t.Expires = time.Unix(c.Expires, 0)
 	}
@@ -195,6 +197,13 @@ func ParseToken(text []byte) (t Token, err error) {
 	if _, ca, ok := strings.Cut(string(text), "-----BEGIN "+certificateBlock); ok {
 		t.CA = "-----BEGIN " + certificateBlock + ca
 	}
+	for _, subject := range c.Pub.Allow {
+		if of, ok := strings.CutPrefix(subject, ordersOf); ok {
+			if own, ok := strings.CutSuffix(of, ".>"); ok && !strings.ContainsAny(own, "*>. ") {
+				t.Orders = own
+			}
+		}
+	}
 	for _, subject := range c.Sub.Allow {
 		if own, ok := strings.CutSuffix(subject, ".>"); ok && strings.HasPrefix(own, usualInbox+"_") && !strings.ContainsAny(own, "*>. ") {
 			t.Inbox = own
@@ -206,19 +215,19 @@ func ParseToken(text []byte) (t Token, err error) {
 // usualInbox is the prefix at which clients get answers unless they are told otherwise.
 const usualInbox = "_INBOX"
 
-// inbox returns the prefix at which a worker gets answers. Tokens of one role and name have the same: a worker
-// goes on with another token only if it is heard where it listens.
-func (k *Keys) inbox(s Spec, id string) string {
+// own returns under which name a worker has something of its own: the inbox at which it gets answers, and its orders.
+// Tokens of one role and name have the same: a worker goes on with another token only if it is heard where it listens.
+func (k *Keys) own(what string, s Spec, id string) string {
 	if s.Name == "" {
-		return usualInbox + "_" + id
+		return id
 	}
 	seed, err := k.accounts[s.Role.account()].Seed()
 	if err != nil { // only of a wiped key
 		panic(err)
 	}
 	mac := hmac.New(sha256.New, seed)
-	fmt.Fprintf(mac, "inbox %s", s.Name) // a hash takes every write
-	return usualInbox + "_" + hex.EncodeToString(mac.Sum(nil)[:16])
+	fmt.Fprintf(mac, "%s %s", what, s.Name) // a hash takes every write
+	return hex.EncodeToString(mac.Sum(nil)[:16])
 }
 
 // Revocations are the tokens that are refused, by ID, and when they were revoked, for people.

@@ -131,19 +131,23 @@ func Leave(ctx context.Context, s *store.Store, stage stream.Stage, worker strin
 		return Answer{}, fmt.Errorf("encode order: %w", err)
 	}
 	number := uint64(0)
+	var to store.Worker // to whom the order went
 	for {
 		all, err := s.Workers(ctx)
 		if err != nil {
 			return Answer{}, fmt.Errorf("order to %s: %w", worker, err)
 		}
-		i := slices.IndexFunc(all, func(w store.Worker) bool { return w.Stage == stage && w.Name == worker })
+		i := slices.IndexFunc(all, func(w store.Worker) bool {
+			return w.Stage == stage && w.Name == worker && (number == 0 || w.Started == to.Started)
+		})
 		switch {
 		case i < 0 && number > 0 && o.Drain: // it has ended
 			return Answer{}, nil
-		case i < 0, !all[i].Orders:
+		case i < 0, all[i].OrdersAt == "":
 			return Answer{}, fmt.Errorf("order to %s: %w", worker, ErrGone)
 		case number == 0:
-			number, err = s.PutOrder(ctx, stage, worker, body)
+			to = all[i]
+			number, err = s.PutOrder(ctx, &to, body)
 			if errors.Is(err, store.ErrNotFound) {
 				return Answer{}, fmt.Errorf("order to %s: %w", worker, ErrGone)
 			}
@@ -166,11 +170,11 @@ func Leave(ctx context.Context, s *store.Store, stage stream.Stage, worker strin
 
 // Follow has obey carry out the orders that are left for a worker, one after the other, until ctx is done. Those up to
 // the number done are old. answer says in the worker's heartbeats what came of one.
-func Follow(ctx context.Context, s *store.Store, stage stream.Stage, worker string, done uint64, obey func(Order) (Answer, error), answer func(store.Obeyed)) {
+func Follow(ctx context.Context, s *store.Store, w *store.Worker, done uint64, obey func(Order) (Answer, error), answer func(store.Obeyed)) {
 	tick := time.NewTicker(followEvery)
 	defer tick.Stop()
 	for {
-		if body, number, err := s.Order(ctx, stage, worker); err == nil && number > done { // what fails is asked again
+		if body, number, err := s.Order(ctx, w); err == nil && number > done { // what fails is asked again
 			done = number
 			answer(store.Obeyed{Order: number, Reply: carry(body, obey)})
 		}

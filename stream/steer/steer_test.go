@@ -77,7 +77,8 @@ func TestNonsense(t *testing.T) {
 func TestOrdersThatAreLeft(t *testing.T) {
 	t.Parallel()
 	env := streamtest.New(t)
-	w := store.Worker{Stage: stream.Evaluate, Name: "eval0_h-1", Orders: true}
+	w := store.Worker{Stage: stream.Evaluate, Name: "eval0_h-1", Started: 1000, OrdersAt: "mine"}
+	me := w
 	beat := func(w store.Worker) {
 		if err := env.Store.PutWorker(t.Context(), w); err != nil {
 			t.Error(err)
@@ -87,7 +88,7 @@ func TestOrdersThatAreLeft(t *testing.T) {
 	beat(store.Worker{Stage: stream.Evaluate, Name: "eval0_h-2"})
 	obeyed := make(chan steer.Order, 10)
 	stop := during(t, func(ctx context.Context) {
-		steer.Follow(ctx, env.Store, w.Stage, w.Name, 0, func(o steer.Order) (steer.Answer, error) {
+		steer.Follow(ctx, env.Store, &me, 0, func(o steer.Order) (steer.Answer, error) {
 			obeyed <- o
 			if o.Drain {
 				return steer.Answer{}, errors.New("not this one\x1b[2J")
@@ -117,14 +118,14 @@ func TestOrdersThatAreLeft(t *testing.T) {
 		t.Error("an order that says nothing was left")
 	}
 	// A worker that starts to look again does not obey what it has obeyed.
-	_, last, err := env.Store.Order(t.Context(), w.Stage, w.Name)
+	_, last, err := env.Store.Order(t.Context(), &me)
 	if err != nil || w.Obeyed.Order != last {
 		t.Fatalf("order %d, %v; the heartbeat says %d", last, err, w.Obeyed.Order)
 	}
 	stop()
 	next := make(chan steer.Order, 10)
 	defer during(t, func(ctx context.Context) {
-		steer.Follow(ctx, env.Store, w.Stage, w.Name, last, func(o steer.Order) (steer.Answer, error) {
+		steer.Follow(ctx, env.Store, &me, last, func(o steer.Order) (steer.Answer, error) {
 			next <- o
 			return steer.Answer{}, nil
 		}, func(o store.Obeyed) {
@@ -137,6 +138,45 @@ func TestOrdersThatAreLeft(t *testing.T) {
 	}
 	if o := <-next; !o.Auto || len(next) > 0 {
 		t.Errorf("it obeyed %+v again", o)
+	}
+}
+
+// TestOrdersAreOfOneProcess: a worker that begins under the name of one that was told to end, as in a container, obeys
+// nothing that was left for that one; and nobody waits for an answer of the one that is gone.
+func TestOrdersAreOfOneProcess(t *testing.T) {
+	t.Parallel()
+	env := streamtest.New(t)
+	first := store.Worker{Stage: stream.Evaluate, Name: "eval0_box-1", Started: 1000, OrdersAt: "mine"}
+	second := first
+	second.Started = 2000
+	if err := env.Store.PutWorker(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	told := make(chan error, 1)
+	go func() {
+		_, err := steer.Leave(t.Context(), env.Store, first.Stage, first.Name, steer.Order{Drain: true})
+		told <- err
+	}()
+	streamtest.WaitFor(t, "the order", func(ctx context.Context) (bool, error) {
+		_, _, err := env.Store.Order(ctx, &first)
+		if errors.Is(err, store.ErrNotFound) {
+			return false, nil
+		}
+		return err == nil, err
+	})
+	if err := env.Store.PutWorker(t.Context(), second); err != nil {
+		t.Fatal(err)
+	}
+	if err := streamtest.Receive(t, "an answer for whoever told the first to end", told); err != nil {
+		t.Errorf("Leave for a drain = %v, want it done: that one has ended", err)
+	}
+	if _, _, err := env.Store.Order(t.Context(), &second); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("the second process finds an order: %v, want ErrNotFound", err)
+	}
+	other := second
+	other.OrdersAt = "another's"
+	if _, _, err := env.Store.Order(t.Context(), &other); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("under another token's name there is an order: %v, want ErrNotFound", err)
 	}
 }
 

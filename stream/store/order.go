@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/lcbq/lcbq/stream"
 )
 
 // ordersBucket holds what workers are told that hear no requests, because they are in an account of their own. Only an
@@ -19,11 +19,15 @@ const ordersBucket = "lcbq_orders"
 // orderTTL is how long an order lies there.
 const orderTTL = 3 * time.Minute
 
-func orderKey(stage stream.Stage, worker string) string { return string(stage) + "." + worker }
+// orderKey returns where the orders for a worker lie: where its token lets it look, and for nobody who comes after it
+// under its name.
+func orderKey(w *Worker) string {
+	return strings.Join([]string{w.OrdersAt, string(w.Stage), w.Name, strconv.FormatInt(w.Started, 36)}, ".")
+}
 
 // PutOrder leaves an order for a worker and returns its number, which grows with each. On a server of an earlier
 // version it returns ErrNotFound.
-func (s *Store) PutOrder(ctx context.Context, stage stream.Stage, worker string, body []byte) (number uint64, err error) {
+func (s *Store) PutOrder(ctx context.Context, w *Worker, body []byte) (number uint64, err error) {
 	kv, err := open(ctx, s.conn, ordersBucket, s.js.KeyValue)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
 		return 0, fmt.Errorf("open bucket %s: %w", ordersBucket, ErrNotFound)
@@ -33,20 +37,21 @@ func (s *Store) PutOrder(ctx context.Context, stage stream.Stage, worker string,
 	}
 	ctx, cancel := writing(ctx, s.conn)
 	defer cancel()
-	number, err = kv.Put(ctx, orderKey(stage, worker), body)
+	key := orderKey(w)
+	number, err = kv.Put(ctx, key, body)
 	if errors.Is(err, jetstream.ErrInvalidKey) {
-		return 0, fmt.Errorf("no worker has the name %q: %w", worker, ErrNotFound)
+		return 0, fmt.Errorf("no worker looks for orders at %q: %w", key, ErrNotFound)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("write %s/%s: %w", ordersBucket, orderKey(stage, worker), err)
+		return 0, fmt.Errorf("write %s/%s: %w", ordersBucket, key, err)
 	}
 	return number, nil
 }
 
 // Order returns the order that was left for a worker last, and its number, or ErrNotFound. It asks for the one message
 // alone, which is all that a worker may read there.
-func (s *Store) Order(ctx context.Context, stage stream.Stage, worker string) (body []byte, number uint64, err error) {
-	key := orderKey(stage, worker)
+func (s *Store) Order(ctx context.Context, w *Worker) (body []byte, number uint64, err error) {
+	key := orderKey(w)
 	ctx, cancel := context.WithTimeout(ctx, orderWait)
 	defer cancel()
 	msg, err := s.conn.RequestWithContext(ctx, "$JS.API.DIRECT.GET."+bucketPrefix+ordersBucket+".$KV."+ordersBucket+"."+key, nil)

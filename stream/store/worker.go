@@ -26,8 +26,8 @@ type Worker struct {
 	Seen    int64        `json:"seen_ms,omitempty"`  // the server's time of the heartbeat, where it was read
 	Trouble *Trouble     `json:"trouble,omitempty"`  // what it waits for; nil if it works
 
-	Orders bool    `json:"reads_orders,omitempty"` // it obeys what Store.Order returns
-	Obeyed *Obeyed `json:"obeyed,omitempty"`       // what came of the last order; nil if there was none
+	OrdersAt string  `json:"orders_at,omitempty"` // it obeys what Store.Order returns: where its token lets it look; "" if it does not look
+	Obeyed   *Obeyed `json:"obeyed,omitempty"`    // what came of the last order; nil if there was none
 
 	// Of an evaluator: of the environment that it judges in, once that is known.
 	Fingerprint string `json:"fingerprint,omitempty"`

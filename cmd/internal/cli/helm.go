@@ -50,10 +50,10 @@ func (h *helm) steers(set func(n int) (before, now int, why string, err error), 
 // its own looks for those that are left for it, if its token lets it.
 func (h *helm) listen(ctx context.Context, s *session, p *worker.Pulse, log *slog.Logger) (leave func()) {
 	if s.token.Contained() {
-		if !s.token.Orders {
+		if s.token.Orders == "" {
 			return func() {}
 		}
-		return h.follow(ctx, s.store, p, log)
+		return h.follow(ctx, s.store, s.token.Orders, p, log)
 	}
 	leave, err := steer.Listen(s.conn, p.Stage(), p.Name(), func(o steer.Order) (steer.Answer, error) { return h.obey(o, log) })
 	if err != nil {
@@ -63,14 +63,14 @@ func (h *helm) listen(ctx context.Context, s *session, p *worker.Pulse, log *slo
 	return leave
 }
 
-// follow obeys the orders that are left for a worker.
-func (h *helm) follow(ctx context.Context, s *store.Store, p *worker.Pulse, log *slog.Logger) (leave func()) {
-	p.Orders()
+// follow obeys the orders that are left for a worker where its token lets it look.
+func (h *helm) follow(ctx context.Context, s *store.Store, at string, p *worker.Pulse, log *slog.Logger) (leave func()) {
+	who := p.Orders(at)
 	h.mu.Lock()
 	done := h.done[p.Name()]
 	h.mu.Unlock()
 	return background.Start(context.WithoutCancel(ctx), func(ctx context.Context) {
-		steer.Follow(ctx, s, p.Stage(), p.Name(), done, func(o steer.Order) (steer.Answer, error) { return h.obey(o, log) }, func(o store.Obeyed) {
+		steer.Follow(ctx, s, &who, done, func(o steer.Order) (steer.Answer, error) { return h.obey(o, log) }, func(o store.Obeyed) {
 			h.mu.Lock()
 			if h.done == nil {
 				h.done = make(map[string]uint64)
