@@ -80,21 +80,18 @@ func refuseBanned(ctx context.Context, s *store.Store, dir string, log *slog.Log
 	}
 	tick := time.NewTicker(bansEvery)
 	defer tick.Stop()
+	said := "" // what was last said to be in the way
 	for {
-		bans, err := s.Bans(ctx)
-		var revoked access.Revocations
-		if err == nil {
-			revoked, err = access.ReadRevocations(dir)
-		}
-		for i := 0; i < len(bans) && err == nil; i++ {
-			if _, ok := revoked[bans[i].ID]; !ok {
-				if err = keys.Revoke(bans[i].ID); err == nil {
-					log.Warn("the token of an evaluator that gave false verdicts is refused here too", "token", bans[i].ID)
-				}
-			}
-		}
-		if err != nil && ctx.Err() == nil {
-			log.Debug("tokens of banned evaluators not refused yet, trying again", "err", err)
+		err := refuseThem(ctx, s, keys, dir, log)
+		switch {
+		case ctx.Err() != nil:
+		case err == nil:
+			said = ""
+		case errors.Is(err, context.DeadlineExceeded):
+			log.Debug("bans not read yet, trying again", "err", err)
+		case err.Error() != said:
+			said = err.Error()
+			log.Warn("tokens of evaluators that gave false verdicts are not refused here yet, trying again", "err", err, "remedy", "lcbq token --revoke ID --store-dir "+dir)
 		}
 		select {
 		case <-tick.C:
@@ -102,6 +99,30 @@ func refuseBanned(ctx context.Context, s *store.Store, dir string, log *slog.Log
 			return
 		}
 	}
+}
+
+// refuseThem revokes the tokens that are banned and not revoked yet. One that cannot be keeps none of the others.
+func refuseThem(ctx context.Context, s *store.Store, keys *access.Keys, dir string, log *slog.Logger) error {
+	bans, err := s.Bans(ctx)
+	if err != nil {
+		return err
+	}
+	revoked, err := access.ReadRevocations(dir)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for i := range bans {
+		if _, ok := revoked[bans[i].ID]; ok {
+			continue
+		}
+		if err := keys.Revoke(bans[i].ID); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		log.Warn("the token of an evaluator that gave false verdicts is refused here too", "token", bans[i].ID)
+	}
+	return errors.Join(errs...)
 }
 
 // makeKeys is 'lcbq server init'.

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"testing"
 
 	"github.com/lcbq/lcbq/stream/access"
@@ -30,10 +31,13 @@ func TestBansReachEveryServer(t *testing.T) {
 	if err := env.Store.DeclareBans(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
-	if err := env.Store.PutBan(t.Context(), store.Ban{ID: ids[0], At: 1}); err != nil {
-		t.Fatal(err)
+	for _, id := range []string{"0-no-token", ids[0]} { // what cannot be revoked keeps nothing else from it
+		if err := env.Store.PutBan(t.Context(), store.Ban{ID: id, At: 1}); err != nil {
+			t.Fatal(err)
+		}
 	}
-	defer background.Start(t.Context(), func(ctx context.Context) { refuseBanned(ctx, env.Store, dir, slog.New(slog.DiscardHandler)) })()
+	var log reading
+	defer background.Start(t.Context(), func(ctx context.Context) { refuseBanned(ctx, env.Store, dir, slog.New(slog.NewTextHandler(&log, nil))) })()
 	streamtest.WaitFor(t, "the banned token to be revoked", func(context.Context) (bool, error) {
 		revoked, err := access.ReadRevocations(dir)
 		_, other := revoked[ids[1]]
@@ -42,5 +46,8 @@ func TestBansReachEveryServer(t *testing.T) {
 		}
 		_, ok := revoked[ids[0]]
 		return ok, err
+	})
+	streamtest.WaitFor(t, "a word on the ban that cannot be", func(context.Context) (bool, error) {
+		return strings.Contains(log.String(), "not refused here yet") && strings.Contains(log.String(), "0-no-token"), nil
 	})
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"sync"
@@ -49,7 +50,7 @@ func resize(t *testing.T, tty *os.File, columns uint16) {
 	}
 }
 
-// A reading collects what a terminal is sent.
+// A reading collects what a terminal or a log is sent.
 type reading struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -57,19 +58,14 @@ type reading struct {
 
 func read(screen *os.File) *reading {
 	r := &reading{}
-	go func() {
-		buf := make([]byte, 4096)
-		for {
-			n, err := screen.Read(buf)
-			if err != nil {
-				return
-			}
-			r.mu.Lock()
-			r.text.Write(buf[:n])
-			r.mu.Unlock()
-		}
-	}()
+	go func() { _, _ = io.Copy(r, screen) }() // it ends when the terminal is closed
 	return r
+}
+
+func (r *reading) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.Write(p)
 }
 
 func (r *reading) String() string {
