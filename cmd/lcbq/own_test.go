@@ -167,6 +167,9 @@ func TestOwnServers(t *testing.T) {
 	ca := newAuthority(t)
 	shown := ca.sign("server", 24*time.Hour)
 	ca.sign("client", 24*time.Hour)
+	ca.sign("over", -time.Hour)
+	stranger := newAuthority(t)
+	stranger.sign("client", 24*time.Hour)
 	trust, creds := trusting(t)
 	_, foreign := trusting(t)
 	shows := tls.Config{Certificates: []tls.Certificate{shown}}
@@ -183,6 +186,8 @@ func TestOwnServers(t *testing.T) {
 	wants.ClientCAs.AppendCertsFromPEM(text)
 	mutual := streamtest.NewOwn(t, streamtest.Guard{TLS: wants})
 	trusted := []string{"--nats-ca", ca.file("ca.pem")}
+	unknown := append([]string{"--nats-cert", stranger.file("client.pem"), "--nats-key", stranger.file("client.key")}, trusted...)
+	late := append([]string{"--nats-cert", ca.file("over.pem"), "--nats-key", ca.file("over.key")}, trusted...)
 	known := append([]string{"--nats-cert", ca.file("client.pem"), "--nats-key", ca.file("client.key")}, trusted...)
 	for name, x := range map[string]struct {
 		url   string
@@ -214,6 +219,8 @@ func TestOwnServers(t *testing.T) {
 		"unknown authority":     {1, "tls://" + overTLS, nil, "--nats-ca"},
 		"no TLS":                {1, "tls://" + users, nil, "begin its address with nats://"},
 		"no certificate":        {1, "tls://" + mutual, trusted, "--nats-cert"},
+		"a stranger's":          {1, "tls://" + mutual, unknown, "--nats-cert"},
+		"a certificate is over": {1, "tls://" + mutual, late, "your certificate is over by this machine's clock"},
 		"half a certificate":    {2, "tls://" + mutual, known[:2], "--nats-key go together"},
 		"no key":                {2, "tls://" + mutual, []string{"--nats-cert", ca.file("client.pem"), "--nats-key", ca.file("ca.key")}, "private key"},
 	} {

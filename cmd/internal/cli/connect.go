@@ -312,8 +312,8 @@ func declare(ctx context.Context, srv *embed.Server, cfg config.Host, in config.
 }
 
 // patiently calls f, which may be called again, until it ends by something else than a lack of
-// answers: a server of our own that is slow to answer has a slow disk. One that hangs is found
-// by itself.
+// answers: a server of our own that is slow to answer has a slow disk. One that hangs
+// has the process begin anew.
 func patiently(ctx context.Context, log *slog.Logger, f func() error) error {
 	for {
 		err := f()

@@ -190,3 +190,16 @@ func TestServerThatSaysNothing(t *testing.T) {
 		t.Errorf("remedy(%v) = %q, want it to name the flag of a certificate", err, got)
 	}
 }
+
+// TestAlerts: what helps where a server of the user's own ends a connection for want of a certificate that it takes.
+func TestAlerts(t *testing.T) {
+	t.Parallel()
+	for alert, want := range map[string]string{
+		"certificate required": "wants to know your certificate", "bad certificate": "wants to know your certificate",
+		"unknown certificate authority": "an authority which the server knows", "expired certificate": "not over", "internal error": "start one with",
+	} {
+		if got := remedy(&net.OpError{Op: "remote error", Err: errors.New("tls: " + alert)}); !strings.Contains(got, want) {
+			t.Errorf("remedy for the alert %q = %q, want %q", alert, got, want)
+		}
+	}
+}

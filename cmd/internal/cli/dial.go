@@ -169,9 +169,11 @@ func remedy(err error) string {
 	switch {
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired):
 		return "name the folder of a server of yours on this machine with -o or --store-dir: its key lies there; elsewhere your credentials with --creds (a token that 'lcbq token' made on the server's machine, for a server of lcbq's), or a user in --nats nats://USER:PASSWORD@HOST:PORT, an nkey with --nkey, a certificate with --nats-cert"
-	case strings.Contains(err.Error(), "tls: certificate required"), strings.Contains(err.Error(), "tls: bad certificate"):
+	case alerted(err, "certificate required", "bad certificate"):
 		return "the server wants to know your certificate: name it and its key with --nats-cert and --nats-key"
-	case errors.Is(err, nats.ErrTLS) && strings.Contains(err.Error(), "closed by remote after TLS handshake"): // its word was not waited for
+	case alerted(err, "unknown certificate authority", "expired certificate"):
+		return "the server does not take your certificate: name one that is not over, and that is signed by an authority which the server knows, with --nats-cert and --nats-key"
+	case errors.Is(err, nats.ErrTLS) && strings.Contains(err.Error(), "closed by remote after TLS handshake"): // the library did not wait for the alert, and has no error value for it
 		return "the server ended the connection as soon as it was made: if it wants to know your certificate, name it and its key with --nats-cert and --nats-key; its log says why"
 	case errors.As(err, &unknown):
 		return "another server answers than the one that the token is for, or its authority is not known here: a token of the server brings it (--creds), or name its file with --nats-ca"
@@ -192,6 +194,11 @@ func remedy(err error) string {
 	default:
 		return "name a NATS server with --nats, or start one with 'lcbq server'"
 	}
+}
+
+// alerted reports whether a server ended a connection with one of the alerts of TLS, which crypto/tls tells by its text alone.
+func alerted(err error, alerts ...string) bool {
+	return slices.ContainsFunc(alerts, func(a string) bool { return strings.Contains(err.Error(), "remote error: tls: "+a) })
 }
 
 // unreachable reports whether err says that nobody answers there now, rather than
