@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -153,4 +154,107 @@ func TestReadmeBlocks(t *testing.T) {
 	if said, err := shell(t, t.TempDir(), b[0].commands[0]); err != nil {
 		t.Errorf("%v\n%s", err, said)
 	}
+}
+
+// TestTestsOfReadmes wants the tests and benchmarks that a README has people run to be there, and not all of them to
+// be left out for want of -slow.
+func TestTestsOfReadmes(t *testing.T) {
+	t.Parallel()
+	root := filepath.Join("..", "..")
+	command := regexp.MustCompile("go test [^`\n]+")
+	seen := 0
+	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.Name() != "README.md" {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, c := range command.FindAllString(string(text), -1) {
+			seen++
+			if why := namesTests(root, c); why != "" {
+				t.Errorf("%s: %s: %s", path, c, why)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if seen < 20 {
+		t.Errorf("%d commands were looked at, want the READMEs' all", seen)
+	}
+	for c, want := range map[string]string{
+		"go test ./cmd/lcbq -run TestNobodyWroteThis":  "nothing is called",
+		"go test ./cmd/lcbq -run '^TestReadme$' -v":    "-slow",
+		"go test ./cmd/lcbq -run '^TestReadme$' -slow": "",
+		"go test ./cmd/... -bench Sleepers -run '^$'":  "",
+		"go test ./worker/evaluate -run FormsShare":    "-slow",
+	} {
+		if why := namesTests(root, c); why == "" != (want == "") || !strings.Contains(why, want) {
+			t.Errorf("%s: %q, want %q", c, why, want)
+		}
+	}
+}
+
+var function = regexp.MustCompile(`(?m)^func ((?:Test|Benchmark)\w+)\(`)
+
+// namesTests returns what is wrong with a command that runs tests.
+func namesTests(root, command string) string {
+	var files []string
+	patterns := make(map[string]string) // of tests and of benchmarks
+	fields := strings.Fields(strings.ReplaceAll(command, "=", " "))
+	for i, f := range fields {
+		dir, below := strings.CutSuffix(f, "/...")
+		switch {
+		case (f == "-run" || f == "-bench") && i+1 < len(fields):
+			patterns[map[string]string{"-run": "Test", "-bench": "Benchmark"}[f]] = strings.Trim(fields[i+1], `'"`)
+		case strings.HasPrefix(f, "./"):
+			_ = filepath.WalkDir(filepath.Join(root, dir), func(path string, e fs.DirEntry, err error) error {
+				if err != nil || e.IsDir() && !below && path != filepath.Join(root, dir) {
+					return fs.SkipDir
+				}
+				if strings.HasSuffix(path, "_test.go") {
+					files = append(files, path)
+				}
+				return nil
+			})
+		}
+	}
+	for kind, pattern := range patterns {
+		if pattern == "^$" {
+			continue
+		}
+		re, err := regexp.Compile(pattern)
+		if err != nil {
+			return err.Error()
+		}
+		found, runs := "", false
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				return err.Error()
+			}
+			at := function.FindAllSubmatchIndex(text, -1)
+			for i, f := range at {
+				name := string(text[f[2]:f[3]])
+				if !strings.HasPrefix(name, kind) || !re.MatchString(name) {
+					continue
+				}
+				found = name
+				end := len(text)
+				if i+1 < len(at) {
+					end = at[i+1][0]
+				}
+				body := string(text[f[0]:end])
+				slow := strings.Contains(body, "takesMinutes(t)") || strings.Contains(body, "burnsSeconds(t)")
+				runs = runs || !slow || strings.Contains(command, "-slow")
+			}
+		}
+		switch {
+		case found == "":
+			return "nothing is called " + pattern
+		case !runs:
+			return found + " is left out without -slow"
+		}
+	}
+	return ""
 }
