@@ -171,7 +171,7 @@ func besideFull(t *testing.T, out, problems, completions string, corrected float
 	if p := c.Temperatures[0].Points[0]; p.K != 1 || math.Abs(p.A-corrected) > 1e-12 || math.Abs(p.B-34./40) > 1e-12 || math.Abs(p.Difference-(p.B-p.A)) > 1e-12 {
 		t.Errorf("audited beside full: %+v, want %v and 0.85", p, corrected)
 	}
-	// The programs differ in a digit.
+	// The engine's version is the digest of its programs, which differ in a digit.
 	if len(c.Differs) != 2 || c.Differs[0].What != "engine version" || c.Differs[1].What != "time limit" || c.Differs[1].A != "2 s, audited at a share of 0.5" || c.Differs[1].B != "2 s" {
 		t.Errorf("what differs is %+v", c.Differs)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/lcbq/lcbq/cmd/internal/locate"
+	"github.com/lcbq/lcbq/stream/access"
 	"github.com/lcbq/lcbq/stream/embed"
 	"github.com/lcbq/lcbq/stream/streamtest"
 	"github.com/lcbq/lcbq/stream/streamtest/patience"
@@ -245,4 +246,22 @@ func keyedBy(url, store string, opts ...nats.Option) (*nats.Conn, error) {
 		return nil, err
 	}
 	return nats.Connect(address, append(key, opts...)...)
+}
+
+// tokened connects by a file of credentials that 'lcbq token' made, and says what that is.
+func tokened(url, creds string, opts ...nats.Option) (*nats.Conn, access.Token, error) {
+	token, err := access.ReadToken(creds)
+	if err != nil {
+		return nil, token, err
+	}
+	ca, err := access.ClientTLS(token.CA)
+	if err != nil {
+		return nil, token, err
+	}
+	opts = append(opts, nats.UserCredentials(creds), nats.Secure(ca), nats.Timeout(time.Minute))
+	if token.Inbox != "" {
+		opts = append(opts, nats.CustomInboxPrefix(token.Inbox))
+	}
+	nc, err := nats.Connect(url, opts...)
+	return nc, token, err
 }

@@ -27,21 +27,12 @@ import (
 // folder of the honest run and that number.
 func lie(args []string, out io.Writer) error {
 	url, creds, honest, truths := args[0], args[1], args[2], args[3]
-	token, err := access.ReadToken(creds)
-	if err != nil {
-		return err
-	}
 	left, err := strconv.Atoi(truths)
 	if err != nil {
 		return err
 	}
-	ca, err := access.ClientTLS(token.CA)
-	if err != nil {
-		return err
-	}
 	closed := make(chan struct{})
-	nc, err := nats.Connect(url, nats.UserCredentials(creds), nats.CustomInboxPrefix(token.Inbox), nats.Secure(ca), nats.Timeout(time.Minute),
-		nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
+	nc, token, err := tokened(url, creds, nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
 	if err != nil {
 		return err
 	}

@@ -8,13 +8,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/lcbq/lcbq/stream"
-	"github.com/lcbq/lcbq/stream/access"
 	"github.com/lcbq/lcbq/stream/steer"
 	"github.com/lcbq/lcbq/stream/store"
 )
@@ -174,15 +171,7 @@ func TestOrdersToWorkersWithTokens(t *testing.T) {
 	for _, role := range []string{"evaluator", "viewer"} {
 		wantsAll(t, says(t, 2, append([]string{"set", "evaluators=2"}, at(role)...)...), "needs a token of role operator")
 	}
-	token, err := access.ReadToken(at("operator")[3])
-	if err != nil {
-		t.Fatal(err)
-	}
-	ca, err := access.ClientTLS(token.CA)
-	if err != nil {
-		t.Fatal(err)
-	}
-	nc, err := nats.Connect(url, nats.UserCredentials(at("operator")[3]), nats.Secure(ca), nats.Timeout(time.Minute))
+	nc, _, err := tokened(url, at("operator")[3])
 	if err != nil {
 		t.Fatal(err)
 	}
