@@ -117,11 +117,23 @@ func Span(seconds float64) string {
 	}
 }
 
+// when says how a run is and when: at the time of the look, or since it is over.
+func when(r *snapshot.Run, at time.Time) string {
+	switch {
+	case r.Finished != 0:
+		return r.State + " " + time.UnixMilli(r.Finished).Format(time.DateTime)
+	case r.State == "cancelled": // nobody keeps the time of that
+		return r.State
+	default:
+		return r.State + "  at " + at.Format(time.TimeOnly)
+	}
+}
+
 // run writes which run it is and how far.
 func (p *page) run() {
 	s, r := p.s, &p.s.Run
 	at := time.UnixMilli(s.At)
-	p.add(fmt.Sprintf("run %s  %s  at %s  %s %s  judge %s", r.ID, r.State, at.Format(time.TimeOnly), r.Engine, r.Model, r.Judge))
+	p.add(fmt.Sprintf("run %s  %s  %s %s  judge %s", r.ID, when(r, at), r.Engine, r.Model, r.Judge))
 	passed := "-"
 	if r.Samples.Done > 0 {
 		passed = fmt.Sprintf("%.1f%%", 100*float64(r.Passed)/float64(r.Samples.Done))

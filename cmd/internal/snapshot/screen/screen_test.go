@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/lcbq/lcbq/cmd/internal/snapshot"
@@ -115,5 +116,25 @@ func TestLopsidedInterval(t *testing.T) {
 	text := strings.Join(screen.Lines(s, screen.Columns, screen.Rows), "\n")
 	if want := "pass@1 0.10 0.0-16.8   0.20 93.0-100.0 0.30 41.0+-1.0 "; !strings.Contains(text, want) {
 		t.Errorf("no %q in\n%s", want, text)
+	}
+}
+
+// TestWhen: a run that is over is so since its own time, not since somebody looks.
+func TestWhen(t *testing.T) {
+	t.Parallel()
+	s := busy(0, 0)
+	clock := func(ms int64, layout string) string { return time.UnixMilli(ms).Format(layout) }
+	for state, tt := range map[string]struct {
+		finished int64
+		want     string
+	}{
+		"running":   {0, "running  at " + clock(s.At, time.TimeOnly) + "  openai"},
+		"cancelled": {0, "cancelled  openai"},
+		"finished":  {s.At - 3_600_000, "finished " + clock(s.At-3_600_000, time.DateTime) + "  openai"},
+	} {
+		s.Run.State, s.Run.Finished = state, tt.finished
+		if line := screen.Lines(s, 200, screen.Rows)[0]; !strings.Contains(line, "  "+tt.want) {
+			t.Errorf("%s: %q, want %q in it", state, line, tt.want)
+		}
 	}
 }
