@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/stream/sweep"
 )
 
@@ -247,17 +248,44 @@ func (c *pace) look(now time.Time, p *sweep.Progress, generated, judged int64) *
 	}
 	finished := int64(p.Samples)
 	if c.first == nil {
-		c.first = &numbers{judged: finished - judged, generated: finished - generated}
+		// What this process did before it looked may be among the finished samples, or still on its way.
+		c.first = &numbers{judged: max(0, finished-judged), generated: max(0, finished-generated)}
 	}
-	// Samples of finished cells are judged, whoever did it.
-	n.judged = min(max(c.first.judged+judged, finished), n.all)
-	n.generated = min(max(c.first.generated+generated, n.judged), n.all)
+	// Samples of finished cells are judged, and those that wait at no stage before are beyond it, whoever did it.
+	n.judged = min(max(c.first.judged+judged, finished, beyond(p, stream.Generate, stream.Evaluate)), n.all)
+	n.generated = min(max(c.first.generated+generated, n.judged, beyond(p, stream.Generate)), n.all)
 	c.history = append(c.history, moment{now, judged, n.judged})
 	n.rate = c.rate(now, judged)
 	if n.rate > 0 {
 		n.left = time.Duration(float64(n.all-n.judged) / n.rate * float64(time.Second)).Round(time.Second)
 	}
 	return n
+}
+
+// beyond returns how many samples at least have left the stages: all but those of the units that wait at one, are in a
+// worker's hands there, or were given up. Of a run that is not published yet the queues know too little.
+func beyond(p *sweep.Progress, stages ...stream.Stage) int64 {
+	m := p.Manifest
+	if !m.Published {
+		return 0
+	}
+	units := int64(p.Dead)
+	for _, stage := range stages {
+		units += int64(p.Lag[stage].Waiting) + int64(p.Lag[stage].InFlight) //nolint:gosec // a count of messages fits
+	}
+	return max(0, int64(m.Samples())-units*int64(largestUnit(m)))
+}
+
+// largestUnit returns the samples of the run's largest unit.
+func largestUnit(m *store.Manifest) int {
+	most := 0
+	for _, q := range m.Questions {
+		from := 0
+		for _, cut := range q.Cuts {
+			most, from = max(most, cut-from), cut
+		}
+	}
+	return min(most, m.UnitSize)
 }
 
 // rate returns the samples judged a second lately.

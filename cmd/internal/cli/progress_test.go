@@ -194,6 +194,54 @@ func TestPace(t *testing.T) {
 	}
 }
 
+// TestProgressAddsUp: what this process did before its first look counts, and so does what others did: samples are
+// generated unless their unit is still to be generated, and judged unless it is still to be judged.
+func TestProgressAddsUp(t *testing.T) {
+	t.Parallel()
+	begin := time.Unix(1_000_000, 0)
+	lag := func(generate, evaluate queue.Lag) map[stream.Stage]queue.Lag {
+		return map[stream.Stage]queue.Lag{stream.Generate: generate, stream.Evaluate: evaluate, stream.Combine: {Waiting: 1}}
+	}
+	for name, c := range map[string]struct {
+		finished            int
+		published           bool
+		dead, cut           int
+		generate, evaluate  queue.Lag
+		generated, judged   int64 // by this process before its first look
+		later               int64 // the same again, after it
+		wantGen, wantJudged int64
+	}{
+		"first look is late":            {generated: 400, judged: 30, wantGen: 400, wantJudged: 30},
+		"finished ones are among ours":  {finished: 100, generated: 400, judged: 130, wantGen: 400, wantJudged: 130},
+		"finished ones are others'":     {finished: 900, generated: 0, judged: 0, later: 50, wantGen: 950, wantJudged: 950},
+		"others generated all":          {published: true, evaluate: queue.Lag{Waiting: 3, InFlight: 4}, wantGen: 1000, wantJudged: 300},
+		"units in hand are not done":    {published: true, generate: queue.Lag{Waiting: 1, InFlight: 2}, evaluate: queue.Lag{InFlight: 1}, wantGen: 700, wantJudged: 600},
+		"units given up are not done":   {published: true, dead: 2, generate: queue.Lag{Waiting: 1}, wantGen: 700, wantJudged: 700},
+		"units are smaller than called": {published: true, cut: 10, generate: queue.Lag{Waiting: 5}, wantGen: 950, wantJudged: 950},
+		"not published yet":             {generate: queue.Lag{Waiting: 1}, generated: 200, wantGen: 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := progressOf(c.finished)
+			p.Dead, p.Lag, p.Manifest.Published = c.dead, lag(c.generate, c.evaluate), c.published
+			if c.cut > 0 {
+				p.Manifest.Questions[0].Cuts = nil
+				for n := c.cut; n <= 1000; n += c.cut {
+					p.Manifest.Questions[0].Cuts = append(p.Manifest.Questions[0].Cuts, n)
+				}
+			}
+			var pace pace
+			n := pace.look(begin, p, c.generated, c.judged)
+			if c.later > 0 {
+				n = pace.look(begin.Add(time.Second), p, c.generated+c.later, c.judged+c.later)
+			}
+			if n.generated != c.wantGen || n.judged != c.wantJudged {
+				t.Errorf("%d generated and %d judged, want %d and %d", n.generated, n.judged, c.wantGen, c.wantJudged)
+			}
+		})
+	}
+}
+
 // TestPlainProgressOfADay: without a terminal progress is said every ten seconds at first, and a day of it
 // leaves most of 2,000 lines to what else is said.
 func TestPlainProgressOfADay(t *testing.T) {
