@@ -207,13 +207,37 @@ func (q *Queue) RunLag(ctx context.Context, stage stream.Stage, run string) (Lag
 // moves meanwhile is counted at least once. Given-up units move both ways: it reads them
 // before and after.
 func (q *Queue) CountRun(ctx context.Context, run string) (int, error) {
+	return q.countRun(ctx, run, func(stage stream.Stage) (int, error) {
+		return q.count(ctx, stage.Stream(), runFilter(stage, run))
+	})
+}
+
+// CountServed is CountRun by what the consumers of GENERATE and EVALUATE know, which is never more. For CountRun
+// the server lists all subjects of a run: of 280,000 that takes it half a second of a processor.
+func (q *Queue) CountServed(ctx context.Context, run string) (int, error) {
+	return q.countRun(ctx, run, func(stage stream.Stage) (int, error) {
+		if !ofRuns(stage) {
+			return q.count(ctx, stage.Stream(), runFilter(stage, run))
+		}
+		all, err := q.Consumers(ctx, stage, nil)
+		n := 0
+		for _, c := range all {
+			if c.Run == run {
+				n += int(c.Waiting) + max(0, c.InFlight) //nolint:gosec // a count of messages fits
+			}
+		}
+		return n, err
+	})
+}
+
+func (q *Queue) countRun(ctx context.Context, run string, at func(stream.Stage) (int, error)) (int, error) {
 	dead, err := q.count(ctx, stream.DeadStream, deadFilter(run))
 	if err != nil {
 		return 0, err
 	}
 	n := 0
 	for _, stage := range stream.Stages {
-		stored, err := q.count(ctx, stage.Stream(), runFilter(stage, run))
+		stored, err := at(stage)
 		if err != nil {
 			return 0, err
 		}

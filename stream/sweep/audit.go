@@ -114,7 +114,17 @@ func (s Sweeper) Short(ctx context.Context, m *store.Manifest) (int, error) {
 	if !m.Published || !m.Open() {
 		return 0, nil
 	}
-	counted, err := s.Queue.CountRun(ctx, m.ID)
+	// In nearly every look all units are with consumers, and nothing need be listed.
+	missing, err := s.missing(ctx, m, s.Queue.CountServed)
+	if err != nil || missing == 0 {
+		return 0, err
+	}
+	return s.missing(ctx, m, s.Queue.CountRun)
+}
+
+// missing returns how many units fewer are counted than cells wait for.
+func (s Sweeper) missing(ctx context.Context, m *store.Manifest, count func(context.Context, string) (int, error)) (int, error) {
+	counted, err := count(ctx, m.ID)
 	if err != nil {
 		return 0, err
 	}

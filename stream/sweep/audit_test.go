@@ -76,6 +76,53 @@ func TestAuditFindsEveryUnit(t *testing.T) {
 	}
 }
 
+// TestShortListsNothing: while consumers know all units of a run, the server is asked for no list of subjects of
+// GENERATE and EVALUATE, however many units there are.
+func TestShortListsNothing(t *testing.T) {
+	t.Parallel()
+	env := streamtest.New(t)
+	s, m := spread(t, env)
+	ctx := t.Context()
+	asked, err := env.Conn.SubscribeSync("$JS.API.STREAM.INFO.*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lists := func() int {
+		t.Helper()
+		n := 0
+		there, _, err := asked.Pending() // what was asked comes to this connection before its answer
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range there {
+			msg, err := asked.NextMsgWithContext(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(string(msg.Data), "subjects_filter") && !strings.HasSuffix(msg.Subject, ".COMBINE") && !strings.HasSuffix(msg.Subject, ".DEAD") {
+				n++
+			}
+		}
+		return n
+	}
+	if n, err := s.Short(ctx, m); err != nil || n != 0 {
+		t.Errorf("Short = %d, %v, want none", n, err)
+	}
+	if n := lists(); n != 0 {
+		t.Errorf("%d lists were asked for, want none", n)
+	}
+	// Consumers do not know of a unit that is not served: only a list tells it from a lost one.
+	if err := env.JS.DeleteConsumer(ctx, "EVALUATE", "evaluators-"+m.ID); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.Short(ctx, m); err != nil || n != 0 {
+		t.Errorf("Short = %d, %v, want none: no unit is gone", n, err)
+	}
+	if n := lists(); n == 0 {
+		t.Error("no list was asked for, want one: or a list is nothing that this test sees")
+	}
+}
+
 // TestSubmitHeals: the units of a stream that somebody removed are published again by the
 // same submission, once, and those that are elsewhere stay where they are.
 func TestSubmitHeals(t *testing.T) {
