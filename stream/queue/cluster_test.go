@@ -78,10 +78,20 @@ func TestNoCluster(t *testing.T) {
 	for _, stage := range stream.Stages {
 		names = append(names, stage.Stream())
 	}
+	// Where one was removed the others say it, so that it can be made anew.
+	if err := env.JS.DeleteStream(t.Context(), stream.Evaluate.Stream()); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := queue.New(env.JS).Copies(t.Context()); err != nil || n != 1 {
+		t.Errorf("Copies without EVALUATE = %d, %v, want 1", n, err)
+	}
 	for _, name := range names {
 		if err := env.JS.DeleteStream(t.Context(), name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
 			t.Fatal(err)
 		}
+	}
+	if _, err := queue.New(env.JS).Copies(t.Context()); !errors.Is(err, queue.ErrNotDeclared) {
+		t.Errorf("Copies without streams = %v, want ErrNotDeclared", err)
 	}
 	if err := queue.New(env.JS).Declare(t.Context(), 3); !errors.Is(err, queue.ErrCopies) {
 		t.Errorf("Declare with three copies = %v, want ErrCopies", err)

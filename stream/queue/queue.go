@@ -211,17 +211,24 @@ func (q *Queue) Missing(ctx context.Context) ([]string, error) {
 }
 
 // Copies returns how many servers of a cluster keep each unit, 1 on a server alone. Where streams
-// differ it is that of the least. Its error wraps ErrNotDeclared where there are no streams.
+// differ it is that of the least, and streams that were removed do not count. Its error wraps ErrNotDeclared
+// where there are none.
 func (q *Queue) Copies(ctx context.Context) (int, error) {
 	least := 0
 	for _, stage := range stream.Stages {
 		s, err := q.stream(ctx, stage.Stream())
-		if err != nil {
+		switch {
+		case errors.Is(err, ErrNotDeclared):
+			continue
+		case err != nil:
 			return 0, err
 		}
 		if n := max(1, s.CachedInfo().Config.Replicas); least == 0 || n < least {
 			least = n
 		}
+	}
+	if least == 0 {
+		return 0, fmt.Errorf("streams %s and others: %w", stream.Stages[0].Stream(), ErrNotDeclared)
 	}
 	return least, nil
 }
