@@ -57,15 +57,19 @@ func (a *app) announce(log *slog.Logger) (enough func()) {
 }
 
 // interrupted returns how a worker ends that runs until a signal. Supervisors send SIGTERM and
-// terminals SIGHUP: after the drain that is success. Ctrl-C comes from a person, and scripts must
-// not go on after it.
+// terminals SIGHUP: after the drain that is success, and so is a start that they cut short. Ctrl-C
+// comes from a person, and scripts must not go on after it.
 func interrupted(a *app, err error) error {
-	if err != nil || a.ctx.Err() == nil {
+	_, cut := err.(stopped) //nolint:errorlint // alone: what failed as well is to be said
+	if err != nil && !cut || a.ctx.Err() == nil {
 		return err
 	}
 	told, ok := errors.AsType[ToldError](context.Cause(a.ctx))
 	if ok && told.Signal != os.Interrupt && !a.hurry.Called() {
 		return nil
+	}
+	if cut {
+		return err
 	}
 	return stopped{"what was in hand is finished or given back"}
 }

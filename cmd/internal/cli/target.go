@@ -138,7 +138,7 @@ func attachOnce(a *app, cfg server, folder, name string, why purpose, f func(s *
 		select {
 		case <-time.After(firstDelay):
 		case <-a.ctx.Done():
-			return false, a.ctx.Err()
+			return false, waitOver(a, why)
 		}
 		p, err = cfg.find(folder)
 	}
@@ -150,12 +150,23 @@ func attachOnce(a *app, cfg server, folder, name string, why purpose, f func(s *
 		opts = append(opts, nats.MaxReconnects(lookReconnects))
 	}
 	s, err := join(a.ctx, p, cfg, name, a.log, opts...)
+	if a.ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return false, waitOver(a, why)
+	}
 	if err != nil {
 		gone := errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, link.ErrLost) || unreachable(err)
 		return inUse != nil || p.Store != "" && gone, errors.Join(inUse, err)
 	}
 	defer s.close()
 	return false, f(s)
+}
+
+// waitOver returns how a command ends that a signal ends while it waits for a server.
+func waitOver(a *app, why purpose) error {
+	if why == works {
+		return interrupted(a, nil)
+	}
+	return a.ctx.Err()
 }
 
 // withServer returns dir if its server is known, "" otherwise: where a verb's -o is the folder to write to, it
