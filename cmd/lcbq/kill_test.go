@@ -178,6 +178,9 @@ func reexecFor(tb testing.TB, most time.Duration, name string, args ...string) *
 	if err != nil {
 		tb.Fatal(err)
 	}
+	if name == "lcbq" && *otherLcbq != "" {
+		exe = *otherLcbq
+	}
 	link := filepath.Join(tb.TempDir(), name) // testscript's Main runs the command of that name
 	if err := os.Symlink(exe, link); err != nil {
 		tb.Fatal(err)

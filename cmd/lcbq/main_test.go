@@ -20,6 +20,9 @@ import (
 // slow is given by .ci/run. Without it the suite is one that a person waits for.
 var slow = flag.Bool("slow", false, "run the tests that take ten seconds and more too")
 
+// otherLcbq has processes of another version started, to see what was wrong with it: the absolute path of a binary.
+var otherLcbq = flag.String("lcbq", "", "lcbq that the tests start; empty is the one of this source")
+
 // takesMinutes leaves a test out that takes ten seconds or more on two cores, unless the slow ones are wanted.
 func takesMinutes(t *testing.T) {
 	t.Helper()
