@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/queue"
 	"github.com/lcbq/lcbq/stream/store"
@@ -228,10 +226,7 @@ func TestLoopGrace(t *testing.T) {
 		t.Errorf("handler was cancelled by %v, want the end of the grace period", cause)
 	}
 	// Given back at once, long before the server's ack wait: another takes it now.
-	c := env.Consumer(t, stream.Generate, "r1")
-	if _, err := c.Next(jetstream.FetchMaxWait(queue.AckWait / 4)); err != nil {
-		t.Errorf("unit after the drain: %v", err)
-	}
+	streamtest.Next(t, env.Consumer(t, stream.Generate, "r1"))
 }
 
 // TestLoopFinishesWhatItHolds: a handler that is done within the grace period is
@@ -422,10 +417,7 @@ func TestInterruptedPullGivesBack(t *testing.T) {
 	if err := loop.Run(ctx); err != nil {
 		t.Fatalf("Run = %v, want nil", err)
 	}
-	msg, err := env.Consumer(t, stream.Generate, "r1").Next(jetstream.FetchMaxWait(queue.AckWait / 4))
-	if err != nil {
-		t.Fatalf("unit after the interruption: %v", err)
-	}
+	msg := streamtest.Next(t, env.Consumer(t, stream.Generate, "r1"))
 	if meta, err := msg.Metadata(); err != nil || meta.NumDelivered != 2 {
 		t.Errorf("delivery %v, %v, want the second: the first came with the interruption", meta, err)
 	}

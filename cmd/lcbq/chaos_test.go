@@ -19,6 +19,7 @@ import (
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/queue"
 	"github.com/lcbq/lcbq/stream/store"
+	"github.com/lcbq/lcbq/stream/streamtest/patience"
 	"github.com/lcbq/lcbq/worker/lcb/result"
 )
 
@@ -139,12 +140,12 @@ func (c *chaos) disturb(t *testing.T, look *look, faults []fault) bool {
 	}()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	most, moved := -1, time.Now()
+	most, moved := -1, patience.Begin(chaosPatience)
 	for next := 0; ; {
 		<-tick.C
 		judged, finished := look.progress(t)
 		if judged > most {
-			most, moved = judged, time.Now()
+			most, moved = judged, patience.Begin(chaosPatience)
 		}
 		if finished && next == len(faults) {
 			return true
@@ -164,7 +165,7 @@ func (c *chaos) disturb(t *testing.T, look *look, faults []fault) bool {
 				t.Logf("%d faults, %d units", next, most)
 			}
 		}
-		if time.Since(moved) > chaosPatience && !finished {
+		if moved.Over() && !finished {
 			c.lament(t, fmt.Sprintf("nothing has come out for %v after %d units and %d faults", chaosPatience, most, next), look)
 			return false
 		}
@@ -202,7 +203,7 @@ type look struct {
 
 func newLook(t *testing.T, f *fleet, run string) *look {
 	t.Helper()
-	opts := []nats.Option{nats.MaxReconnects(-1), nats.ReconnectWait(50 * time.Millisecond), nats.IgnoreDiscoveredServers(), nats.PingInterval(time.Second)}
+	opts := []nats.Option{nats.Timeout(time.Minute), nats.MaxReconnects(-1), nats.ReconnectWait(50 * time.Millisecond), nats.IgnoreDiscoveredServers(), nats.PingInterval(time.Second)}
 	var nc *nats.Conn
 	var err error
 	if f.creds != "" {
@@ -214,7 +215,7 @@ func newLook(t *testing.T, f *fleet, run string) *look {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Second))
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/streamtest"
+	"github.com/lcbq/lcbq/stream/streamtest/patience"
 	"github.com/lcbq/lcbq/worker/lcb/result"
 )
 
@@ -89,7 +90,7 @@ func (f *fleet) leader(t *testing.T, l *look, name string) *member {
 // pause waits until so many more units were judged, and returns the longest time in which none was.
 func (l *look) pause(t *testing.T, more int) time.Duration {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := patience.Context(t.Context(), time.Minute)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

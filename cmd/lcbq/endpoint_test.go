@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/streamtest/patience"
 	"github.com/lcbq/lcbq/worker/engine/openai"
 	"github.com/lcbq/lcbq/worker/lcb/result"
 )
@@ -103,11 +104,11 @@ func TestAttachedEndpointIsFilled(t *testing.T) {
 			if inFlight.Add(int64(q.N)) > openai.DefaultInFlight {
 				once.Do(func() { close(filled) })
 			}
+			late, enough := patience.Context(r.Context(), 30*time.Second)
+			defer enough()
 			select {
 			case <-filled:
-			case <-time.After(30 * time.Second): // the test has failed, and says so below
-			case <-r.Context().Done():
-				return
+			case <-late.Done(): // the client is gone, or the test has failed, and says so below
 			}
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))

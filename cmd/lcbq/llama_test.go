@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lcbq/lcbq/stream/streamtest/patience"
 	"github.com/lcbq/lcbq/worker/lcb/result"
 )
 
@@ -52,7 +53,8 @@ func llamaServer(t *testing.T) string {
 			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 		},
 	}}
-	late := time.After(2 * time.Minute)
+	late, enough := patience.Context(t.Context(), 2*time.Minute)
+	defer enough()
 	for tick := time.NewTicker(100 * time.Millisecond); ; {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://llama/health", nil)
 		if err != nil {
@@ -69,7 +71,7 @@ func llamaServer(t *testing.T) string {
 		case err := <-ended:
 			ended <- err
 			t.Fatalf("llama-server ended: %v\n%s", err, said)
-		case <-late:
+		case <-late.Done():
 			t.Fatal("llama-server is not ready after two minutes")
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -212,7 +213,7 @@ func TestKeyFollowsTheServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	if _, err := jetstream.New(nc); err != nil {
+	if _, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute)); err != nil {
 		t.Error(err)
 	}
 	interrupt(t, worker)

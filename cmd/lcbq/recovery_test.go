@@ -251,7 +251,7 @@ func lastSeq(ctx context.Context, url, name string) (uint64, error) {
 		return 0, err
 	}
 	defer nc.Close()
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute))
 	if err != nil {
 		return 0, err
 	}

@@ -1,8 +1,8 @@
 package main
 
 import (
-	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/lcbq/lcbq/stream/streamtest/patience"
 )
 
 // elsewhere returns an address of this machine that is not of its loopback.
@@ -31,12 +33,7 @@ func elsewhere(t *testing.T) string {
 // says runs a command that has to end with a status, and returns what it wrote.
 func says(t *testing.T, want int, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-	defer cancel()
-	made := command(t, args...)
-	cmd := exec.CommandContext(ctx, made.Path, made.Args[1:]...)
-	cmd.Env, cmd.Dir = made.Env, made.Dir
-	out, err := cmd.CombinedOutput()
+	out, err := command(t, args...).CombinedOutput()
 	code := 0
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		code = exit.ExitCode()
@@ -58,13 +55,13 @@ func serveElsewhere(t *testing.T, store string, more ...string) (cmd *exec.Cmd, 
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(2 * time.Minute); ; {
+	for wait := patience.Begin(time.Minute); ; {
 		if _, rest, ok := strings.Cut(log.String(), `"serving","url":"`); ok {
 			if url, _, ok = strings.Cut(rest, `"`); ok {
 				return cmd, url, log
 			}
 		}
-		if time.Now().After(end) {
+		if wait.Over() {
 			t.Fatalf("the server does not serve:\n%s", log)
 		}
 		<-time.After(20 * time.Millisecond)
@@ -179,12 +176,7 @@ func TestRolesShareARun(t *testing.T) {
 // awaits waits until a process has said something.
 func awaits(t *testing.T, log *said, words string) {
 	t.Helper()
-	for end := time.Now().Add(2 * time.Minute); !strings.Contains(log.String(), words); {
-		if time.Now().After(end) {
-			t.Fatalf("nothing of %q in\n%s", words, log)
-		}
-		<-time.After(20 * time.Millisecond)
-	}
+	until(t, fmt.Sprintf("it says %q", words), func() bool { return strings.Contains(log.String(), words) }, log)
 }
 
 // TestKeysOnLoopback has a server with keys listen on loopback, without TLS, and a server that is told to be

@@ -215,7 +215,7 @@ func poison(t *testing.T, url, unit string) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute))
 	if err == nil {
 		_, err = js.Publish(t.Context(), "evaluate."+unit, []byte("not a batch"))
 	}

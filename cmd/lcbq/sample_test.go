@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -70,7 +71,7 @@ func forge(t *testing.T, url string, u stream.Scored) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute))
 	if err == nil {
 		_, err = js.Publish(t.Context(), u.Subject(stream.Combine), body)
 	}

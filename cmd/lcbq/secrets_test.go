@@ -181,12 +181,12 @@ func TestSecretsStayIn(t *testing.T) {
 		t.Fatalf("submit = %d:\n%s", code, out)
 	}
 	worker := start(t, "generate", "-v", "--nats", with, "--endpoint", endpoint, "--api-key", "plantedAPIKEY04")
-	conn, err := nats.Connect(with)
+	conn, err := nats.Connect(with, nats.Timeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(conn.Close)
-	js, err := jetstream.New(conn)
+	js, err := jetstream.New(conn, jetstream.WithDefaultTimeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}

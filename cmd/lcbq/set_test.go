@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -55,8 +56,9 @@ func TestSetWhileARunGoesOn(t *testing.T) {
 	ok(t, append([]string{"pause"}, at...)...)
 	refused(t, set("evaluators=4"), "no evaluator works here", "lcbq evaluate")
 	worker := start(t, "evaluate", "--nats", url, "--run", "one", "--evaluators", "1")
-	waitUntil(t, "the evaluator is there", func() bool { return len(evaluators(t, url)) == 1 })
-	w := evaluators(t, url)[0]
+	var all []atWork
+	waitUntil(t, "the evaluator is there", func() bool { all = evaluators(t, url); return len(all) == 1 })
+	w := all[0]
 	if out := ok(t, set("evaluators=4")...); out != w.Name+": 4 programs at once, before 1\n" {
 		t.Errorf("set says %q", out)
 	}
@@ -108,14 +110,16 @@ func TestDrainByOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	name := func(p *exec.Cmd) string {
-		for _, w := range evaluators(t, url) {
-			if strings.HasSuffix(w.Name, fmt.Sprintf("-%d", p.Process.Pid)) {
-				return w.Name
+	name := func(p *exec.Cmd) (found string) {
+		waitUntil(t, fmt.Sprintf("process %d is an evaluator", p.Process.Pid), func() bool {
+			for _, w := range evaluators(t, url) {
+				if strings.HasSuffix(w.Name, fmt.Sprintf("-%d", p.Process.Pid)) {
+					found = w.Name
+				}
 			}
-		}
-		t.Fatalf("process %d is no evaluator", p.Process.Pid)
-		return ""
+			return found != ""
+		})
+		return found
 	}
 	drained, killed := name(workers[0]), name(workers[1])
 	if _, err := steer.Ask(t.Context(), nc, stream.Evaluate, drained, steer.Order{Drain: true}); err != nil {
@@ -176,7 +180,7 @@ func TestOrdersToWorkersWithTokens(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,6 +27,7 @@ import (
 	"github.com/nats-io/nkeys"
 
 	"github.com/lcbq/lcbq/stream/access"
+	"github.com/lcbq/lcbq/stream/streamtest/patience"
 )
 
 // forged is what a forger sends: it wants to read units and settings by the API, to store verdicts, to enter a worker
@@ -79,14 +80,14 @@ func falsify(args []string, out io.Writer) error {
 			return err
 		}
 	}
-	for end := time.Now().Add(time.Minute); ; {
+	for wait := patience.Begin(time.Minute); ; {
 		mu.Lock()
 		over := refused[last]
 		mu.Unlock()
 		if over {
 			break
 		}
-		if time.Now().After(end) {
+		if wait.Over() {
 			return errors.New("the server says nothing")
 		}
 		<-time.After(10 * time.Millisecond)

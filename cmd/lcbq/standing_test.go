@@ -69,7 +69,7 @@ func TestSystemdIsTold(t *testing.T) {
 		}
 		hear := func() string {
 			buf := make([]byte, 4096)
-			if err := socket.SetReadDeadline(time.Now().Add(2 * time.Minute)); err != nil {
+			if err := socket.SetReadDeadline(time.Now().Add(patience.Longest(patience.Base))); err != nil {
 				t.Fatal(err)
 			}
 			n, err := socket.Read(buf)

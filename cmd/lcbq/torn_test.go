@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/lcbq/lcbq/stream/store"
+	"github.com/lcbq/lcbq/stream/streamtest"
 	"github.com/lcbq/lcbq/worker/lcb/result"
 )
 
@@ -179,11 +180,7 @@ func TestKilledWhileWriting(t *testing.T) {
 		}
 		// run.toml is written so too, before the first cell.
 		for range 2 {
-			select {
-			case <-w.drafts:
-			case <-time.After(time.Minute):
-				t.Fatal("the combiner writes nothing")
-			}
+			streamtest.Receive(t, "the combiner to write", w.drafts)
 		}
 		<-time.After(time.Duration(rng.Int64N(int64(4 * time.Millisecond)))) // not a wait for anything: the moment of the kill
 		if err := cmd.Process.Kill(); err != nil {

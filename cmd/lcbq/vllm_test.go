@@ -309,11 +309,11 @@ func TestKilledRunLeavesNoEngine(t *testing.T) {
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	began := time.Now()
+	most := patience.Begin(10 * time.Second)
 	wait(t, cmd)
 	until(t, "nothing is left", func() bool { return len(f.processes(t)) == 0 }, log)
-	if took := time.Since(began); took > 10*time.Second {
-		t.Errorf("the engines ended %v after lcbq, want 10s at most", took)
+	if most.Over() {
+		t.Error("the engines ended more than 10s of a quiet machine after lcbq")
 	}
 	f.finish(t, nil, dir, 200, "--gpus", "none")
 }

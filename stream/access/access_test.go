@@ -22,6 +22,7 @@ import (
 	"github.com/lcbq/lcbq/stream/queue"
 	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/stream/streamtest"
+	"github.com/lcbq/lcbq/stream/streamtest/patience"
 )
 
 func TestMain(m *testing.M) { streamtest.Main(m) }
@@ -220,13 +221,9 @@ func (g *guest) enter(t *testing.T, url string, more ...nats.Option) error {
 func (g *guest) refused(t *testing.T, subject string) {
 	t.Helper()
 	for {
-		select {
-		case err := <-g.said:
-			if errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), `"`+subject+`"`) {
-				return
-			}
-		case <-time.After(time.Minute):
-			t.Fatalf("role %s: the server did not refuse %s", g.Role, subject)
+		err := streamtest.Receive(t, fmt.Sprintf("the server to refuse %s to role %s", subject, g.Role), g.said)
+		if errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), `"`+subject+`"`) {
+			return
 		}
 	}
 }
@@ -315,13 +312,9 @@ func TestTable(t *testing.T) {
 			t.Fatal(err)
 		}
 		for !denied[last] { // the server's words come in their order
-			select {
-			case err := <-g.said:
-				if _, subject, found := strings.Cut(err.Error(), `"`); found && errors.Is(err, nats.ErrPermissionViolation) {
-					denied[strings.TrimSuffix(subject, `"`)] = true
-				}
-			case <-time.After(time.Minute):
-				t.Fatalf("role %s: the server did not refuse %s", role, last)
+			err := streamtest.Receive(t, fmt.Sprintf("the server to refuse %s to role %s", last, role), g.said)
+			if _, subject, found := strings.Cut(err.Error(), `"`); found && errors.Is(err, nats.ErrPermissionViolation) {
+				denied[strings.TrimSuffix(subject, `"`)] = true
 			}
 		}
 		for _, s := range all {
@@ -340,7 +333,7 @@ func TestTable(t *testing.T) {
 
 func within(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := patience.Context(t.Context(), patience.Base)
 	t.Cleanup(cancel)
 	return ctx
 }

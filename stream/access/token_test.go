@@ -18,6 +18,7 @@ import (
 	"github.com/lcbq/lcbq/stream/access"
 	"github.com/lcbq/lcbq/stream/embed"
 	"github.com/lcbq/lcbq/stream/queue"
+	"github.com/lcbq/lcbq/stream/streamtest"
 )
 
 // TestTokens wants those tokens refused that are no good: none at all, another server's, one from elsewhere,
@@ -56,11 +57,7 @@ func TestTokens(t *testing.T) {
 	if err := h.keys.Revoke(g.ID); err != nil {
 		t.Fatal(err)
 	}
-	select {
-	case <-lost:
-	case <-time.After(time.Minute):
-		t.Error("the holder of a revoked token stays connected")
-	}
+	streamtest.Receive(t, "the holder of a revoked token to lose its connection", lost)
 	refused("a revoked one", h.letter(t, access.Spec{Role: access.Viewer}).with(g.creds).enter(t, h.srv.URL()))
 	if err := h.letter(t, access.Spec{Role: access.Viewer}).enter(t, h.srv.URL()); err != nil {
 		t.Errorf("another one after that: %v", err)
@@ -106,23 +103,14 @@ func TestExpiry(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	select {
-	case err := <-over:
-		if !errors.Is(err, nats.ErrAuthExpired) {
-			t.Errorf("the server says %v", err)
-		}
-	case <-time.After(time.Minute):
-		t.Fatal("a token of 2 s is good for a minute")
+	if err := streamtest.Receive(t, "the end of a token of 2 s", over); !errors.Is(err, nats.ErrAuthExpired) {
+		t.Errorf("the server says %v", err)
 	}
 	if err := token.Expired(time.Now()); err == nil || !strings.Contains(err.Error(), "lcbq token --role evaluator") {
 		t.Errorf("Expired = %v", err)
 	}
 	letter(time.Hour)
-	select {
-	case <-again:
-	case <-time.After(time.Minute):
-		t.Error("the worker does not come back with the new token")
-	}
+	streamtest.Receive(t, "the worker to come back with the new token", again)
 }
 
 // TestTLS wants holders of a token to know the server by it, and nobody to be fooled by another.
@@ -184,7 +172,7 @@ func TestSameStore(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer nc.Close()
-		js, err := jetstream.New(nc)
+		js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/access"
+	"github.com/lcbq/lcbq/stream/streamtest/patience"
 )
 
 // lasts returns the last sequence of each stream.
@@ -84,8 +85,8 @@ func TestReplySubjects(t *testing.T) {
 					continue
 				}
 				if target == "$KV.lcbq_cells.r1.q0.t0_2" && name == "the settings of a run" {
-					for end := time.Now().Add(time.Minute); !reached(); {
-						if time.Now().After(end) {
+					for wait := patience.Begin(patience.Base); !reached(); {
+						if wait.Over() {
 							t.Fatalf("the trick with %s at %s does nothing even for an operator: this test says nothing", name, target)
 						}
 					}

@@ -99,7 +99,7 @@ func (p *publisher) publish(ctx context.Context, t *testing.T, url string) {
 	t.Helper()
 	var flight sync.WaitGroup
 	for range 4 {
-		nc, err := nats.Connect(url, nats.NoReconnect())
+		nc, err := nats.Connect(url, nats.Timeout(time.Minute), nats.NoReconnect())
 		if err != nil {
 			break // killed, as the test wants
 		}
@@ -156,7 +156,7 @@ func declare(t *testing.T, url string, within time.Duration) error {
 
 func connect(t *testing.T, url string) *queue.Queue {
 	t.Helper()
-	nc, err := nats.Connect(url)
+	nc, err := nats.Connect(url, nats.Timeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}

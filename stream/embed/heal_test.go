@@ -60,19 +60,19 @@ func TestFullDisk(t *testing.T) {
 	dir := smallDisk(t, 32<<20)
 	srv := start(t, embed.Config{Dir: filepath.Join(dir, "store"), Open: true})
 	defer stop(t, srv)
-	over, err := nats.Connect(srv.URL(), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond))
+	over, err := nats.Connect(srv.URL(), nats.Timeout(time.Minute), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer over.Close()
-	inside, err := srv.Connect(nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond))
+	inside, err := srv.Connect(nats.Timeout(time.Minute), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer inside.Close()
 	var acked []string
 	publish := func(nc *nats.Conn, subject string) error {
-		js, err := jetstream.New(nc)
+		js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,7 +84,7 @@ func TestFullDisk(t *testing.T) {
 		}
 		return err
 	}
-	js, err := jetstream.New(over)
+	js, err := jetstream.New(over, jetstream.WithDefaultTimeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,9 +92,9 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 20 {
-		if err := publish(over, fmt.Sprint("s.before.", i)); err != nil {
-			t.Fatal(err)
-		}
+		streamtest.WaitFor(t, "the server to write", func(context.Context) (bool, error) {
+			return publish(over, fmt.Sprint("s.before.", i)) == nil, nil // other tests keep the disk busy
+		})
 	}
 	filler := filepath.Join(dir, "filler")
 	fill(t, filler)
@@ -129,11 +129,11 @@ func TestStartOnFullDisk(t *testing.T) {
 	dir := smallDisk(t, 32<<20)
 	cfg := embed.Config{Dir: filepath.Join(dir, "store")}
 	srv := start(t, cfg)
-	nc, err := srv.Connect()
+	nc, err := srv.Connect(nats.Timeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute))
 	if err == nil {
 		_, err = js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"s.>"}})
 	}
@@ -160,11 +160,11 @@ func TestStartOnFullDisk(t *testing.T) {
 	}
 	srv = start(t, cfg)
 	defer stop(t, srv)
-	if nc, err = srv.Connect(); err != nil {
+	if nc, err = srv.Connect(nats.Timeout(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	if js, err = jetstream.New(nc); err != nil {
+	if js, err = jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	s, err := js.Stream(t.Context(), "S")

@@ -145,7 +145,7 @@ func TestPublishTasksOverCutConnection(t *testing.T) {
 	env := streamtest.New(t)
 	p := streamtest.NewProxy(t)
 	p.Target(strings.TrimPrefix(env.Server.URL(), "nats://"))
-	nc, err := nats.Connect(p.URL(), nats.MaxReconnects(-1), nats.ReconnectWait(time.Millisecond))
+	nc, err := nats.Connect(p.URL(), nats.Timeout(time.Minute), nats.MaxReconnects(-1), nats.ReconnectWait(time.Millisecond))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -302,14 +302,10 @@ func TestPausedUnitsRest(t *testing.T) {
 	serveRuns(t, env, queue.Run{ID: "a", Paused: true}, queue.Run{ID: "b"})
 	publishUnits(t, env, "a", 3)
 	publishUnits(t, env, "b", 3)
-	pull := func(name string) (jetstream.Msg, error) {
-		c, err := env.JS.Consumer(t.Context(), stream.Generate.Stream(), name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return c.Next(jetstream.FetchMaxWait(300 * time.Millisecond))
+	rests := func() (jetstream.Msg, error) {
+		return env.Consumer(t, stream.Generate, "a").Next(jetstream.FetchMaxWait(300 * time.Millisecond))
 	}
-	if msg, err := pull("generators-a"); !errors.Is(err, nats.ErrTimeout) {
+	if msg, err := rests(); !errors.Is(err, nats.ErrTimeout) {
 		t.Errorf("pull of a paused run = %v, %v, want a time-out", msg, err)
 	}
 	if got := take(t.Context(), t, env, "generators-b", 100); len(got) != 3 {
@@ -319,14 +315,11 @@ func TestPausedUnitsRest(t *testing.T) {
 	if err := env.Queue.Restart(t.Context(), []queue.Run{{ID: "a", Paused: true}, {ID: "b"}}); err != nil {
 		t.Fatal(err)
 	}
-	if msg, err := pull("generators-a"); !errors.Is(err, nats.ErrTimeout) {
+	if msg, err := rests(); !errors.Is(err, nats.ErrTimeout) {
 		t.Errorf("pull of a paused run after a restart = %v, %v, want a time-out", msg, err)
 	}
 	serveRuns(t, env, queue.Run{ID: "a"}, queue.Run{ID: "b"})
-	msg, err := pull("generators-a")
-	if err != nil {
-		t.Fatal(err)
-	}
+	msg := streamtest.Next(t, env.Consumer(t, stream.Generate, "a"))
 	if meta, err := msg.Metadata(); err != nil || meta.NumDelivered != 1 {
 		t.Errorf("the pause cost %v deliveries, %v, want none", meta.NumDelivered-1, err)
 	}

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/lcbq/lcbq/stream/embed"
@@ -27,12 +29,12 @@ func TestDeclareAtOnce(t *testing.T) {
 	var all sync.WaitGroup
 	errs := make([]error, 8)
 	for i := range errs {
-		conn, err := srv.Connect()
+		conn, err := srv.Connect(nats.Timeout(time.Minute))
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(conn.Close)
-		js, err := jetstream.New(conn)
+		js, err := jetstream.New(conn, jetstream.WithDefaultTimeout(time.Minute))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/lcbq/lcbq/stream"
@@ -21,11 +23,11 @@ func serve(t *testing.T, dir string, budget int64) (q *queue.Queue, js jetstream
 	if err != nil {
 		t.Fatal(err)
 	}
-	nc, err := srv.Connect()
+	nc, err := srv.Connect(nats.Timeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if js, err = jetstream.New(nc); err != nil {
+	if js, err = jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	q = queue.New(js)
@@ -120,7 +122,7 @@ func TestWholeStoreFull(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nc, err := srv.Connect()
+	nc, err := srv.Connect(nats.Timeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +132,7 @@ func TestWholeStoreFull(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,8 +8,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/embed"
 	"github.com/lcbq/lcbq/stream/queue"
@@ -133,12 +131,7 @@ func TestRestartHandsOutAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	env.Serve(t, "r1")
-	take := func() (jetstream.Msg, error) {
-		return env.Consumer(t, stream.Generate, "r1").Next(jetstream.FetchMaxWait(queue.AckWait / 4))
-	}
-	if _, err := take(); err != nil {
-		t.Fatal(err)
-	}
+	streamtest.Next(t, env.Consumer(t, stream.Generate, "r1"))
 	lag, err := env.Queue.Lag(ctx, stream.Generate)
 	if err != nil || lag.InFlight != 1 || lag.Waiting != 0 {
 		t.Errorf("Lag with a unit handed out = %+v, %v", lag, err)
@@ -150,9 +143,7 @@ func TestRestartHandsOutAgain(t *testing.T) {
 	if err != nil || lag.InFlight != 0 || lag.Waiting != 1 {
 		t.Errorf("Lag after Restart = %+v, %v", lag, err)
 	}
-	if _, err := take(); err != nil {
-		t.Errorf("unit after Restart: %v", err)
-	}
+	streamtest.Next(t, env.Consumer(t, stream.Generate, "r1"))
 }
 
 func TestDeadUnitsCanBePutBack(t *testing.T) {
@@ -214,10 +205,7 @@ func TestRequeueOfTheLedger(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := env.Consumer(t, stream.Combine, "r1")
-	msg, err := c.Next(jetstream.FetchMaxWait(queue.AckWait / 4))
-	if err != nil {
-		t.Fatal(err)
-	}
+	msg := streamtest.Next(t, c)
 	d := stream.Dead{Subject: u.Subject(stream.Combine), Body: msg.Data()}
 	if err := errors.Join(env.Queue.Bury(ctx, d), msg.DoubleAck(ctx)); err != nil {
 		t.Fatal(err)
@@ -225,9 +213,8 @@ func TestRequeueOfTheLedger(t *testing.T) {
 	if err := env.Queue.Requeue(ctx, d); err != nil {
 		t.Fatal(err)
 	}
-	again, err := c.Next(jetstream.FetchMaxWait(queue.AckWait / 12))
-	if err != nil || string(again.Data()) != string(d.Body) {
-		t.Errorf("the unit put back = %v, %v, want it handed out again", again, err)
+	if again := streamtest.Next(t, c); string(again.Data()) != string(d.Body) {
+		t.Errorf("the unit put back = %s, want it handed out again", again.Data())
 	}
 }
 

@@ -25,7 +25,7 @@ func TestProxySpoilsConnections(t *testing.T) {
 	p.Target(strings.TrimPrefix(env.Server.URL(), "nats://"))
 	var lost atomic.Int32
 	again := make(chan struct{}, 8)
-	nc, err := nats.Connect(p.URL(), nats.ReconnectWait(time.Millisecond), nats.MaxReconnects(-1), nats.DisconnectErrHandler(func(*nats.Conn, error) { lost.Add(1) }),
+	nc, err := nats.Connect(p.URL(), nats.Timeout(time.Minute), nats.ReconnectWait(time.Millisecond), nats.MaxReconnects(-1), nats.DisconnectErrHandler(func(*nats.Conn, error) { lost.Add(1) }),
 		nats.ReconnectHandler(func(*nats.Conn) { again <- struct{}{} }))
 	if err != nil {
 		t.Fatal(err)

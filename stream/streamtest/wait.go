@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/streamtest/patience"
 )
@@ -44,6 +46,19 @@ func (e *Env) WaitEmpty(tb testing.TB, stage stream.Stage) {
 		lag, err := e.Queue.Lag(ctx, stage)
 		return lag.Stored == 0, err
 	})
+}
+
+// Next returns the next message of a consumer. It fails the test when none comes in time, as package patience says.
+func Next(tb testing.TB, c jetstream.Consumer) jetstream.Msg {
+	tb.Helper()
+	ctx, cancel := patience.Context(tb.Context(), patience.Base)
+	defer cancel()
+	// The server need not say every few seconds that it lives: it may have no processor to say it with.
+	msg, err := c.Next(jetstream.FetchContext(ctx), jetstream.FetchHeartbeat(patience.Longest(patience.Base)/3))
+	if err != nil {
+		tb.Fatalf("wait for a message of %s: %v", c.CachedInfo().Name, err)
+	}
+	return msg
 }
 
 // Receive returns what c yields. It fails the test when nothing comes in time, as package patience says.

@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/stream/streamtest"
@@ -104,11 +102,7 @@ func (b *bench) acknowledge(tb testing.TB, n int) {
 	tb.Helper()
 	c := b.Consumer(tb, stream.Combine, "r1")
 	for range n {
-		msg, err := c.Next(jetstream.FetchMaxWait(10 * time.Second))
-		if err == nil {
-			err = msg.DoubleAck(tb.Context())
-		}
-		if err != nil {
+		if err := streamtest.Next(tb, c).DoubleAck(tb.Context()); err != nil {
 			tb.Fatal(err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lcbq/lcbq/stream/streamtest/patience"
 	"github.com/lcbq/lcbq/worker/pythontest"
 
 	"github.com/lcbq/lcbq/stream"
@@ -206,8 +207,8 @@ func TestSecondRunHoldsNobodyUp(t *testing.T) {
 		defer g.quiet.mu.Unlock()
 		return len(g.quiet.waiting) == 1
 	}
-	for until := time.Now().Add(time.Minute); !waits(); <-time.After(time.Millisecond) {
-		if time.Now().After(until) {
+	for wait := patience.Begin(patience.Base); !waits(); <-time.After(time.Millisecond) {
+		if wait.Over() {
 			t.Fatal("no program waits for the quiet core")
 		}
 	}
@@ -220,8 +221,8 @@ func TestSecondRunHoldsNobodyUp(t *testing.T) {
 	if err := g.quiet.leave(taken); err != nil {
 		t.Fatal(err)
 	}
-	for until := time.Now().Add(time.Minute); g.Rejudged() == 0; <-time.After(time.Millisecond) {
-		if time.Now().After(until) {
+	for wait := patience.Begin(patience.Base); g.Rejudged() == 0; <-time.After(time.Millisecond) {
+		if wait.Over() {
 			t.Fatal("the program that waits is not run again")
 		}
 	}
@@ -289,14 +290,14 @@ func TestQuietGrows(t *testing.T) {
 	}
 	waits := func(taken, waiting int) {
 		t.Helper()
-		for until := time.Now().Add(time.Minute); ; <-time.After(time.Millisecond) {
+		for wait := patience.Begin(patience.Base); ; <-time.After(time.Millisecond) {
 			q.mu.Lock()
 			n, w := len(q.slots), len(q.waiting)
 			q.mu.Unlock()
 			if n == taken && w == waiting {
 				return
 			}
-			if time.Now().After(until) {
+			if wait.Over() {
 				t.Fatalf("%d cores taken and %d programs wait, want %d and %d", n, w, taken, waiting)
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lcbq/lcbq/stream/streamtest/patience"
 	"github.com/lcbq/lcbq/worker/pythontest"
 
 	"github.com/lcbq/lcbq/stream"
@@ -125,14 +126,14 @@ func TestPlacesByTurn(t *testing.T) {
 			}
 		}()
 		waits++
-		for until := time.Now().Add(time.Minute); ; <-time.After(time.Millisecond) {
+		for wait := patience.Begin(patience.Base); ; <-time.After(time.Millisecond) {
 			p.mu.Lock()
 			n := len(p.waiting)
 			p.mu.Unlock()
 			if n == waits {
 				break
 			}
-			if time.Now().After(until) {
+			if wait.Over() {
 				t.Fatalf("%d wait, want %d", n, waits)
 			}
 		}
@@ -201,14 +202,14 @@ func TestUnitsAreTakenAsProgramsAreWanted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	left := make(chan bool)
 	go func() { left <- p.enter(ctx, 0) }()
-	for until := time.Now().Add(time.Minute); ; <-time.After(time.Millisecond) {
+	for wait := patience.Begin(patience.Base); ; <-time.After(time.Millisecond) {
 		p.mu.Lock()
 		n := len(p.waiting)
 		p.mu.Unlock()
 		if n == 1 {
 			break
 		}
-		if time.Now().After(until) {
+		if wait.Over() {
 			t.Fatal("nobody waits")
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/lcbq/lcbq/stream/streamtest/patience"
 	"github.com/lcbq/lcbq/worker/sandbox"
 )
 
@@ -506,8 +507,8 @@ func TestYardLooks(t *testing.T) {
 	if err != nil || len(rounds) != sliceRounds || slices.Min(rounds) <= 0 {
 		t.Fatalf("slice(%d) = %v, %v", cpu, rounds, err)
 	}
-	for until := time.Now().Add(time.Minute); bound(t, &allowed); <-time.After(time.Millisecond) { // another test may look just now
-		if time.Now().After(until) {
+	for wait := patience.Begin(patience.Base); bound(t, &allowed); <-time.After(time.Millisecond) { // another test may look just now
+		if wait.Over() {
 			t.Fatal("a thread is still bound to a processor")
 		}
 	}

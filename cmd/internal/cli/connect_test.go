@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -117,7 +118,7 @@ func TestMissingFromAStartingServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := srv.Connect()
+	conn, err := srv.Connect(nats.Timeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +128,7 @@ func TestMissingFromAStartingServer(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	js, err := jetstream.New(conn)
+	js, err := jetstream.New(conn, jetstream.WithDefaultTimeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}

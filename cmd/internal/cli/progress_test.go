@@ -15,6 +15,7 @@ import (
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/queue"
 	"github.com/lcbq/lcbq/stream/store"
+	"github.com/lcbq/lcbq/stream/streamtest"
 	"github.com/lcbq/lcbq/stream/streamtest/patience"
 	"github.com/lcbq/lcbq/stream/sweep"
 )
@@ -153,11 +154,7 @@ func TestProgressOnTerminalThatStopsReading(t *testing.T) {
 		b.finish()
 		_, _ = b.writer().Write(line)
 	}()
-	select {
-	case <-done:
-	case <-time.After(time.Minute):
-		t.Fatal("a terminal that does not read held the run up")
-	}
+	streamtest.Receive(t, "a run that a terminal does not hold up which does not read", done)
 }
 
 // TestPace: the time left follows from what this process did lately, not from what was there before.

@@ -22,6 +22,7 @@ import (
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/stream/streamtest"
+	"github.com/lcbq/lcbq/stream/streamtest/patience"
 	"github.com/lcbq/lcbq/stream/sweep"
 	"github.com/lcbq/lcbq/worker"
 	"github.com/lcbq/lcbq/worker/combine"
@@ -170,7 +171,7 @@ func combined(t *testing.T, u stream.Scored) (dir string) {
 		Queue: env.Queue, Store: env.Store, Runs: &worker.Runs{Store: env.Store}, Grace: time.Minute,
 		Pulse: worker.NewPulse(stream.Combine, "combine", 1), Log: slog.New(slog.DiscardHandler),
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := patience.Context(t.Context(), patience.Base)
 	defer cancel()
 	w.Closed = func(context.Context, string) { cancel() }
 	if err := w.Run(ctx); err != nil {

@@ -176,10 +176,12 @@ func newRig(t *testing.T, perCard int, d *deck, behaviours string, change func(*
 	r.stop = sync.OnceValue(func() error {
 		cancel()
 		generators.Wait()
+		late, enough := patience.Context(context.WithoutCancel(t.Context()), time.Minute)
+		defer enough()
 		select {
 		case err := <-ran:
 			return errors.Join(err, r.Close())
-		case <-time.After(time.Minute):
+		case <-late.Done():
 			return errors.New("Run does not return")
 		}
 	})

@@ -7,13 +7,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/lcbq/lcbq/cmd/internal/snapshot"
 	"github.com/lcbq/lcbq/cmd/internal/snapshot/screen"
 	"github.com/lcbq/lcbq/stream"
-	"github.com/lcbq/lcbq/stream/queue"
 	"github.com/lcbq/lcbq/stream/store"
+	"github.com/lcbq/lcbq/stream/streamtest"
 	"github.com/lcbq/lcbq/stream/sweep"
 )
 
@@ -40,10 +38,7 @@ func (r *rig) generate(tb testing.TB, n int) {
 	tb.Helper()
 	c := r.Consumer(tb, stream.Generate, "r1")
 	for range n {
-		msg, err := c.Next(jetstream.FetchMaxWait(queue.AckWait / 4))
-		if err != nil {
-			tb.Fatal(err)
-		}
+		msg := streamtest.Next(tb, c)
 		_, u, err := stream.ParseSubject(msg.Subject())
 		if err != nil {
 			tb.Fatal(err)
@@ -281,11 +276,7 @@ func TestFindings(t *testing.T) {
 			snapshot.NoCombiner, func(t *testing.T, r *rig) {
 				t.Helper()
 				r.generate(t, 1)
-				msg, err := r.Consumer(t, stream.Evaluate, "r1").Next(jetstream.FetchMaxWait(queue.AckWait / 4))
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := msg.DoubleAck(t.Context()); err != nil {
+				if err := streamtest.Next(t, r.Consumer(t, stream.Evaluate, "r1")).DoubleAck(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 				r.remove(t, store.Worker{Stage: stream.Combine, Name: "combine0_h1-1"})
@@ -300,11 +291,7 @@ func TestFindings(t *testing.T) {
 			func(t *testing.T, r *rig) { // its evaluator takes the units out
 				t.Helper()
 				for range 3 {
-					msg, err := r.Consumer(t, stream.Evaluate, "r1").Next(jetstream.FetchMaxWait(queue.AckWait / 4))
-					if err != nil {
-						t.Fatal(err)
-					}
-					if err := msg.DoubleAck(t.Context()); err != nil {
+					if err := streamtest.Next(t, r.Consumer(t, stream.Evaluate, "r1")).DoubleAck(t.Context()); err != nil {
 						t.Fatal(err)
 					}
 				}

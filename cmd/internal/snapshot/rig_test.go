@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/lcbq/lcbq/cmd/internal/snapshot"
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/queue"
@@ -138,10 +136,7 @@ func (r *rig) judge(tb testing.TB, fingerprint string) {
 // bury gives the run's first unit up, as a worker does.
 func (r *rig) bury(tb testing.TB) {
 	tb.Helper()
-	msg, err := r.Consumer(tb, stream.Generate, r.run.ID).Next(jetstream.FetchMaxWait(queue.AckWait / 4))
-	if err != nil {
-		tb.Fatal(err)
-	}
+	msg := streamtest.Next(tb, r.Consumer(tb, stream.Generate, r.run.ID))
 	if err := r.Queue.Bury(tb.Context(), stream.Dead{Subject: msg.Subject(), Reason: stream.Exhausted, Body: msg.Data()}); err != nil {
 		tb.Fatal(err)
 	}

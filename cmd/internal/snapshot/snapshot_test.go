@@ -7,11 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/lcbq/lcbq/cmd/internal/snapshot"
 	"github.com/lcbq/lcbq/stream"
-	"github.com/lcbq/lcbq/stream/queue"
 	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/stream/streamtest"
 )
@@ -23,10 +20,7 @@ func TestNumbers(t *testing.T) {
 	// Five are generated, one of them is judged, one more is in hand of a generator.
 	gen := r.Consumer(t, stream.Generate, "r1")
 	for i := range 6 {
-		msg, err := gen.Next(jetstream.FetchMaxWait(queue.AckWait / 4))
-		if err != nil {
-			t.Fatal(err)
-		}
+		msg := streamtest.Next(t, gen)
 		if i == 5 {
 			break
 		}
@@ -41,11 +35,7 @@ func TestNumbers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	msg, err := r.Consumer(t, stream.Evaluate, "r1").Next(jetstream.FetchMaxWait(queue.AckWait / 4))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := msg.DoubleAck(t.Context()); err != nil {
+	if err := streamtest.Next(t, r.Consumer(t, stream.Evaluate, "r1")).DoubleAck(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	r.finish(t, 0, 200) // whoever judged it

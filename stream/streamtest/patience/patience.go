@@ -3,6 +3,7 @@
 package patience
 
 import (
+	"context"
 	"os"
 	"runtime"
 	"strconv"
@@ -34,12 +35,24 @@ func load() float64 {
 	if err != nil {
 		return 0
 	}
-	first, _, _ := strings.Cut(string(text), " ")
-	n, err := strconv.ParseFloat(first, 64)
-	if err != nil {
+	return Wanting(string(text)) / float64(runtime.NumCPU())
+}
+
+// Wanting returns how many processes want a processor by the text of /proc/loadavg: the mean of the last minute, or the number of this moment
+// where that is higher. The mean is late for what has just begun, and has those that wait for a disk too.
+func Wanting(loadavg string) float64 {
+	fields := strings.Fields(loadavg)
+	if len(fields) < 4 {
 		return 0
 	}
-	return n / float64(runtime.NumCPU())
+	n := 0.0
+	now, _, _ := strings.Cut(fields[3], "/")
+	for _, text := range []string{fields[0], now} {
+		if f, err := strconv.ParseFloat(text, 64); err == nil {
+			n = max(n, f)
+		}
+	}
+	return n
 }
 
 // A Wait has begun. The load that counts is the one at its end: it may have come since.
@@ -81,3 +94,17 @@ func After(d time.Duration, f func()) (stop func()) {
 		<-stopped
 	})
 }
+
+// Context returns one that ends when a wait of d, on a quiet machine, has lasted too long. Its deadline, which some
+// want to know at the beginning, is the last that it can have.
+func Context(parent context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(parent, Longest(d))
+	stop := After(d, cancel)
+	return ctx, func() {
+		stop()
+		cancel()
+	}
+}
+
+// Longest is how long a wait of d, on a quiet machine, may last at any load: for a limit that cannot be moved later.
+func Longest(d time.Duration) time.Duration { return d * most }

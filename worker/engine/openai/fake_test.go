@@ -246,7 +246,7 @@ func (x *exchange) hang() bool {
 // newClient returns a client of the fakes with limits short enough for tests.
 func newClient(t *testing.T, change func(*openai.Config), fakes ...*fake) *openai.Client {
 	t.Helper()
-	cfg := openai.Config{Model: "m", Patience: 5 * time.Second, Timeout: 2 * time.Minute, MaxN: 8, InFlight: 16}
+	cfg := openai.Config{Model: "m", Patience: patience.Now(5 * time.Second), Timeout: 2 * time.Minute, MaxN: 8, InFlight: 16}
 	for _, f := range fakes {
 		cfg.Endpoints = append(cfg.Endpoints, f.URL)
 	}

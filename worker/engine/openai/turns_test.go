@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lcbq/lcbq/stream/streamtest/patience"
 	"github.com/lcbq/lcbq/worker/engine/openai"
 )
 
@@ -44,8 +45,8 @@ func TestOldestUnitFirst(t *testing.T) {
 			asked++
 		}
 		want = append(want, slices.Repeat([]float64{float64(100 + u)}, asked)...)
-		for begun := time.Now(); c.Waiting() < (u+1)*samples-1; { // the next unit asks after this one
-			if time.Since(begun) > 30*time.Second {
+		for wait := patience.Begin(patience.Base); c.Waiting() < (u+1)*samples-1; { // the next unit asks after this one
+			if wait.Over() {
 				close(waiting)
 				t.Fatalf("%d requests wait, want %d", c.Waiting(), (u+1)*samples-1)
 			}

@@ -60,14 +60,14 @@ func TestServerComesBack(t *testing.T) {
 	first := &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		close(back)
 		panic(http.ErrAbortHandler)
-	}), ReadHeaderTimeout: time.Second}
+	}), ReadHeaderTimeout: time.Minute}
 	var wg sync.WaitGroup
 	serve := func(s *http.Server) {
 		l := listen()
 		wg.Go(func() { _ = s.Serve(l) })
 	}
 	serve(first)
-	second := &http.Server{Handler: f, ReadHeaderTimeout: time.Second}
+	second := &http.Server{Handler: f, ReadHeaderTimeout: time.Minute}
 	wg.Go(func() {
 		<-back
 		_ = first.Close()
@@ -198,7 +198,7 @@ func TestServerComesLate(t *testing.T) {
 	c := newClient(t, func(cfg *openai.Config) {
 		cfg.Endpoints, cfg.Attempts, cfg.Log = []string{"unix://" + socket}, 1, slog.New(log)
 	})
-	s := &http.Server{Handler: f, ReadHeaderTimeout: time.Second}
+	s := &http.Server{Handler: f, ReadHeaderTimeout: time.Minute}
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		<-log.ring

@@ -154,10 +154,12 @@ func run(t *testing.T, e *Engine) (stop func() error) {
 	go func() { ran <- e.Run(ctx) }()
 	stop = sync.OnceValue(func() error {
 		cancel()
+		late, enough := patience.Context(context.WithoutCancel(t.Context()), time.Minute)
+		defer enough()
 		select {
 		case err := <-ran:
 			return err
-		case <-time.After(time.Minute):
+		case <-late.Done():
 			return errors.New("Run does not return")
 		}
 	})
