@@ -185,6 +185,15 @@ func NewPulse(stage stream.Stage, label string, slots int) *Pulse {
 	return p
 }
 
+// arrival is the label of what a process says before its workers are there.
+const arrival = "starting"
+
+// NewArrival returns the heartbeat of a process whose workers of a stage are not there yet.
+func NewArrival(stage stream.Stage) *Pulse { return NewPulse(stage, arrival, 0) }
+
+// IsArrival reports whether a heartbeat of that name is one of NewArrival.
+func IsArrival(name string) bool { return strings.HasPrefix(name, arrival+"_") }
+
 // Name returns the worker's name.
 func (p *Pulse) Name() string { return p.worker.Name }
 

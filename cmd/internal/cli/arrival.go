@@ -24,7 +24,7 @@ type arrival struct {
 // arrive writes the heartbeat before it returns, and goes on writing it until the process works or
 // leaves. A heartbeat that cannot be written does not keep the process from starting.
 func arrive(ctx context.Context, s *session, stage stream.Stage, h *helm, log *slog.Logger) *arrival {
-	pulse := worker.NewPulse(stage, "starting", 0)
+	pulse := worker.NewArrival(stage)
 	v := &arrival{ctx: context.WithoutCancel(ctx), store: s.store, log: log, helm: h}
 	v.tell(pulse)
 	v.leave = background.Start(v.ctx, func(ctx context.Context) { //nolint:contextcheck // it outlives a signal: it ends with leave

@@ -3,6 +3,7 @@ package snapshot
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -123,6 +124,28 @@ func TestPick(t *testing.T) {
 	}
 	if got := pick(all, "none"); got != nil {
 		t.Errorf("pick of a run that is not there = %+v", got)
+	}
+}
+
+// TestArrivals: what a process said before its workers were there is no worker beside them, for as long as it lies there.
+func TestArrivals(t *testing.T) {
+	t.Parallel()
+	now := time.UnixMilli(1_800_000_000_000)
+	beat := func(stage stream.Stage, name, process string, slots int) store.Worker {
+		return store.Worker{Stage: stage, Name: name, Host: "h", Process: process, Slots: slots, Seen: now.UnixMilli()}
+	}
+	s := (&Reader{}).make(at(now,
+		beat(stream.Evaluate, "starting_h-1", "p1", 0), beat(stream.Evaluate, "eval0_h-1", "p1", 2), // its workers are there
+		beat(stream.Generate, "starting_h-1", "p1", 0),                                          // those of this stage are not
+		beat(stream.Evaluate, "starting_h-2", "p2", 0),                                          // another process
+		beat(stream.Evaluate, "starting_h-3", "", 0), beat(stream.Evaluate, "eval0_h-4", "", 2), // they may be of two
+	))
+	var names []string
+	for i := range s.Workers {
+		names = append(names, string(s.Workers[i].Stage)+" "+s.Workers[i].Name)
+	}
+	if want := []string{"generate starting_h-1", "evaluate eval0_h-1", "evaluate eval0_h-4", "evaluate starting_h-2", "evaluate starting_h-3"}; !slices.Equal(names, want) {
+		t.Errorf("workers %q, want %q", names, want)
 	}
 }
 

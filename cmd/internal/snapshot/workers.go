@@ -8,6 +8,7 @@ import (
 
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/store"
+	"github.com/lcbq/lcbq/worker"
 	"github.com/lcbq/lcbq/worker/process"
 )
 
@@ -91,9 +92,22 @@ func (r *Reader) remember(now []store.Worker, at time.Time) []store.Worker {
 
 func workersOf(all []store.Worker, run string, now time.Time) []Worker {
 	out := make([]Worker, 0, len(all))
+	type stageOf struct {
+		process string
+		stage   stream.Stage
+	}
+	begun := make(map[stageOf]bool)
+	for i := range all {
+		if !worker.IsArrival(all[i].Name) {
+			begun[stageOf{all[i].Process, all[i].Stage}] = true
+		}
+	}
 	for i := range all {
 		if !slices.Contains(stream.Stages, all[i].Stage) {
 			continue
+		}
+		if worker.IsArrival(all[i].Name) && all[i].Process != "" && begun[stageOf{all[i].Process, all[i].Stage}] {
+			continue // it lies there until it is taken away, or fades
 		}
 		w := clean(all[i])
 		v := Worker{
