@@ -233,7 +233,7 @@ func TestSlowdownIsNoted(t *testing.T) {
 	g := &Grader{yard: simulated()}
 	one := &trial{}
 	ask := g.strained(one)
-	to := func(test int, used time.Duration, round time.Duration) {
+	to := func(test int, used, round time.Duration) {
 		g.yard.round = steady(round)
 		for at := 100 * time.Millisecond; at <= used; at += 100 * time.Millisecond {
 			ask(sandbox.Strain{Test: test, Limit: 6 * time.Second, Used: at})

@@ -108,17 +108,11 @@ func (y *yard) note(rounds []time.Duration) {
 
 // rank finds a window's place among the fastest; mu is held.
 func (y *yard) rank(q quarter) {
-	all := y.fastest
-	if y.around.threads() && len(all) > 0 && all[0].took <= q.took {
+	if y.around.threads() && len(y.fastest) > 0 && y.fastest[0].took <= q.took {
 		return
 	}
-	for len(all) > 0 && all[len(all)-1].took >= q.took {
-		all = all[:len(all)-1]
-	}
-	for len(all) > 0 && q.at.Sub(all[0].at) > bestOf {
-		all = all[1:]
-	}
-	y.fastest = append(all, q)
+	y.fastest = slices.DeleteFunc(y.fastest, func(was quarter) bool { return was.took >= q.took || q.at.Sub(was.at) > bestOf })
+	y.fastest = append(y.fastest, q)
 }
 
 // begun reports whether there was a window.
