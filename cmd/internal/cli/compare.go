@@ -87,6 +87,9 @@ func (c *compareCmd) Run(a *app) error {
 	if out.Comparison, err = curve.Compare(x.Sweep(), y.Sweep(), curve.Options{}); err != nil {
 		return err
 	}
+	if err := c.known(ksOf(out.Comparison)); err != nil {
+		return err
+	}
 	if x.Group.Judge != y.Group.Judge && x.Group.Model == y.Group.Model {
 		out.Notes = append(out.Notes, curve.Note{Code: "two_judges", Text: "two judges of one model: if they judged the same completions, the intervals on these questions are too wide"})
 	}
@@ -123,6 +126,38 @@ func (c *compareCmd) check(json bool) error {
 		return fmt.Errorf("--group-more = %v: %d further folders are compared", c.GroupMore, len(c.More))
 	}
 	return nil
+}
+
+// usualK are the k that are shown, as far as there are samples for them, unless --k names others.
+var usualK = []int{1, 10, 100, 1000}
+
+// known refuses a --k that somebody asked for and that is not compared.
+func (c *compareCmd) known(have []int) error {
+	if slices.Equal(c.K, usualK) || len(have) == 0 {
+		return nil
+	}
+	for _, k := range c.K {
+		if !slices.Contains(have, k) {
+			return usageError{fmt.Errorf("compare: --k = %d: pass@%d is not compared here\nchoose of %s", k, k, listed(have))}
+		}
+	}
+	return nil
+}
+
+func listed(all []int) string {
+	return strings.Trim(strings.Join(strings.Fields(fmt.Sprint(all)), ", "), "[]")
+}
+
+// ksOf returns the k at which two results are compared, ascending.
+func ksOf(x *curve.Comparison) []int {
+	var out []int
+	for i := range x.Temperatures {
+		for j := range x.Temperatures[i].Points {
+			out = append(out, x.Temperatures[i].Points[j].K)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // comparable refuses two results whose difference could come from more than one thing.
@@ -197,7 +232,7 @@ func (c *compareCmd) sameWindow(dirA, dirB string, x, y *folder.Results) error {
 func openSide(dir string, group int, flag string, w *window.Window) (*folder.Results, error) {
 	r, err := openWithin(dir, group, w)
 	if _, ok := errors.AsType[*folder.MixedError](err); ok || errors.Is(err, folder.ErrGroup) {
-		return nil, usageError{fmt.Errorf("compare %s: %w\nchoose one of its results with %s 1 or %s 2", dir, err, flag, flag)}
+		return nil, usageError{fmt.Errorf("compare %s: %w\nchoose one of its results with %s 1 and so on", dir, err, flag)}
 	}
 	return r, err
 }

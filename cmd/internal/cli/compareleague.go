@@ -59,6 +59,15 @@ func (c *compareCmd) league(a *app, w *window.Window, first ...*folder.Results) 
 	if out.League, err = curve.Rank(sweeps, curve.Options{}); err != nil {
 		return err
 	}
+	var have []int
+	for i := range out.Tables {
+		if out.Tables[i].Questions > 0 {
+			have = append(have, out.Tables[i].K)
+		}
+	}
+	if err := c.known(have); err != nil {
+		return err
+	}
 	if a.json {
 		return a.printJSON(out)
 	}

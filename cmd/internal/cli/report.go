@@ -83,7 +83,7 @@ func reportError(err error) error {
 	_, mixed := errors.AsType[*folder.MixedError](err)
 	switch {
 	case mixed, errors.Is(err, folder.ErrGroup):
-		return usageError{fmt.Errorf("%w\nchoose one of them with --group 1 or --group 2", err)}
+		return usageError{fmt.Errorf("%w\nchoose one of them with --group 1 and so on", err)}
 	case errors.Is(err, report.ErrPart), errors.Is(err, curve.ErrCutoff), errors.Is(err, folder.ErrNotResults):
 		return usageError{err}
 	}

@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 	"strings"
@@ -65,6 +67,9 @@ func (c *exportCmd) Run(a *app) error {
 		out = fmt.Sprintf("%s/export/%s", strings.TrimSuffix(c.Results, "/"), c.Format)
 	}
 	files, err := run.Write(a.ctx, c.Format, out)
+	if failed, ok := errors.AsType[*fs.PathError](err); ok && strings.HasPrefix(failed.Path, out) {
+		return fmt.Errorf("%w\nname with --output a folder that you may write to, on a disk that has room", err)
+	}
 	if err != nil {
 		return err
 	}

@@ -33,6 +33,16 @@ func (c *tokenCmd) Run(a *app) error {
 	if (c.Role == "") == (c.Revoke == "") {
 		return usageError{errors.New("say what to do: make a token with --role, or refuse one with --revoke")}
 	}
+	spec := access.Spec{Name: c.Name, TTL: c.TTL, From: c.From}
+	if c.Role != "" {
+		var err error
+		if spec.Role, err = access.ParseRole(c.Role); err != nil {
+			return usageError{fmt.Errorf("--role: %w", err)}
+		}
+		if err := trusted(&spec, c.Trust); err != nil {
+			return usageError{err}
+		}
+	}
 	dir, err := c.store()
 	if err != nil {
 		return err
@@ -47,14 +57,6 @@ func (c *tokenCmd) Run(a *app) error {
 	if c.Revoke != "" {
 		return c.revoke(a, keys)
 	}
-	role, err := access.ParseRole(c.Role)
-	if err != nil {
-		return usageError{fmt.Errorf("--role: %w", err)}
-	}
-	spec := access.Spec{Role: role, Name: c.Name, TTL: c.TTL, From: c.From}
-	if err := trusted(&spec, c.Trust); err != nil {
-		return usageError{err}
-	}
 	creds, t, err := keys.Issue(spec)
 	if err != nil {
 		return usageError{err}
@@ -65,7 +67,7 @@ func (c *tokenCmd) Run(a *app) error {
 		err = private.Write(c.To, creds)
 	}
 	if err != nil {
-		return fmt.Errorf("write token: %w", err)
+		return fmt.Errorf("write token: %w\nname with --to a file in a folder that is there, and that you may write to", err)
 	}
 	until := "it is revoked"
 	if !t.Expires.IsZero() {
