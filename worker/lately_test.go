@@ -58,3 +58,32 @@ func TestLately(t *testing.T) {
 	now = now.Add(time.Hour)
 	want("an hour of nothing", 0, store.Lately{Seconds: 20, Slots: 160})
 }
+
+// TestLatelyExactly: time counts by what held while it went by, a window has no step twice, and a moment that comes late, as
+// from another goroutine, costs nothing.
+func TestLatelyExactly(t *testing.T) {
+	t.Parallel()
+	began := time.Now()
+	at := func(seconds float64) time.Time { return began.Add(time.Duration(seconds * float64(time.Second))) }
+	var l lately
+	l.has(4, at(-5))
+	l.judged(9, at(-5)) // of nobody's unit
+	l.wants(false, at(0))
+	l.wants(true, at(10))
+	l.wants(false, at(15))
+	l.has(8, at(20))
+	if got, want := l.windows(at(25)), (store.Lately{Seconds: 25, Slots: 120, Starved: 5}); got[0] != want || got[1] != want {
+		t.Errorf("25 seconds: %+v, want %+v", got, want)
+	}
+	l.judged(1, at(31))
+	l.judged(2, at(29))
+	if got, want := l.windows(at(35)), (store.Lately{Seconds: 35, Slots: 200, Starved: 5, Samples: 2, CPU: 3}); got[0] != want || got[1] != want {
+		t.Errorf("35 seconds: %+v, want %+v", got, want)
+	}
+	for s := 36.; s <= 1005; s++ {
+		l.judged(1, at(s))
+	}
+	if got := l.windows(at(1005)); got[0].Seconds != 126 || got[1].Seconds != 896 || got[0].Samples != 126 || got[1].Samples != 896 {
+		t.Errorf("1,005 seconds: %+v, want the last 12 and 89 steps and what there is of the newest, and a sample of each second", got)
+	}
+}

@@ -221,6 +221,18 @@ func TestGroupsReachTheRecord(t *testing.T) {
 			if d["after_less_before"] != number(c.Difference) || d["after_less_before_low"] != number(c.Interval.Low) || d["after_less_before_high"] != number(c.Interval.High) || d["cutoff"] != "2025-01-20" || d["questions_without_a_date"] != "2" || !strings.HasSuffix(x.Name, ", contests from 2025-01-20 on") {
 				t.Errorf("%s: %v", x.Name, d)
 			}
+		case "t0_2/pass@1/month/2025-02": // every sixth question is never solved
+			if d["questions"] != "11" || d["solved"] != "9" {
+				t.Errorf("%s: %v", x.Name, d)
+			}
+		case "t1_0/pass@1/cutoff/before":
+			if !strings.HasSuffix(x.Name, ", contests before 2025-01-20") {
+				t.Errorf("%s is called %s", x.ID, x.Name)
+			}
+		case "t1_0/pass@1/platform/unknown":
+			if !strings.HasSuffix(x.Name, ", platform unknown") {
+				t.Errorf("%s is called %s", x.ID, x.Name)
+			}
 		case "t1_0/pass@1/month/2025-02":
 			if d["questions"] != "11" || !strings.HasSuffix(x.Name, ", contests of 2025-02") {
 				t.Errorf("%s: %v", x.Name, d)
@@ -243,11 +255,11 @@ func TestGroupsReachTheRecord(t *testing.T) {
 // TestRecordStaysInItsFolder: the name of a model, which may be a stranger's, leads to no other folder.
 func TestRecordStaysInItsFolder(t *testing.T) {
 	t.Parallel()
+	r := answered(t)
 	for model, want := range map[string]string{
 		"Qwen/Qwen3-0.6B": "Qwen/Qwen3-0.6B", "m": "unknown/m", "": "unknown/vllm", "/models/m.gguf": "unknown/models-m.gguf", "a/": "a/vllm",
 		"../../../m": "unknown/..-..-m", "a/..": "a/unknown", "a/b/../../../../c": "a/b-..-..-..-..-c", `a\..\b`: "unknown/a-..-b",
 	} {
-		r := answered(t)
 		r.Summary.Model = model
 		dir, files := write(t, r, "every-eval-ever")
 		if got, err := filepath.Rel(dir, filepath.Dir(files[0])); err != nil || filepath.ToSlash(got) != "data/livecodebench/"+want {
@@ -267,5 +279,188 @@ func TestRecordOfSomeQuestions(t *testing.T) {
 	r.Analysis.Audited = []curve.Audited{{Temperature: 0.2, Stopped: 7, FalseStops: 2, StandardError: 0.015}, {Temperature: 1, Stopped: 3}}
 	if got := readRecord(t, r).Source.Details["stopped_at_soft_limit"]; !strings.HasPrefix(got, "temperature 0.2: 7 samples, of which 2 (0 to 0) would have passed;") || !strings.Contains(got, "by this 0.015; temperature 1: 3 samples") {
 		t.Errorf("what was stopped: %s", got)
+	}
+}
+
+// TestRecordIsTheAnalysis: every detail of every value of all questions is what the analysis says of that temperature and k,
+// and of no other.
+func TestRecordIsTheAnalysis(t *testing.T) {
+	t.Parallel()
+	r := answered(t)
+	a := r.Analysis
+	a.Temperatures[0].NMin = 39
+	r.Summary.Until.Temperatures[1].Half, r.Summary.Until.Temperatures[1].Reached = 0.125, true
+	seen := 0
+	for _, x := range readRecord(t, r).Results {
+		if x.Metric.Parameters.By != "" {
+			continue
+		}
+		seen++
+		i := slices.Index([]float64{0.2, 1}, x.Config.Args.Temperature)
+		if want := detailsOf(r, i, x.Metric.Parameters.K); !maps.Equal(x.Score.Details, want) {
+			for name := range maps.Collect(both(want, x.Score.Details)) {
+				if x.Score.Details[name] != want[name] {
+					t.Errorf("%s: %s is %q, want %q", x.ID, name, x.Score.Details[name], want[name])
+				}
+			}
+		}
+	}
+	if seen != 6 {
+		t.Errorf("%d values of all questions, want three k at two temperatures", seen)
+	}
+	said := readRecord(t, r).Source.Details
+	var union, mix string
+	for i := range a.Union.Points {
+		if p := &a.Union.Points[i]; p.Single != nil && p.Single.Interval != nil {
+			union = fmt.Sprintf("%d samples of a question, %d at each temperature, solve %s of %d questions; gain over the best temperature %s, questions like these %s to %s",
+				p.K, p.Each, number(p.Value), p.Questions, number(p.Single.Gain), number(p.Single.Interval.Low), number(p.Single.Interval.High))
+		}
+	}
+	most := 0
+	for i := range a.Mixing {
+		if m := &a.Mixing[i]; m.Budget == "samples" && m.Greedy.Like != nil && m.K > most {
+			most, mix = m.K, fmt.Sprintf("%d samples: %d at %s", m.K, m.Greedy.Parts[0].Samples, number(m.Greedy.Parts[0].Temperature))
+			if len(m.Greedy.Parts) > 1 {
+				mix += fmt.Sprintf(", %d at %s", m.Greedy.Parts[1].Samples, number(m.Greedy.Parts[1].Temperature))
+			}
+			mix += fmt.Sprintf("; gain over one temperature %s, questions like these %s to %s", number(m.Greedy.Gain), number(m.Greedy.Like.Low), number(m.Greedy.Like.High))
+		}
+	}
+	flips := fmt.Sprintf("%d questions that no sample at temperature 0.2 passed are passed at a hotter one, %d of them confirmed (false discovery rate 0.05)", len(a.Flips.Questions), a.Flips.Confirmed)
+	for name, want := range map[string]string{"all_temperatures_together": union, "mix_of_temperatures": mix, "never_to_sometimes": flips} {
+		if said[name] != want {
+			t.Errorf("%s is %q, want %q", name, said[name], want)
+		}
+	}
+}
+
+func both(all ...map[string]string) func(yield func(string, string) bool) {
+	return func(yield func(string, string) bool) {
+		for _, m := range all {
+			for k, v := range m {
+				if !yield(k, v) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// detailsOf returns what a record is to say of a value of all questions, by the place of its temperature.
+func detailsOf(r *Run, place, k int) map[string]string {
+	x := &r.Analysis.Temperatures[place]
+	p := &x.Points[slices.IndexFunc(x.Points, func(p curve.Point) bool { return p.K == k })]
+	out := map[string]string{
+		"questions": strconv.Itoa(p.Questions), "reliable": fmt.Sprint(p.Reliable), "pass_hat_k": number(p.PassHatK),
+		"samples_per_question_min": strconv.Itoa(x.NMin), "samples_per_question_max": strconv.Itoa(x.NMax),
+		"sampling_interval_low": number(p.Sampling.Low), "sampling_interval_high": number(p.Sampling.High),
+		"anytime_interval_low": number(p.Anytime.Low), "anytime_interval_high": number(p.Anytime.High),
+		"samples_chosen_by_results": "until half the anytime interval of pass@1 is at most 0.25, at most 99 samples: read the anytime interval, the sampling interval takes the number of samples for given",
+		"samples_chosen_half_width": []string{"0", "0.125"}[place], "samples_chosen_reached": []string{"false", "true"}[place],
+	}
+	if c := p.Population.Contest; c != nil {
+		out["by_contest_interval_low"], out["by_contest_interval_high"] = number(c.Low), number(c.High)
+	}
+	if p.SamplingShare != nil {
+		out["variance_share_of_sampling"] = number(*p.SamplingShare)
+	}
+	b := r.Analysis.Best[slices.IndexFunc(r.Analysis.Best, func(b curve.Best) bool { return b.K == k })]
+	if b.Temperature == x.Temperature && b.Selected != nil {
+		out["selected_as_highest_of"] = strconv.Itoa(b.Selected.Of)
+		out["selected_too_high_at_most_these_questions"], out["selected_too_high_at_most"] = number(b.Selected.These), number(b.Selected.Like)
+	}
+	if b.Choice != nil && b.Choice.Temperature == x.Temperature {
+		out["chosen_loses_at_most_these_questions"], out["chosen_loses_at_most_questions_like"] = number(b.Choice.These), number(b.Choice.Like)
+	}
+	s := b.Standings[slices.IndexFunc(b.Standings, func(s curve.Standing) bool { return s.Temperature == x.Temperature })]
+	out["may_be_best_these_questions"], out["may_be_best_questions_like"] = fmt.Sprint(s.These.InSet), fmt.Sprint(s.Like.InSet)
+	out["behind_best_these_questions_low"], out["behind_best_these_questions_high"] = number(s.These.Behind.Low), number(s.These.Behind.High)
+	out["behind_best_questions_like_low"], out["behind_best_questions_like_high"] = number(s.Like.Behind.Low), number(s.Like.Behind.High)
+	for _, c := range x.Truncation {
+		if c.K == k {
+			out["if_truncated_samples_had_passed"] = number(c.Passed)
+			if c.Others != nil {
+				out["if_truncated_samples_were_as_the_others"] = number(*c.Others)
+			}
+		}
+	}
+	for _, c := range x.Costs {
+		if c.K == k {
+			out["tokens_per_solved_question"] = number(c.Tokens)
+			if c.CardSeconds != nil {
+				out["card_seconds_per_solved_question"] = number(*c.CardSeconds)
+			}
+		}
+	}
+	return out
+}
+
+// TestRecordOfWhat: what was measured, how, by whom and when.
+func TestRecordOfWhat(t *testing.T) {
+	t.Parallel()
+	r := answered(t)
+	r.Release, r.Summary.Problems.Name, r.Summary.Problems.Revision, r.Summary.Problems.Count = "v6", "v6", "abc", 175
+	r.Summary.Model, r.Summary.Simulated = "Qwen/Qwen3", true
+	r.Summary.Sampling.MaxTokens, r.Summary.Sampling.TopP, r.Summary.Sampling.TopK, r.Summary.Sampling.Thinking = 512, 0.95, 20, new(true)
+	r.Summary.Windows = []store.Window{{From: "2025-01-01", Excluded: []store.Exclusion{{ID: "q7", Reason: "wrong tests"}}}}
+	r.Cells = []Cell{{Question: 3, Temperature: 0.2, Counts: stream.Counts{N: 40, Passed: 7}}}
+	at := func(r *Run) (func(path ...any) any, string) {
+		t.Helper()
+		_, files := write(t, r, "every-eval-ever")
+		text, err := os.ReadFile(files[0])
+		var doc any
+		if err == nil {
+			err = json.Unmarshal(text, &doc)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return func(path ...any) any {
+			x := doc
+			for _, p := range path {
+				switch p := p.(type) {
+				case string:
+					x, _ = x.(map[string]any)[p]
+				case int:
+					x = x.([]any)[p]
+				}
+			}
+			return x
+		}, filepath.Base(files[0])
+	}
+	get, name := at(r)
+	first := []any{"evaluation_results", 0}
+	of := func(path ...any) []any { return slices.Concat(first, path) }
+	for _, x := range []struct {
+		path []any
+		want any
+	}{
+		{[]any{"evaluation_id"}, "livecodebench/Qwen/Qwen3/1"}, {[]any{"evaluation_timestamp"}, "1"}, {[]any{"model_info", "developer"}, "Qwen"},
+		{[]any{"model_info", "additional_details", "simulated"}, "true: no model was asked"}, {[]any{"model_info", "additional_details", "deployment_type"}, "self_deployed"},
+		{[]any{"source_metadata", "additional_details", "excluded_questions"}, "q7: wrong tests"},
+		{of("source_data", "dataset_name"), "LiveCodeBench v6"}, {of("source_data", "hf_repo"), "livecodebench/code_generation_lite"}, {of("source_data", "samples_number"), 175.},
+		{of("source_data", "additional_details", "revision"), "abc"},
+		{of("generation_config", "generation_args", "max_tokens"), 512.}, {of("generation_config", "generation_args", "top_p"), 0.95}, {of("generation_config", "generation_args", "top_k"), 20.},
+		{of("generation_config", "generation_args", "reasoning"), true}, {of("generation_config", "generation_args", "temperature"), 0.2},
+		{of("score_details", "uncertainty", "confidence_interval", "confidence_level"), 0.95}, {of("score_details", "uncertainty", "num_samples"), 24.},
+		{of("evaluation_name"), "LiveCodeBench code generation, pass@1, temperature 0.2"},
+	} {
+		if got := get(x.path...); got != x.want {
+			t.Errorf("%v is %v, want %v", x.path, got, x.want)
+		}
+	}
+	r.Summary.Engine, r.Summary.Simulated = "openai", false
+	if get, _ := at(r); get("model_info", "additional_details", "simulated") != nil || get("model_info", "additional_details", "deployment_type") != unknown {
+		t.Errorf("of an endpoint: %v", get("model_info", "additional_details"))
+	}
+	r.Cells[0].Counts.Passed = 8
+	_, other := at(r)
+	r.Cells[0].Counts.Passed, r.Summary.Run = 7, "r2"
+	if _, second := at(r); other == name || second == name || second == other {
+		t.Errorf("other counts, and another run, have the names %s and %s beside %s", other, second, name)
+	}
+	r.Summary.Finished = time.Time{}
+	if get, _ := at(r); get("evaluation_timestamp") != "0" {
+		t.Errorf("of a run whose end nobody knows: %v", get("evaluation_timestamp"))
 	}
 }

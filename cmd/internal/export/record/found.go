@@ -98,5 +98,5 @@ func (r *Run) flips() string {
 		return unknown
 	}
 	f := r.Analysis.Flips
-	return fmt.Sprintf("%d questions that no sample at temperature %s passed are passed at a hotter one, %d of them confirmed (false discovery rate %s)", len(f.Questions), number(f.Cold), f.Confirmed, number(1-r.Analysis.Level))
+	return fmt.Sprintf("%d questions that no sample at temperature %s passed are passed at a hotter one, %d of them confirmed (false discovery rate %.3g)", len(f.Questions), number(f.Cold), f.Confirmed, 1-r.Analysis.Level)
 }
