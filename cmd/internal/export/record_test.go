@@ -418,11 +418,13 @@ func TestRecordOfWhat(t *testing.T) {
 		return func(path ...any) any {
 			x := doc
 			for _, p := range path {
+				object, _ := x.(map[string]any)
+				list, _ := x.([]any)
 				switch p := p.(type) {
 				case string:
-					x, _ = x.(map[string]any)[p]
+					x = object[p]
 				case int:
-					x = x.([]any)[p]
+					x = list[p]
 				}
 			}
 			return x
@@ -435,14 +437,23 @@ func TestRecordOfWhat(t *testing.T) {
 		path []any
 		want any
 	}{
-		{[]any{"evaluation_id"}, "livecodebench/Qwen/Qwen3/1"}, {[]any{"evaluation_timestamp"}, "1"}, {[]any{"model_info", "developer"}, "Qwen"},
-		{[]any{"model_info", "additional_details", "simulated"}, "true: no model was asked"}, {[]any{"model_info", "additional_details", "deployment_type"}, "self_deployed"},
+		{[]any{"evaluation_id"}, "livecodebench/Qwen/Qwen3/1"},
+		{[]any{"evaluation_timestamp"}, "1"},
+		{[]any{"model_info", "developer"}, "Qwen"},
+		{[]any{"model_info", "additional_details", "simulated"}, "true: no model was asked"},
+		{[]any{"model_info", "additional_details", "deployment_type"}, "self_deployed"},
 		{[]any{"source_metadata", "additional_details", "excluded_questions"}, "q7: wrong tests"},
-		{of("source_data", "dataset_name"), "LiveCodeBench v6"}, {of("source_data", "hf_repo"), "livecodebench/code_generation_lite"}, {of("source_data", "samples_number"), 175.},
+		{of("source_data", "dataset_name"), "LiveCodeBench v6"},
+		{of("source_data", "hf_repo"), "livecodebench/code_generation_lite"},
+		{of("source_data", "samples_number"), 175.},
 		{of("source_data", "additional_details", "revision"), "abc"},
-		{of("generation_config", "generation_args", "max_tokens"), 512.}, {of("generation_config", "generation_args", "top_p"), 0.95}, {of("generation_config", "generation_args", "top_k"), 20.},
-		{of("generation_config", "generation_args", "reasoning"), true}, {of("generation_config", "generation_args", "temperature"), 0.2},
-		{of("score_details", "uncertainty", "confidence_interval", "confidence_level"), 0.95}, {of("score_details", "uncertainty", "num_samples"), 24.},
+		{of("generation_config", "generation_args", "max_tokens"), 512.},
+		{of("generation_config", "generation_args", "top_p"), 0.95},
+		{of("generation_config", "generation_args", "top_k"), 20.},
+		{of("generation_config", "generation_args", "reasoning"), true},
+		{of("generation_config", "generation_args", "temperature"), 0.2},
+		{of("score_details", "uncertainty", "confidence_interval", "confidence_level"), 0.95},
+		{of("score_details", "uncertainty", "num_samples"), 24.},
 		{of("evaluation_name"), "LiveCodeBench code generation, pass@1, temperature 0.2"},
 	} {
 		if got := get(x.path...); got != x.want {
