@@ -20,13 +20,13 @@ import (
 	"github.com/lcbq/lcbq/stream/streamtest"
 )
 
-// slow is given by .ci/run. Without it the suite is one that a person waits for.
-var slow = flag.Bool("slow", false, "run the tests that burn seconds of processor time too")
+// slowToo is given by .ci/run. Without it the suite is one that a person waits for.
+var slowToo = flag.Bool("slow", false, "run the tests that burn seconds of processor time too")
 
 // burnsSeconds leaves a test out that burns three seconds of processor time or more, unless the slow ones are wanted.
 func burnsSeconds(t *testing.T) {
 	t.Helper()
-	if !*slow {
+	if !*slowToo {
 		t.Skip("burns seconds of processor time; -slow runs it")
 	}
 }
