@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/lcbq/lcbq/cmd/internal/snapshot"
 	"github.com/lcbq/lcbq/cmd/internal/snapshot/screen"
 	"github.com/lcbq/lcbq/stream"
@@ -25,6 +27,10 @@ type setCmd struct {
 
 // setWait bounds one order: opening a hundred sandboxes on a busy machine takes a minute.
 const setWait = 2 * time.Minute
+
+// setAtOnce is how many workers are given an order at once: one that looks for orders answers after seconds, one that hangs
+// after setWait, and whoever waits for one of them reads all heartbeats meanwhile.
+const setAtOnce = 8
 
 // A setRow is what was done to one evaluator.
 type setRow struct {
@@ -63,16 +69,20 @@ func (c *setCmd) Run(a *app) error {
 		if err != nil {
 			return fmt.Errorf("set %s: %w", c.What, err)
 		}
-		rows := make([]setRow, len(chosen))
-		var errs []error
+		rows, errs := make([]setRow, len(chosen)), make([]error, len(chosen))
+		var all errgroup.Group
+		all.SetLimit(setAtOnce)
 		for i := range chosen {
-			w := &chosen[i]
-			rows[i] = setRow{Worker: w.Name, Host: w.Host}
-			if rows[i].Answer, err = give(a.ctx, s, w, order, setWait); err != nil {
-				rows[i].Error = err.Error()
-				errs = append(errs, err)
-			}
+			all.Go(func() error {
+				w := &chosen[i]
+				rows[i] = setRow{Worker: w.Name, Host: w.Host}
+				if rows[i].Answer, errs[i] = give(a.ctx, s, w, order, setWait); errs[i] != nil {
+					rows[i].Error = errs[i].Error()
+				}
+				return nil
+			})
 		}
+		_ = all.Wait() // each has its own error
 		return errors.Join(c.show(a, rows), errors.Join(errs...))
 	})
 }
