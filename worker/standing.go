@@ -233,9 +233,9 @@ func (s *Standing) watch(ctx context.Context, m *store.Manifest) {
 		}
 		why, err := s.enough(ctx, m)
 		s.mu.Lock()
-		idle := s.idle()
+		begun, idle := len(s.pulses) > 0, s.idle()
 		s.mu.Unlock()
-		if s.Idle > 0 && idle >= s.Idle {
+		if s.Idle > 0 && begun && idle >= s.Idle { // who starts has work, however long it had none before
 			why, s.over = fmt.Sprintf("there was nothing to do for %v", s.Idle), true
 		} else if err != nil || why == "" {
 			continue // the server cannot be read now; try again

@@ -153,12 +153,12 @@ func TestStandingEnds(t *testing.T) {
 		env := newEnv(t)
 		submitRun(t, env, "r1", 1)
 		s := newStanding(env)
-		s.Idle = 20 * time.Millisecond
+		s.Idle = time.Nanosecond // over before the run is read
 		got := streamtest.Receive(t, "the run", next(t.Context(), s))
 		select {
 		case <-got.work.Done():
 			t.Error("the work ended while it was starting")
-		case <-time.After(10 * s.Idle): // the time that would end it
+		case <-time.After(10 * s.Every): // the looks that would end it
 		}
 		pulse := worker.NewPulse(stream.Generate, "gen0", 1)
 		s.Watch(pulse)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/lcbq/lcbq/worker/background"
@@ -218,6 +219,9 @@ func (e *Engine) once(ctx context.Context, dir string) (served time.Duration, en
 	return served, end
 }
 
+// dying is how long a server that listens no longer may take to end.
+const dying = 5 * time.Second
+
 // attend waits until the server answers, tells loaded, and then waits until it does not answer any
 // more. It returns when it answered first, and why it ends.
 func (e *Engine) attend(ctx context.Context, p *process, began time.Time, log *logTail, loaded func()) (ready time.Time, why error) {
@@ -250,9 +254,19 @@ func (e *Engine) attend(ctx context.Context, p *process, began time.Time, log *l
 			bad = 0
 			continue
 		}
-		if bad++; bad == sick {
-			return ready, fmt.Errorf("does not answer: %w", err)
+		if bad++; bad < sick {
+			continue
 		}
+		if errors.Is(err, syscall.ECONNREFUSED) { // nobody listens: it is most likely ending, and how it ends says more
+			select {
+			case <-ctx.Done():
+				return ready, context.Cause(ctx)
+			case <-p.exited:
+				return ready, fmt.Errorf("ended by itself: %s", p.why)
+			case <-time.After(dying):
+			}
+		}
+		return ready, fmt.Errorf("does not answer: %w", err)
 	}
 }
 
