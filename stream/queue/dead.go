@@ -55,8 +55,14 @@ func (q *Queue) DeadUnit(ctx context.Context, subject string) (stream.Dead, erro
 	if err != nil {
 		return d, err
 	}
+	// Workers may publish under the subjects of their stage alone. What they write there may be anything, and name another
+	// unit.
 	if err := stream.Decode(msg.Data, &d); err != nil {
-		return d, fmt.Errorf("read dead.%s: %w", subject, err)
+		d = stream.Dead{Reason: stream.Poison, Error: "no lcbq wrote what was said of it", Body: msg.Data, At: msg.Time.UnixMilli()}
+	}
+	if d.Subject != subject {
+		stage, _, _ := strings.Cut(subject, ".")
+		d.Subject, d.Stage = subject, stream.Stage(stage)
 	}
 	return d, nil
 }

@@ -180,6 +180,35 @@ func TestDeadUnitsCanBePutBack(t *testing.T) {
 	}
 }
 
+// TestDeadUnitsOfOthersMaking: an evaluator may give units up, and writes into the message what it likes. It must not have
+// another unit put back, nor keep the list from being read.
+func TestDeadUnitsOfOthersMaking(t *testing.T) {
+	t.Parallel()
+	env := streamtest.New(t)
+	ctx := t.Context()
+	body, err := stream.Encode(stream.Dead{Subject: unit(3, 1).Subject(stream.Combine), Stage: stream.Combine, Reason: stream.Exhausted, Body: []byte("lies")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for u, text := range map[stream.Unit][]byte{unit(4, 1): body, unit(5, 1): []byte("nonsense")} {
+		if _, err := env.JS.Publish(ctx, u.DeadSubject(stream.Evaluate), text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dead, err := env.Queue.DeadUnits(ctx, "")
+	if err != nil || len(dead) != 2 {
+		t.Fatalf("DeadUnits = %+v, %v, want 2", dead, err)
+	}
+	for i, u := range []stream.Unit{unit(4, 1), unit(5, 1)} {
+		if dead[i].Subject != u.Subject(stream.Evaluate) || dead[i].Stage != stream.Evaluate {
+			t.Errorf("dead unit = %+v, want the one of its subject, %s", dead[i], u.Subject(stream.Evaluate))
+		}
+	}
+	if dead[1].Reason != stream.Poison || string(dead[1].Body) != "nonsense" {
+		t.Errorf("dead unit = %+v, want it poison, with what it says", dead[1])
+	}
+}
+
 func TestCheckNeedsTheStreams(t *testing.T) {
 	t.Parallel()
 	env := streamtest.New(t)
