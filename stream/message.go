@@ -22,6 +22,8 @@ type Task struct {
 	Unit
 	First int `json:"first"` // index of the unit's first sample in its cell
 	N     int `json:"n"`     // number of samples, at least 1
+
+	Receipt string `json:"receipt,omitempty"` // of the unit; "" in a run without receipts
 }
 
 // A Sample is one generated text and the program extracted from it.
@@ -50,6 +52,7 @@ type Batch struct {
 	Started   int64    `json:"started_ms"`         // Unix milliseconds: when generating began
 	Ended     int64    `json:"ended_ms"`           // and ended
 	Attempts  int      `json:"attempts,omitempty"` // deliveries that it took; 0 if unknown
+	Receipt   string   `json:"receipt,omitempty"`  // the task's
 }
 
 // A Judgement is the judge's decision on one sample and what a person needs to

@@ -40,6 +40,7 @@ type Message struct {
 	Body       []byte
 	Deliveries uint64    // how often the unit was handed out, this time included
 	Since      time.Time // when it came to this worker: older units come first
+	Sequence   uint64    // of the message in its stream
 }
 
 // A Handler does the work of one message. Its error settles the message: nil acks
@@ -211,7 +212,7 @@ func read(msg *delivery) (Message, error) {
 	if err != nil {
 		return Message{}, fmt.Errorf("read delivery of %s: %w", msg.Subject(), err)
 	}
-	m := Message{Body: msg.Data(), Deliveries: meta.NumDelivered, Since: msg.since}
+	m := Message{Body: msg.Data(), Deliveries: meta.NumDelivered, Since: msg.since, Sequence: meta.Sequence.Stream}
 	if _, m.Unit, err = stream.ParseSubject(msg.Subject()); err != nil {
 		return m, fmt.Errorf("%w: %w", stream.ErrPoison, err)
 	}

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"strings"
@@ -23,15 +24,27 @@ const (
 // room or does not answer. The work is done: giving the unit back would only repeat it
 // until the unit counts as dead. Publish returns an error if ctx is done or if waiting
 // cannot help.
-func Publish(ctx context.Context, q *queue.Queue, log *slog.Logger, stage stream.Stage, u stream.Unit, v any) (fresh bool, err error) {
-	return (*Pulse)(nil).Publish(ctx, q, log, stage, u, v)
+//
+// receipts is what the receipts of the unit's run are checked by. Where a message without the unit's receipt has its place
+// Publish waits too, until the combiner, or an evaluator, has removed it.
+func Publish(ctx context.Context, q *queue.Queue, log *slog.Logger, stage stream.Stage, u stream.Unit, receipts string, v any) (fresh bool, err error) {
+	return (*Pulse)(nil).Publish(ctx, q, log, stage, u, receipts, v)
 }
 
+// errTaken says that a message which is none of the unit's has its place.
+var errTaken = errors.New("a message without the unit's receipt has its place: somebody who was not handed the unit put it there\nit is removed when a combiner, or of completions an evaluator, looks at it")
+
 // Publish is the function Publish, and says in heartbeats that the worker waits.
-func (p *Pulse) Publish(ctx context.Context, q *queue.Queue, log *slog.Logger, stage stream.Stage, u stream.Unit, v any) (fresh bool, err error) {
+func (p *Pulse) Publish(ctx context.Context, q *queue.Queue, log *slog.Logger, stage stream.Stage, u stream.Unit, receipts string, v any) (fresh bool, err error) {
 	waited := false
 	for pause := firstRetry; ; pause = min(2*pause, mostRetry) {
 		fresh, err = q.Publish(ctx, stage, u, v)
+		if err == nil && !fresh && receipts != "" {
+			var there bool
+			if there, err = q.Holds(ctx, stage, u, receipts); err == nil && !there {
+				err = fmt.Errorf("publish %s: %w", u.Subject(stage), errTaken)
+			}
+		}
 		switch {
 		case err == nil:
 			if waited {

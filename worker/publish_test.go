@@ -50,7 +50,7 @@ func TestFullStoreIsWaitedFor(t *testing.T) {
 		calls.Add(1)
 		body := make([]byte, 75<<10) // grows by a third in JSON
 		_, _ = rand.Read(body)       // it never fails
-		_, err := pulse.Publish(ctx, env.Queue, log, stream.Evaluate, msg.Unit, body)
+		_, err := pulse.Publish(ctx, env.Queue, log, stream.Evaluate, msg.Unit, "", body)
 		return err
 	})
 	loop.Slots = 4
@@ -112,7 +112,7 @@ func TestLostServerIsWaitedFor(t *testing.T) {
 	var said lines
 	published := make(chan error, 1)
 	go func() {
-		fresh, err := worker.Publish(t.Context(), q, slog.New(slog.NewTextHandler(&said, nil)), stream.Evaluate, unit, "x")
+		fresh, err := worker.Publish(t.Context(), q, slog.New(slog.NewTextHandler(&said, nil)), stream.Evaluate, unit, "", "x")
 		if err == nil && !fresh {
 			err = errors.New("it was there already")
 		}
@@ -139,17 +139,17 @@ func TestPublishGivesUpWhatCannotHelp(t *testing.T) {
 	t.Parallel()
 	env := streamtest.New(t)
 	log := slog.New(slog.DiscardHandler)
-	if _, err := worker.Publish(t.Context(), env.Queue, log, stream.Evaluate, unit, make(chan int)); !errors.Is(err, queue.ErrEncode) {
+	if _, err := worker.Publish(t.Context(), env.Queue, log, stream.Evaluate, unit, "", make(chan int)); !errors.Is(err, queue.ErrEncode) {
 		t.Errorf("Publish of what is no message = %v, want ErrEncode", err)
 	}
 	body := make([]byte, 16<<20)
 	_, _ = rand.Read(body) // it never fails
-	if _, err := worker.Publish(t.Context(), env.Queue, log, stream.Evaluate, unit, body); !errors.Is(err, queue.ErrTooLarge) {
+	if _, err := worker.Publish(t.Context(), env.Queue, log, stream.Evaluate, unit, "", body); !errors.Is(err, queue.ErrTooLarge) {
 		t.Errorf("Publish of too much = %v, want ErrTooLarge", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := worker.Publish(ctx, env.Queue, log, stream.Evaluate, unit, "x"); err == nil {
+	if _, err := worker.Publish(ctx, env.Queue, log, stream.Evaluate, unit, "", "x"); err == nil {
 		t.Error("Publish with a context that is done = nil")
 	}
 }

@@ -78,6 +78,16 @@ func (r *Runs) run(ctx context.Context, id string, fresh bool) (*store.Manifest,
 	return m, nil
 }
 
+// Issued reports whether a receipt is that of a unit of a run, of which the caller knows the manifest m. A run that was
+// withdrawn and made anew has other receipts: where m says no, the stored manifest decides.
+func (r *Runs) Issued(ctx context.Context, m *store.Manifest, u stream.Unit, receipt string) (bool, error) {
+	if m.Issued(u, receipt) {
+		return true, nil
+	}
+	m, err := r.run(ctx, u.Run, true)
+	return err == nil && m.Issued(u, receipt), err
+}
+
 // Learn caches a manifest that the caller has just read or written.
 func (r *Runs) Learn(m *store.Manifest) {
 	r.mu.Lock()

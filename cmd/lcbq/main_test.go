@@ -45,6 +45,7 @@ func TestMain(m *testing.M) {
 		"nvidia-smi":   fakeSMI,
 		"wallclock":    wallclock,
 		"liar":         func() { os.Exit(stranger(lie)) },
+		"usurper":      func() { os.Exit(stranger(usurp)) },
 		"forger":       func() { os.Exit(stranger(falsify)) },
 		"flooder":      func() { os.Exit(stranger(flood)) },
 		"sleeper":      func() { os.Exit(stranger(sleep)) },

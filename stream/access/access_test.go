@@ -236,7 +236,7 @@ func subjects() []string {
 		"judges.r1", "judges.r1~q0", "lent.r1.q0.t0_2.u0009", "claims.UABC.2000.r1.q0.t0_2.u0009", "_INBOX.somebody.x", "_INBOX_UABC.x.y", "_R_.abcdef", "anything.else", "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.EVALUATE.x",
 	}
 	streams := []string{"GENERATE", "EVALUATE", "COMBINE", "DEAD", "ADVISORY", "JUDGES", "LENT", "CLAIMS"}
-	for _, b := range []string{"runs", "cells", "workers", "verdicts", "engines", "banned", "orders"} {
+	for _, b := range []string{"runs", "cells", "workers", "verdicts", "engines", "banned", "orders", "receipts"} {
 		streams = append(streams, "KV_lcbq_"+b)
 		all = append(all, "$KV.lcbq_"+b+".r1", "$JS.API.DIRECT.GET.KV_lcbq_"+b+".$KV.lcbq_"+b+".r1")
 	}

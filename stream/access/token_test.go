@@ -320,7 +320,7 @@ func TestClaims(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 2 {
-		if err := h.queue.Lend(t.Context(), unit(i), []byte("{}")); err != nil {
+		if err := h.queue.Lend(t.Context(), stream.Batch{Unit: unit(i)}); err != nil {
 			t.Fatal(err)
 		}
 	}

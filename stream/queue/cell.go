@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -134,6 +135,24 @@ func (q *Queue) purge(ctx context.Context, name, filter string) error {
 // that is done.
 func (q *Queue) Remove(ctx context.Context, stage stream.Stage, u stream.Unit) error {
 	return q.purge(ctx, stage.Stream(), u.Subject(stage))
+}
+
+// Delete removes the one message of a stage that has the sequence, if it is there, and overwrites it.
+func (q *Queue) Delete(ctx context.Context, stage stream.Stage, sequence uint64) error {
+	s, err := q.stream(ctx, stage.Stream())
+	if err != nil {
+		return err
+	}
+	_, err = link.Repeat(ctx, q.js.Conn(), func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, s.SecureDeleteMsg(ctx, sequence)
+	})
+	if err == nil {
+		return nil
+	}
+	if _, _, gone := q.At(ctx, stage, sequence); errors.Is(gone, ErrNotFound) {
+		return nil
+	}
+	return fmt.Errorf("delete message %d of %s: %w", sequence, stage.Stream(), err)
 }
 
 // QuestionUnits returns the units of one question of a run that are stored at

@@ -129,9 +129,11 @@ func (q *Queue) LentDemand(ctx context.Context) (d Demand, err error) {
 	return d, err
 }
 
-// Lend hands a unit, as EVALUATE holds it, to the guests. One that is lent already stays lent.
-func (q *Queue) Lend(ctx context.Context, u stream.Unit, body []byte) error {
-	_, err := q.put(ctx, stream.Lent.Stream(), u.Subject(stream.Lent), body)
+// Lend hands a unit to the guests, without its receipt: they store nothing that needs one. One that is lent already stays
+// lent.
+func (q *Queue) Lend(ctx context.Context, b stream.Batch) error {
+	b.Receipt = ""
+	_, err := q.Publish(ctx, stream.Lent, b.Unit, b)
 	return err
 }
 

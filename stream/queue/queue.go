@@ -313,13 +313,37 @@ func (q *Queue) Has(ctx context.Context, stage stream.Stage, u stream.Unit) (boo
 	return err == nil, err
 }
 
+// Holds reports whether a message of the unit is stored at stage that has the unit's receipt. public is what the receipts
+// of its run are checked by; "" if it has none. Any other message is none of the unit's, see stream.Issued.
+func (q *Queue) Holds(ctx context.Context, stage stream.Stage, u stream.Unit, public string) (bool, error) {
+	if public == "" {
+		return q.Has(ctx, stage, u)
+	}
+	var m struct {
+		Receipt string `json:"receipt"`
+	}
+	switch err := q.Get(ctx, stage, u, &m); {
+	case errors.Is(err, ErrNotFound), errors.Is(err, stream.ErrPoison):
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	return stream.Issued(public, u, m.Receipt), nil
+}
+
 // Get reads the unit's message at stage into v, or returns ErrNotFound.
 func (q *Queue) Get(ctx context.Context, stage stream.Stage, u stream.Unit, v any) error {
+	_, err := q.Read(ctx, stage, u, v)
+	return err
+}
+
+// Read is Get, and returns the sequence of the message too, also of one that does not decode.
+func (q *Queue) Read(ctx context.Context, stage stream.Stage, u stream.Unit, v any) (sequence uint64, err error) {
 	msg, err := q.last(ctx, stage.Stream(), u.Subject(stage))
 	if err != nil {
-		return err
+		return 0, err
 	}
-	return stream.Decode(msg.Data, v)
+	return msg.Sequence, stream.Decode(msg.Data, v)
 }
 
 // Body returns the unit's message at stage as it is stored, or ErrNotFound.

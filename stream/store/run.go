@@ -31,13 +31,27 @@ type Manifest struct {
 	UnitSize     int                  `json:"unit_size"`
 	Model        Model                `json:"model"`
 	Judge        Judge                `json:"judge"`
-	Until        *Until               `json:"until,omitempty"` // what the number of samples was chosen by; nil: it was given
-	Fewer        []Fewer              `json:"fewer,omitempty"` // temperatures at which Until wants fewer samples than the last cut, ascending
-	Published    bool                 `json:"published"`       // every unit has been put into GENERATE once
+	Receipts     string               `json:"receipts,omitempty"` // what receipts of its units are checked by, see stream.Issued; "": they have none
+	Until        *Until               `json:"until,omitempty"`    // what the number of samples was chosen by; nil: it was given
+	Fewer        []Fewer              `json:"fewer,omitempty"`    // temperatures at which Until wants fewer samples than the last cut, ascending
+	Published    bool                 `json:"published"`          // every unit has been put into GENERATE once
 	Finished     int64                `json:"finished_ms,omitempty"`
 	Paused       int64                `json:"paused_ms,omitempty"`    // since when its units are not handed out
 	Cancelled    int64                `json:"cancelled_ms,omitempty"` // since when its units are dropped
 	Provenance   Provenance           `json:"provenance"`
+	Refused      *Refused             `json:"refused,omitempty"` // messages without a receipt; nil: there were none
+}
+
+// A Refused says what was put among a run's verdicts by somebody whom the units were not handed. It counts nowhere.
+type Refused struct {
+	Messages int    `json:"messages"`
+	Last     string `json:"last_unit"` // subject of the last one
+	At       int64  `json:"at_ms"`
+}
+
+// Issued reports whether a receipt is that of a unit of the run.
+func (m *Manifest) Issued(u stream.Unit, receipt string) bool {
+	return stream.Issued(m.Receipts, u, receipt)
 }
 
 // An Until is the rule by which samples were added to a run while its results were looked at.

@@ -69,7 +69,8 @@ type Store struct {
 	decoded       map[string]decoded     // by key, as SharedRuns last read them; guarded by mu
 	verdictBytes  uint64                 // of the verdicts, as of verdictLooked
 	verdictLooked time.Time
-	banned        jetstream.KeyValue // nil while nobody has lent units, or asked; guarded by mu
+	banned        jetstream.KeyValue        // nil while nobody has lent units, or asked; guarded by mu
+	issuers       map[string]*stream.Issuer // by what their receipts are checked by; guarded by mu
 }
 
 // knownCells are the cells of a run as of a revision of their bucket. Later looks need only what
@@ -95,6 +96,7 @@ func Declare(ctx context.Context, js jetstream.JetStream, replicas int) (*Store,
 		{&s.verdicts, jetstream.KeyValueConfig{Bucket: verdictsBucket, Description: "verdicts that took long, for other evaluators", TTL: verdictTTL}},
 		{&s.engines, jetstream.KeyValueConfig{Bucket: enginesBucket, Description: "what generated each run"}},
 		{new(jetstream.KeyValue), jetstream.KeyValueConfig{Bucket: ordersBucket, Description: "what workers with a token are told to do", TTL: orderTTL}},
+		{new(jetstream.KeyValue), jetstream.KeyValueConfig{Bucket: receiptsBucket, Description: "keys of the receipts of units; no worker may read them"}},
 	} {
 		b.cfg.Replicas = replicas
 		kv, err := js.CreateOrUpdateKeyValue(ctx, b.cfg)

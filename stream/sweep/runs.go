@@ -68,6 +68,11 @@ func (s Sweeper) Regenerate(ctx context.Context, d stream.Dead) error {
 	if !ok {
 		return fmt.Errorf("regenerate %s: run %s has no such unit: %w", d.Subject, u.Run, stream.ErrPoison)
 	}
+	issuer, err := s.Store.Issuer(ctx, m)
+	if err != nil {
+		return err
+	}
+	task.Receipt = issuer.Receipt(u)
 	// DEAD holds the unit until GENERATE does. A generator that finds samples of
 	// the unit would take them for its output.
 	for _, st := range []stream.Stage{stream.Evaluate, stream.Combine} {
@@ -79,6 +84,33 @@ func (s Sweeper) Regenerate(ctx context.Context, d stream.Dead) error {
 		return err
 	}
 	return s.Queue.Forgive(ctx, stage, u)
+}
+
+// Restore puts a unit back to the start that is nowhere: a message of it that had no receipt was removed, and whoever put
+// it there may have taken the true one away before. It reads the stages in the order in which units move.
+func (s Sweeper) Restore(ctx context.Context, m *store.Manifest, task stream.Task) (lost bool, err error) {
+	for _, stage := range stream.Stages {
+		public := m.Receipts
+		if stage == stream.Generate { // only who makes receipts publishes there
+			public = ""
+		}
+		if there, err := s.Queue.Holds(ctx, stage, task.Unit, public); there || err != nil {
+			return false, err
+		}
+	}
+	dead, err := s.Queue.DeadOf(ctx, task.Cell)
+	if err != nil || len(dead[task.Index]) > 0 {
+		return false, err
+	}
+	if done, err := s.Store.CellDone(ctx, task.Cell, task.First+task.N); done || err != nil {
+		return false, err
+	}
+	issuer, err := s.Store.Issuer(ctx, m)
+	if err != nil {
+		return false, err
+	}
+	task.Receipt = issuer.Receipt(task.Unit)
+	return s.Queue.Publish(ctx, stream.Generate, task.Unit, task)
 }
 
 // change changes the manifest of a run that is not over, and then the consumers.

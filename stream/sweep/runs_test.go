@@ -197,7 +197,11 @@ func TestRegenerate(t *testing.T) {
 				t.Fatal(err)
 			}
 			var back stream.Task
-			if err := env.Queue.Get(ctx, stream.Generate, task.Unit, &back); err != nil || back != task {
+			err := env.Queue.Get(ctx, stream.Generate, task.Unit, &back)
+			if !m.Issued(task.Unit, back.Receipt) {
+				t.Errorf("the task comes back without its receipt: %+v", back)
+			}
+			if back.Receipt = ""; err != nil || back != task {
 				t.Errorf("task = %+v, %v, want %+v", back, err, task)
 			}
 			if there, err := env.Queue.Has(ctx, stream.Combine, task.Unit); err != nil || there {

@@ -192,7 +192,7 @@ func (s *Steward) settled(ctx context.Context, m *store.Manifest, stage stream.S
 	later := false
 	for _, st := range stream.Stages {
 		if later {
-			if there, err := s.Queue.Has(ctx, st, u); there || err != nil {
+			if there, err := s.Queue.Holds(ctx, st, u, m.Receipts); there || err != nil {
 				return there, err
 			}
 		}
@@ -276,7 +276,12 @@ func (s *Steward) buryLost(ctx context.Context, a *queue.Advisory, runs []*store
 		if !m.Open() || !m.Published {
 			continue
 		}
-		_, err := s.Audit(ctx, m, func(task stream.Task) error {
+		issuer, err := s.Store.Issuer(ctx, m)
+		if err != nil {
+			return err
+		}
+		_, err = s.Audit(ctx, m, func(task stream.Task) error {
+			task.Receipt = issuer.Receipt(task.Unit)
 			body, err := stream.Encode(task)
 			if err != nil {
 				return err

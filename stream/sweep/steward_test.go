@@ -61,6 +61,17 @@ func waitDead(t *testing.T, env *streamtest.Env, n int) []stream.Dead {
 	return dead
 }
 
+// issued gives a task its receipt.
+func issued(t *testing.T, env *streamtest.Env, m *store.Manifest, task stream.Task) stream.Task {
+	t.Helper()
+	issuer, err := env.Store.Issuer(t.Context(), m)
+	if err != nil || issuer == nil {
+		t.Fatalf("the run's units have no receipts: %v", err)
+	}
+	task.Receipt = issuer.Receipt(task.Unit)
+	return task
+}
+
 // TestUnansweredUnitsDie: a unit whose workers all died, so that no handler could
 // bury it, is among the dead, off its queue, and can be put back.
 func TestUnansweredUnitsDie(t *testing.T) {
@@ -71,7 +82,7 @@ func TestUnansweredUnitsDie(t *testing.T) {
 			env := streamtest.New(t)
 			s := newSteward(env)
 			m := submit(t, s.Sweeper, manifest(1, 10, 100)).Manifest
-			task := m.Tasks(m.Questions[0], 100)[0]
+			task := issued(t, env, m, m.Tasks(m.Questions[0], 100)[0])
 			if stage != stream.Generate {
 				if err := env.Queue.Remove(t.Context(), stream.Generate, task.Unit); err != nil {
 					t.Fatal(err)
@@ -99,21 +110,26 @@ func TestUnansweredUnitsDie(t *testing.T) {
 }
 
 // TestAnsweredUnitsDoNotDie: the last worker published its output and died before
-// it could ack. The unit is done, not dead.
+// it could ack. The unit is done, not dead, unless what is there is none of the unit's.
 func TestAnsweredUnitsDoNotDie(t *testing.T) {
 	t.Parallel()
-	for _, where := range []string{"in the next stage", "in a finished cell"} {
+	for _, where := range []string{"in the next stage", "in a finished cell", "forged"} {
 		t.Run(where, func(t *testing.T) {
 			t.Parallel()
 			env := streamtest.New(t)
 			s := newSteward(env)
 			m := submit(t, s.Sweeper, manifest(1, 10, 100)).Manifest
-			task := m.Tasks(m.Questions[0], 100)[0]
+			task := issued(t, env, m, m.Tasks(m.Questions[0], 100)[0])
 			exhaust(t, env, stream.Generate)
 			var err error
-			if where == "in the next stage" {
+			switch where {
+			case "forged":
+				forged := task
+				forged.Receipt = ""
+				_, err = env.Queue.Publish(t.Context(), stream.Evaluate, task.Unit, forged)
+			case "in the next stage":
 				_, err = env.Queue.Publish(t.Context(), stream.Evaluate, task.Unit, task)
-			} else {
+			default:
 				err = env.Store.PutCell(t.Context(), task.Cell, store.CellState{Counts: stream.Counts{N: 10}}, 0)
 			}
 			if err != nil {
@@ -121,8 +137,12 @@ func TestAnsweredUnitsDoNotDie(t *testing.T) {
 			}
 			runSteward(t, s)
 			env.WaitEmpty(t, stream.Generate)
-			if n, err := env.Queue.DeadCount(t.Context(), ""); err != nil || n != 0 {
-				t.Errorf("%d dead units, %v, want none", n, err)
+			want := 0
+			if where == "forged" { // what lies in the next stage is no answer
+				want = 1
+			}
+			if n, err := env.Queue.DeadCount(t.Context(), ""); err != nil || n != want {
+				t.Errorf("%d dead units, %v, want %d", n, err, want)
 			}
 		})
 	}
@@ -135,7 +155,7 @@ func TestUnansweredUnitStaysInTheLedger(t *testing.T) {
 	env := streamtest.New(t)
 	s := newSteward(env)
 	m := submit(t, s.Sweeper, manifest(1, 10, 100)).Manifest
-	task := m.Tasks(m.Questions[0], 100)[0]
+	task := issued(t, env, m, m.Tasks(m.Questions[0], 100)[0])
 	if _, err := env.Queue.Publish(t.Context(), stream.Combine, task.Unit, task); err != nil {
 		t.Fatal(err)
 	}
@@ -169,8 +189,14 @@ func TestTerminatedUnitsDie(t *testing.T) {
 	if err := env.Queue.Requeue(t.Context(), d); err != nil {
 		t.Fatal(err)
 	}
-	if units, err := env.Queue.QuestionUnits(t.Context(), stream.Generate, m.ID, 0); err != nil || len(units) != 3 {
+	units, err := env.Queue.QuestionUnits(t.Context(), stream.Generate, m.ID, 0)
+	if err != nil || len(units) != 3 {
 		t.Errorf("units of the question = %v, %v, want all 3", units, err)
+	}
+	for _, u := range units {
+		if there, err := env.Queue.Holds(t.Context(), stream.Generate, u, m.Receipts); !there || err != nil {
+			t.Errorf("unit %d of %s is generated anew without its receipt, %v", u.Index, u.Key(), err)
+		}
 	}
 }
 

@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"runtime"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/lcbq/lcbq/stream"
@@ -69,6 +71,9 @@ func (s Sweeper) Define(ctx context.Context, want *store.Manifest, rows Rows) (S
 		case errors.Is(err, store.ErrNotFound):
 			m, sub.New = want, true
 			m.Created = time.Now().UnixMilli()
+			if err := s.Store.GiveReceipts(ctx, m); err != nil {
+				return Submission{}, err
+			}
 		case err != nil:
 			return Submission{}, err
 		default:
@@ -288,9 +293,14 @@ func windows(have, want []store.Window) []store.Window {
 // publish puts the run's units into GENERATE. With look it leaves out the units that
 // are somewhere already.
 func (s Sweeper) publish(ctx context.Context, m *store.Manifest, look bool) (int, error) {
+	issuer, err := s.Store.Issuer(ctx, m)
+	if err != nil {
+		return 0, err
+	}
 	n := 0
 	var batch []stream.Task
 	flush := func() error {
+		sign(issuer, batch)
 		err := s.Queue.PublishTasks(ctx, batch)
 		n, batch = n+len(batch), batch[:0]
 		return err
@@ -313,4 +323,18 @@ func (s Sweeper) publish(ctx context.Context, m *store.Manifest, look bool) (int
 		}
 	}
 	return n, flush()
+}
+
+// sign gives tasks their receipts. On one processor that takes as long as it takes the disk to store them.
+func sign(issuer *stream.Issuer, tasks []stream.Task) {
+	var group sync.WaitGroup
+	each := max(1, (len(tasks)+runtime.GOMAXPROCS(0)-1)/runtime.GOMAXPROCS(0))
+	for part := range slices.Chunk(tasks, each) {
+		group.Go(func() {
+			for i := range part {
+				part[i].Receipt = issuer.Receipt(part[i].Unit)
+			}
+		})
+	}
+	group.Wait()
 }

@@ -50,14 +50,20 @@ func check(s *stream.Scored, task stream.Task, share float64) error {
 }
 
 // admit refuses a unit that no file can hold. A unit that was refused before may have been
-// generated again since.
-func (w *Worker) admit(msg worker.Message, task stream.Task, share float64) error {
+// generated again since. A message that is none of the unit's has errForged for its error.
+func (w *Worker) admit(ctx context.Context, msg worker.Message, m *store.Manifest, task stream.Task) error {
 	var s stream.Scored
 	err := stream.Decode(msg.Body, &s)
-	if err != nil {
+	issued, failed := w.issued(ctx, m, msg.Unit, msg.Sequence, s.Receipt)
+	switch {
+	case failed != nil:
+		return failed
+	case !issued:
+		return &forgedError{task, msg.Sequence, s.Evaluator}
+	case err != nil:
 		err = &badUnitError{msg.Unit, err}
-	} else {
-		err = check(&s, task, share)
+	default:
+		err = check(&s, task, m.Judge.AuditShare)
 	}
 	if err != nil {
 		w.spoilt(msg.Unit)

@@ -39,12 +39,15 @@ type Worker struct {
 	// is finished anew. Its context outlives the drain by Grace. No cell is written meanwhile.
 	Closed func(ctx context.Context, dir string)
 
-	mu     sync.Mutex                   // of ledger and bad
+	mu     sync.Mutex                   // of ledger, bad and good
 	ledger map[stream.Cell]map[int]bool // good units seen, of the cells that are not written yet
 	bad    map[stream.Unit]bool         // units that no file can hold; written by handle and giveUp, read by the sweep
+	good   map[stream.Unit]uint64       // sequences of messages whose receipts were looked at, of the cells in the ledger
 
 	writing  sync.Mutex      // held while a cell or a summary is written
 	expelled map[string]bool // guests of whom nothing counts any more, by token; guarded by writing
+
+	refused refused
 
 	syncDir  func(path string) error // instead of result.SyncDir, in tests
 	mostKept int64                   // instead of the constant, in tests
@@ -57,7 +60,7 @@ const sweepEvery = 15 * time.Second
 // Run writes cells until ctx is done. It begins with what an earlier combiner left: units
 // already acknowledged, and cells without a summary.
 func (w *Worker) Run(ctx context.Context) error {
-	w.ledger, w.bad = make(map[stream.Cell]map[int]bool), make(map[stream.Unit]bool)
+	w.ledger, w.bad, w.good = make(map[stream.Cell]map[int]bool), make(map[stream.Unit]bool), make(map[stream.Unit]uint64)
 	// Wait for a server whose disk is full or that was killed meanwhile.
 	if err := patiently(ctx, w.Log, w.Pulse, w.recover); err != nil {
 		if ctx.Err() != nil {
@@ -67,6 +70,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 	stop := background.Start(ctx, w.sweep)
 	defer stop()
+	defer w.tellLast(ctx)
 	loop := worker.Loop{
 		Stage: stream.Combine, Queue: w.Queue, Handle: w.handle,
 		// Several units are noted while one cell is being written.
@@ -95,7 +99,11 @@ func (w *Worker) handle(ctx context.Context, msg worker.Message) error {
 	}
 	// A unit that no file can hold is given up when it comes. Its cell may wait for hours for
 	// other units, and a person should know before that.
-	if err := w.admit(msg, task, m.Judge.AuditShare); err != nil {
+	err = w.admit(ctx, msg, m, task)
+	if forged, ok := errors.AsType[*forgedError](err); ok {
+		return w.refuse(ctx, m, forged)
+	}
+	if err != nil {
 		return err
 	}
 	if w.note(msg.Unit, m.Tasks(q, task.Temperature), have) {
@@ -135,6 +143,9 @@ func (w *Worker) note(u stream.Unit, tasks []stream.Task, have int) bool {
 func (w *Worker) forget(c stream.Cell) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	for index := range w.ledger[c] {
+		delete(w.good, stream.Unit{Cell: c, Index: index})
+	}
 	delete(w.ledger, c)
 }
 
@@ -145,6 +156,9 @@ func (w *Worker) forget(c stream.Cell) {
 func (w *Worker) finish(ctx context.Context, m *store.Manifest, q store.Question, id stream.Cell) error {
 	log := w.Log.With("folder", w.dir(m), "cell", id.Key())
 	err := w.insist(ctx, log, w.newCell(m, q, id).write)
+	if forged, ok := errors.AsType[*forgedError](err); ok {
+		return w.refuse(ctx, m, forged) // its cell goes on when the true one comes
+	}
 	if bad, ok := errors.AsType[*badUnitError](err); ok {
 		log.Error("unit given up", "unit", bad.unit.Subject(stream.Combine), "err", bad.err)
 		return w.giveUp(ctx, bad.unit, err)
@@ -213,6 +227,9 @@ func (w *Worker) sweep(ctx context.Context) {
 		}
 		if err := w.expelGuests(ctx); err != nil && ctx.Err() == nil {
 			w.Log.Error("verdicts of a guest that was found out still count, trying again", "err", err)
+		}
+		if err := w.tellRefused(ctx); err != nil && ctx.Err() == nil {
+			w.Log.Warn("messages without a receipt are not noted in their runs, trying again", "err", err)
 		}
 		if err := w.lookAgain(ctx); err != nil && ctx.Err() == nil {
 			w.Log.Warn("runs that end by how well they are known were not looked at, trying again", "err", err)

@@ -107,10 +107,10 @@ func (w *Worker) expelFrom(ctx context.Context, b *store.Ban, m *store.Manifest,
 			continue
 		case err != nil:
 			return err
-		case s.Evaluator != b.Judge:
+		case s.Evaluator != b.Judge, !m.Issued(u, s.Receipt):
 			continue
 		}
-		if err := w.distrust(ctx, s.Batch); err != nil {
+		if err := w.distrust(ctx, m, s.Batch); err != nil {
 			return err
 		}
 		if err := w.Queue.Remove(ctx, stream.Combine, u); err != nil {
@@ -124,7 +124,12 @@ func (w *Worker) expelFrom(ctx context.Context, b *store.Ban, m *store.Manifest,
 }
 
 // distrust puts a unit into DEAD, as it was before it was judged.
-func (w *Worker) distrust(ctx context.Context, b stream.Batch) error {
+func (w *Worker) distrust(ctx context.Context, m *store.Manifest, b stream.Batch) error {
+	issuer, err := w.Store.Issuer(ctx, m)
+	if err != nil {
+		return err
+	}
+	b.Receipt = issuer.Receipt(b.Unit)
 	body, err := stream.Encode(b)
 	if err != nil {
 		return err
@@ -200,7 +205,7 @@ func (c *cell) reopen(ctx context.Context) error {
 		if len(unit.Samples) < tasks[next].N {
 			return nil
 		}
-		if err := c.distrust(ctx, unit); err != nil {
+		if err := c.distrust(ctx, c.m, unit); err != nil {
 			return err
 		}
 		if next++; next < len(tasks) {

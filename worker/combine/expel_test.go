@@ -62,6 +62,9 @@ func TestExpel(t *testing.T) {
 		if want := scored(task).Samples; len(batch.Samples) != len(want) || batch.Samples[3] != want[3] || batch.Generator != "gpu0" || batch.Started == 0 {
 			t.Errorf("unit %d of %s comes again as %+v", task.Index, task.Key(), batch)
 		}
+		if !b.m.Issued(task.Unit, batch.Receipt) {
+			t.Errorf("unit %d of %s comes again without its receipt", task.Index, task.Key())
+		}
 		again = append(again, task.Unit)
 	}
 	if there, err := b.Queue.Has(t.Context(), stream.Combine, waits[1].Unit); there || err != nil {
@@ -134,13 +137,17 @@ func TestExpelBeforeTheEnd(t *testing.T) {
 // done already, and units that are there for other reasons stay.
 func TestExpelRepeats(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, 1, 20, 200)
+	b := newBench(t, 1, 30, 200)
 	if err := b.Store.DeclareBans(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
 	w := b.worker()
 	tasks := b.tasks(0, 200)
-	if err := w.distrust(t.Context(), scored(tasks[0]).Batch); err != nil {
+	// Somebody who was not handed it stores a unit in the guest's name: to have it judged again would make it true.
+	forged := liesAbout(tasks[2], "")
+	forged.Evaluator = stream.GuestJudge("UABC")
+	b.forge(t, tasks[2].Unit, forged)
+	if err := w.distrust(t.Context(), b.m, scored(tasks[0]).Batch); err != nil {
 		t.Fatal(err)
 	}
 	other := stream.Dead{Subject: tasks[1].Subject(stream.Evaluate), Stage: stream.Evaluate, Reason: stream.Exhausted, At: time.Now().UnixMilli()}
@@ -156,6 +163,9 @@ func TestExpelRepeats(t *testing.T) {
 	}
 	if there, err := b.Queue.Has(t.Context(), stream.Evaluate, tasks[0].Unit); !there || err != nil {
 		t.Errorf("the unit does not come again: %v, %v", there, err)
+	}
+	if there, err := b.Queue.Has(t.Context(), stream.Evaluate, tasks[2].Unit); there || err != nil {
+		t.Errorf("a forged unit is to be judged: %v, %v", there, err)
 	}
 	if dead := b.dead(t); len(dead) != 1 || dead[0].Reason != stream.Exhausted {
 		t.Errorf("in DEAD are %+v, want the other unit", dead)

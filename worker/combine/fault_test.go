@@ -178,7 +178,7 @@ func TestUnitThatIsNot(t *testing.T) {
 	}{
 		{"too few samples", func(s *stream.Scored) { s.Samples, s.Judgements = s.Samples[1:], s.Judgements[1:] }},
 		{"a judgement missing", func(s *stream.Scored) { s.Judgements = s.Judgements[1:] }},
-		{"samples of another unit", func(s *stream.Scored) { *s = scored(stream.Task{Unit: s.Unit, First: 90, N: 10}) }},
+		{"samples of another unit", func(s *stream.Scored) { *s = scored(stream.Task{Unit: s.Unit, First: 90, N: 10, Receipt: s.Receipt}) }},
 		{"an index twice", func(s *stream.Scored) { s.Samples[5].Index = 4 }},
 	}
 	for _, tt := range tests {

@@ -24,6 +24,8 @@ type bench struct {
 	*streamtest.Env
 	dir string
 	m   *store.Manifest
+
+	issuer *stream.Issuer
 }
 
 // newBench makes a run of the given questions and temperatures with n samples a
@@ -51,20 +53,28 @@ func (b *bench) submit(tb testing.TB, questions, n int, ts ...stream.Temperature
 		tb.Fatal(err)
 	}
 	b.m = sub.Manifest
+	if b.issuer, err = b.Store.Issuer(tb.Context(), b.m); err != nil || b.issuer == nil {
+		tb.Fatalf("the run's units have no receipts: %v", err)
+	}
 }
 
 func (b *bench) cell(q int, t stream.Temperature) stream.Cell {
 	return stream.Cell{Run: "r1", Question: q, Temperature: t}
 }
 
+// tasks returns the units of a cell, with their receipts.
 func (b *bench) tasks(q int, t stream.Temperature) []stream.Task {
-	return b.m.Tasks(b.m.Questions[q], t)
+	all := b.m.Tasks(b.m.Questions[q], t)
+	for i := range all {
+		all[i].Receipt = b.issuer.Receipt(all[i].Unit)
+	}
+	return all
 }
 
 // scored makes a judged unit: every fourth sample passed, of seven programs.
 func scored(t stream.Task) stream.Scored {
 	s := stream.Scored{
-		Batch:     stream.Batch{Unit: t.Unit, Generator: "gpu0", Started: 1000, Ended: 2000},
+		Batch:     stream.Batch{Unit: t.Unit, Generator: "gpu0", Started: 1000, Ended: 2000, Receipt: t.Receipt},
 		Evaluator: "eval0_h-1.2_3-77", Fingerprint: "f00d", JudgeSpeed: 9.5, JudgeStarted: 2000, JudgeEnded: 6000, JudgeAttempts: 3,
 	}
 	for i := t.First; i < t.First+t.N; i++ {

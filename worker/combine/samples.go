@@ -28,10 +28,21 @@ func (c *cell) visit(ctx context.Context, each func(*stream.Scored) error, f vis
 			continue
 		}
 		var s stream.Scored
-		switch err := c.Queue.Get(ctx, stream.Combine, t.Unit, &s); {
+		sequence, err := c.Queue.Read(ctx, stream.Combine, t.Unit, &s)
+		poison := errors.Is(err, stream.ErrPoison)
+		if err == nil || poison {
+			issued, failed := c.issued(ctx, c.m, t.Unit, sequence, s.Receipt)
+			if failed != nil {
+				return failed
+			}
+			if !issued {
+				return &forgedError{t, sequence, s.Evaluator}
+			}
+		}
+		switch {
 		case errors.Is(err, queue.ErrNotFound):
 			return fmt.Errorf("unit %d of %s: %w", t.Index, c.id.Key(), errIncomplete)
-		case errors.Is(err, stream.ErrPoison):
+		case poison:
 			return &badUnitError{t.Unit, err}
 		case err != nil:
 			return err

@@ -45,6 +45,7 @@ func (b *bench) feed(tb testing.TB) *store.Manifest {
 				continue
 			}
 			seen[task.Unit] = true
+			task.Receipt = b.issuer.Receipt(task.Unit)
 			s := scored(task)
 			for i := range s.Judgements {
 				if task.Temperature == m.Temperatures[0] {

@@ -40,7 +40,7 @@ func patiently(ctx context.Context, log *slog.Logger, pulse *worker.Pulse, f fun
 		case err == nil && tries > 0:
 			log.Info("results are written again", "waited", time.Since(since).Round(time.Second).String())
 			return nil
-		case err == nil, ctx.Err() != nil, errors.Is(err, stream.ErrPoison), errors.Is(err, errIncomplete), errors.Is(err, nats.ErrConnectionClosed):
+		case err == nil, ctx.Err() != nil, errors.Is(err, stream.ErrPoison), errors.Is(err, errIncomplete), errors.Is(err, errForged), errors.Is(err, nats.ErrConnectionClosed):
 			return err
 		}
 		if tries == 0 {

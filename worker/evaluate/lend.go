@@ -146,7 +146,7 @@ func (l *Lender) handle(ctx, stopping context.Context, msg worker.Message) error
 		return l.judge(ctx, j)
 	}
 	began := time.Now()
-	claim, err := l.lend(ctx, stopping, msg)
+	claim, err := l.lend(ctx, stopping, msg, j)
 	switch {
 	case err != nil:
 		return err
@@ -185,7 +185,7 @@ func (l *Lender) judge(ctx context.Context, j *job) error {
 	if err != nil {
 		return err
 	}
-	return l.publish(ctx, scored)
+	return l.publish(ctx, j.run, scored)
 }
 
 // mayLend reports whether a unit is lent, and waits a little for a guest who asks: the other evaluators here do not need
@@ -217,7 +217,7 @@ func (l *Lender) mayLend(ctx, stopping context.Context, j *job) (bool, error) {
 }
 
 // lend lends a unit and waits for a claim on it. It returns nil if the unit was taken back.
-func (l *Lender) lend(ctx, stopping context.Context, msg worker.Message) (*queue.Claimed, error) {
+func (l *Lender) lend(ctx, stopping context.Context, msg worker.Message, j *job) (*queue.Claimed, error) {
 	out := &loan{at: time.Now(), claim: make(chan *queue.Claimed, 1), back: make(chan struct{})}
 	l.mu.Lock()
 	l.loans[msg.Unit] = out
@@ -229,7 +229,7 @@ func (l *Lender) lend(ctx, stopping context.Context, msg worker.Message) (*queue
 		defer l.mu.Unlock()
 		delete(l.loans, msg.Unit)
 	}()
-	if err := l.Queue.Lend(ctx, msg.Unit, msg.Body); err != nil {
+	if err := l.Queue.Lend(ctx, j.batch); err != nil {
 		return nil, err
 	}
 	var claim *queue.Claimed

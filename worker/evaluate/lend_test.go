@@ -79,6 +79,9 @@ func (b *lending) judged(t *testing.T) map[string]int {
 			t.Errorf("unit %d of %s: %v", task.Index, task.Key(), err)
 			continue
 		}
+		if !b.m.Issued(task.Unit, s.Receipt) {
+			t.Errorf("unit %d of %s is stored without its receipt", task.Index, task.Key())
+		}
 		for i := range s.Judgements {
 			if s.Judgements[i].Verdict != stream.WrongAnswer || s.Samples[i].Code != wrong {
 				t.Errorf("unit %d of %s, sample %d by %s: %s", task.Index, task.Key(), i, s.Evaluator, s.Judgements[i].Verdict)
@@ -133,6 +136,9 @@ func (b *lending) borrow(t *testing.T, who stream.Guest, say func(stream.Batch) 
 			var batch stream.Batch
 			if err := errors.Join(stream.Decode(msg.Data(), &batch), msg.Ack()); err != nil {
 				t.Error(err)
+			}
+			if batch.Receipt != "" {
+				t.Errorf("a guest is lent the receipt of unit %d of %s", batch.Index, batch.Key())
 			}
 			if claim := say(batch); claim != nil {
 				if _, err := b.Queue.PublishClaim(ctx, who, *claim); err != nil && ctx.Err() == nil {

@@ -137,9 +137,9 @@ func (l *Lender) admitted(ctx context.Context, t *tranche, r *report) (bool, err
 		return false, nil
 	}
 	if r.again != nil {
-		return true, l.publish(ctx, *r.again)
+		return true, l.publish(ctx, r.run, *r.again)
 	}
-	return true, l.publish(ctx, r.scored(l.fingerprint()))
+	return true, l.publish(ctx, r.run, r.scored(l.fingerprint()))
 }
 
 func (w *Worker) fingerprint() string { return w.Grader.Host().Environment().Digest() }

@@ -188,7 +188,7 @@ func (w *Worker) handle(ctx context.Context, msg worker.Message) error {
 	if w.Guest != nil {
 		return w.claim(ctx, scored)
 	}
-	return w.publish(ctx, scored)
+	return w.publish(ctx, j.run, scored)
 }
 
 // A job is a unit that is to be judged.
@@ -199,15 +199,29 @@ type job struct {
 	deliveries uint64
 }
 
-// take reads a unit. It returns nil if the unit has been judged already.
+// take reads a unit. It returns nil if the unit has been judged already, or if the message is none of the unit's.
 func (w *Worker) take(ctx context.Context, msg worker.Message) (*job, error) {
 	m, q, task, err := w.Runs.Unit(ctx, msg.Unit)
 	if err != nil {
 		return nil, err
 	}
 	if w.Guest == nil {
-		if done, err := w.alreadyJudged(ctx, task); done || err != nil {
+		if done, err := w.alreadyJudged(ctx, m, task); done || err != nil {
 			return nil, err
+		}
+	}
+	j := &job{deliveries: msg.Deliveries}
+	if err := stream.Decode(msg.Body, &j.batch); err != nil {
+		return nil, err
+	}
+	if w.Guest == nil { // its lender keeps the receipt
+		issued, err := w.Runs.Issued(ctx, m, msg.Unit, j.batch.Receipt)
+		if err != nil {
+			return nil, err
+		}
+		if !issued {
+			w.Log.Error("completions without a receipt are thrown away: somebody who was not handed the unit put them there", "unit", msg.Unit.Subject(stream.Evaluate), "generator", j.batch.Generator)
+			return nil, nil
 		}
 	}
 	if m, err = w.admit(ctx, m); err != nil {
@@ -217,10 +231,7 @@ func (w *Worker) take(ctx context.Context, msg worker.Message) (*job, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &job{run: m, deliveries: msg.Deliveries}
-	if err := stream.Decode(msg.Body, &j.batch); err != nil {
-		return nil, err
-	}
+	j.run = m
 	if j.batch.Unit != msg.Unit || len(j.batch.Samples) != task.N {
 		return nil, fmt.Errorf("batch holds %d samples of unit %d of %s, want %d: %w", len(j.batch.Samples), j.batch.Index, j.batch.Key(), task.N, stream.ErrPoison)
 	}
@@ -245,8 +256,8 @@ func (w *Worker) score(ctx context.Context, j *job) (stream.Scored, error) {
 }
 
 // publish stores a judged unit in COMBINE.
-func (w *Worker) publish(ctx context.Context, scored stream.Scored) error {
-	fresh, err := w.Pulse.Publish(ctx, w.Queue, w.Log, stream.Combine, scored.Unit, scored)
+func (w *Worker) publish(ctx context.Context, m *store.Manifest, scored stream.Scored) error {
+	fresh, err := w.Pulse.Publish(ctx, w.Queue, w.Log, stream.Combine, scored.Unit, m.Receipts, scored)
 	if err == nil && !fresh {
 		w.Log.Debug("duplicate refused, the first output stays", "subject", scored.Subject(stream.Combine))
 	}
@@ -255,8 +266,8 @@ func (w *Worker) publish(ctx context.Context, scored stream.Scored) error {
 
 // alreadyJudged reports whether the unit's output exists, so that a unit handed
 // out twice is not judged twice.
-func (w *Worker) alreadyJudged(ctx context.Context, t stream.Task) (bool, error) {
-	if there, err := w.Queue.Has(ctx, stream.Combine, t.Unit); there || err != nil {
+func (w *Worker) alreadyJudged(ctx context.Context, m *store.Manifest, t stream.Task) (bool, error) {
+	if there, err := w.Queue.Holds(ctx, stream.Combine, t.Unit, m.Receipts); there || err != nil {
 		return there, err
 	}
 	// The cell last: a unit leaves COMBINE only after its cell is done.

@@ -25,7 +25,8 @@ import (
 // publish as if they had been generated.
 type bench struct {
 	*streamtest.Env
-	m *store.Manifest
+	m      *store.Manifest
+	issuer *stream.Issuer
 }
 
 func newBench(tb testing.TB) *bench {
@@ -45,7 +46,14 @@ func newBench(tb testing.TB) *bench {
 			tb.Fatal(err)
 		}
 	}
+	if err := b.Store.GiveReceipts(tb.Context(), b.m); err != nil {
+		tb.Fatal(err)
+	}
 	if _, err := b.Store.PutRun(tb.Context(), b.m, 0); err != nil {
+		tb.Fatal(err)
+	}
+	var err error
+	if b.issuer, err = b.Store.Issuer(tb.Context(), b.m); err != nil {
 		tb.Fatal(err)
 	}
 	b.Serve(tb, "r1")
@@ -59,8 +67,13 @@ func (b *bench) worker(g *Grader) *Worker {
 	}
 }
 
+// publish has a unit wait to be judged, with its receipt.
 func (b *bench) publish(tb testing.TB, u stream.Unit, body any) {
 	tb.Helper()
+	if batch, ok := body.(stream.Batch); ok {
+		batch.Receipt = b.issuer.Receipt(u)
+		body = batch
+	}
 	if _, err := b.Queue.Publish(tb.Context(), stream.Evaluate, u, body); err != nil {
 		tb.Fatal(err)
 	}
@@ -218,7 +231,7 @@ func TestUnitsThatNeedNoJudging(t *testing.T) {
 	b := newBench(t)
 	g := newGrader(t, 1)
 	one, two := b.m.Tasks(b.m.Questions[0], 700), b.m.Tasks(b.m.Questions[1], 700)
-	if _, err := b.Queue.Publish(t.Context(), stream.Combine, one[0].Unit, stream.Scored{Evaluator: "former"}); err != nil {
+	if _, err := b.Queue.Publish(t.Context(), stream.Combine, one[0].Unit, stream.Scored{Batch: stream.Batch{Receipt: b.issuer.Receipt(one[0].Unit)}, Evaluator: "former"}); err != nil {
 		t.Fatal(err)
 	}
 	b.publish(t, one[0].Unit, batchOf(one[0], 10, solution))

@@ -114,13 +114,18 @@ func (w *Worker) handle(ctx context.Context, msg worker.Message) error {
 	if err != nil {
 		return err
 	}
-	if done, err := w.alreadyGenerated(ctx, task); done || err != nil {
+	if done, err := w.alreadyGenerated(ctx, m, task); done || err != nil {
 		return err
 	}
 	var got stream.Task
 	if err := stream.Decode(msg.Body, &got); err != nil {
 		return err
 	}
+	// Who publishes tasks makes receipts; whether it is the right one is looked at when the completions come.
+	if m.Receipts != "" && got.Receipt == "" {
+		return fmt.Errorf("task has no receipt of run %s, so what is made of it would not count\nhave it made anew with 'lcbq dead requeue --regenerate': %w", m.ID, stream.ErrPoison)
+	}
+	task.Receipt = got.Receipt
 	if got != task {
 		return fmt.Errorf("task says samples %d from %d of %s, the run %d from %d: %w", got.N, got.First, got.Key(), task.N, task.First, stream.ErrPoison)
 	}
@@ -169,7 +174,7 @@ func (w *Worker) produce(ctx context.Context, msg worker.Message, m *store.Manif
 	ctx, end := outlive(ctx, publishGrace)
 	defer end()
 	batch.Attempts = int(min(msg.Deliveries, math.MaxInt32))
-	fresh, err := w.Pulse.Publish(ctx, w.Queue, w.Log, stream.Evaluate, msg.Unit, batch)
+	fresh, err := w.Pulse.Publish(ctx, w.Queue, w.Log, stream.Evaluate, msg.Unit, m.Receipts, batch)
 	if err == nil && !fresh {
 		w.Log.Debug("duplicate refused, the first output stays", "subject", msg.Unit.Subject(stream.Evaluate))
 	}
@@ -226,9 +231,9 @@ func (w *Worker) describe(ctx context.Context, m *store.Manifest, info engine.In
 
 // alreadyGenerated reports whether the unit's samples exist, so that a unit
 // handed out twice does not cost a GPU twice.
-func (w *Worker) alreadyGenerated(ctx context.Context, t stream.Task) (bool, error) {
+func (w *Worker) alreadyGenerated(ctx context.Context, m *store.Manifest, t stream.Task) (bool, error) {
 	for _, stage := range []stream.Stage{stream.Evaluate, stream.Combine} {
-		if there, err := w.Queue.Has(ctx, stage, t.Unit); there || err != nil {
+		if there, err := w.Queue.Holds(ctx, stage, t.Unit, m.Receipts); there || err != nil {
 			return there, err
 		}
 	}
@@ -253,7 +258,7 @@ func (w *Worker) generate(ctx context.Context, msg worker.Message, m *store.Mani
 	}
 	b := &stream.Batch{
 		Unit: task.Unit, Samples: make([]stream.Sample, task.N), Generator: w.Pulse.Name(),
-		Started: started.UnixMilli(), Ended: time.Now().UnixMilli(),
+		Started: started.UnixMilli(), Ended: time.Now().UnixMilli(), Receipt: task.Receipt,
 	}
 	for i, c := range completions {
 		s := stream.Sample{Index: task.First + i, Completion: c.Text, Tokens: c.Tokens, FinishReason: c.FinishReason, LeftOut: c.LeftOut, Redrawn: c.Redrawn, AnsweredAs: c.AnsweredAs}

@@ -86,6 +86,16 @@ func submit(t *testing.T, env *streamtest.Env, change func(*store.Manifest)) *st
 	return sub.Manifest
 }
 
+// receipt returns the receipt of a unit.
+func receipt(t *testing.T, env *streamtest.Env, m *store.Manifest, u stream.Unit) string {
+	t.Helper()
+	issuer, err := env.Store.Issuer(t.Context(), m)
+	if err != nil || issuer == nil {
+		t.Fatalf("the run's units have no receipts: %v", err)
+	}
+	return issuer.Receipt(u)
+}
+
 func newWorker(env *streamtest.Env, e engine.Engine) *generate.Worker {
 	return &generate.Worker{
 		Queue: env.Queue, Store: env.Store, Runs: &worker.Runs{Store: env.Store}, Engine: e, Slots: 2, Grace: time.Minute,
@@ -145,7 +155,7 @@ func TestUnitsBecomeBatches(t *testing.T) {
 		}
 		for _, task := range m.Tasks(q, 700) {
 			b := batch(t, env, task.Unit)
-			if b.Unit != task.Unit || b.Generator != w.Pulse.Name() || b.Started < before || b.Ended < b.Started || b.Attempts != 1 {
+			if b.Unit != task.Unit || !m.Issued(task.Unit, b.Receipt) || b.Generator != w.Pulse.Name() || b.Started < before || b.Ended < b.Started || b.Attempts != 1 {
 				t.Errorf("batch = %+v", b)
 			}
 			if len(b.Samples) != task.N {
@@ -270,12 +280,16 @@ func TestPoison(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			env := streamtest.New(t)
-			submit(t, env, tt.change)
+			m := submit(t, env, tt.change)
 			want := 4
 			if tt.body != nil {
 				want = 1
 				if err := env.Queue.Remove(t.Context(), stream.Generate, tt.unit); err != nil {
 					t.Fatal(err)
+				}
+				if task, ok := tt.body.(stream.Task); ok {
+					task.Receipt = receipt(t, env, m, tt.unit)
+					tt.body = task
 				}
 				if _, err := env.Queue.Publish(t.Context(), stream.Generate, tt.unit, tt.body); err != nil {
 					t.Fatal(err)
@@ -301,10 +315,10 @@ func TestNothingIsGeneratedTwice(t *testing.T) {
 	ctx := t.Context()
 	m := submit(t, env, nil)
 	first, second := m.Tasks(m.Questions[0], 700), m.Tasks(m.Questions[1], 700)
-	if _, err := env.Queue.Publish(ctx, stream.Evaluate, first[0].Unit, stream.Batch{Unit: first[0].Unit, Generator: "former"}); err != nil {
+	if _, err := env.Queue.Publish(ctx, stream.Evaluate, first[0].Unit, stream.Batch{Unit: first[0].Unit, Generator: "former", Receipt: receipt(t, env, m, first[0].Unit)}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := env.Queue.Publish(ctx, stream.Combine, first[1].Unit, stream.Scored{}); err != nil {
+	if _, err := env.Queue.Publish(ctx, stream.Combine, first[1].Unit, stream.Scored{Batch: stream.Batch{Receipt: receipt(t, env, m, first[1].Unit)}}); err != nil {
 		t.Fatal(err)
 	}
 	// The cell is done with the first unit's samples only: it was raised since.
@@ -322,6 +336,59 @@ func TestNothingIsGeneratedTwice(t *testing.T) {
 	}
 	if has, err := env.Queue.Has(ctx, stream.Evaluate, first[1].Unit); has || err != nil {
 		t.Errorf("a unit that was judged is in EVALUATE again: %v, %v", has, err)
+	}
+}
+
+// TestForgedCompletionsComeFirst: completions without the unit's receipt lie where a generator's are to go. It must generate
+// the unit all the same, keep it in hand while they lie there, and store its own when they are removed. A task without a
+// receipt is given up before the engine is asked.
+func TestForgedCompletionsComeFirst(t *testing.T) {
+	t.Parallel()
+	env := streamtest.New(t)
+	m := submit(t, env, nil)
+	tasks := m.Tasks(m.Questions[0], 700)
+	forged := stream.Batch{Unit: tasks[0].Unit, Generator: "forger", Receipt: receipt(t, env, m, tasks[1].Unit)}
+	if _, err := env.Queue.Publish(t.Context(), stream.Evaluate, tasks[0].Unit, forged); err != nil {
+		t.Fatal(err)
+	}
+	if err := env.Queue.Remove(t.Context(), stream.Generate, tasks[1].Unit); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := env.Queue.Publish(t.Context(), stream.Generate, tasks[1].Unit, tasks[1]); err != nil {
+		t.Fatal(err)
+	}
+	e := &fake{}
+	w := newWorker(env, e)
+	ctx, cancel := context.WithCancel(t.Context())
+	ran := make(chan error, 1)
+	go func() { ran <- w.Run(ctx) }()
+	streamtest.WaitFor(t, "the generator to wait", func(ctx context.Context) (bool, error) {
+		if err := w.Pulse.Announce(ctx, env.Store); err != nil {
+			return false, err
+		}
+		all, err := env.Store.Workers(ctx)
+		return len(all) == 1 && all[0].Trouble != nil && strings.Contains(all[0].Trouble.Text, "without the unit's receipt"), err
+	})
+	if there, err := env.Queue.Has(t.Context(), stream.Generate, tasks[0].Unit); !there || err != nil {
+		t.Errorf("the unit is settled (%v, %v), though what lies in its place is none of it", !there, err)
+	}
+	if err := env.Queue.Remove(t.Context(), stream.Evaluate, tasks[0].Unit); err != nil {
+		t.Fatal(err)
+	}
+	env.WaitEmpty(t, stream.Generate)
+	cancel()
+	if err := <-ran; err != nil {
+		t.Errorf("Run = %v, want nil after cancellation", err)
+	}
+	if b := batch(t, env, tasks[0].Unit); b.Generator != w.Pulse.Name() || !m.Issued(tasks[0].Unit, b.Receipt) {
+		t.Errorf("stored is what %q made, with the receipt %q", b.Generator, b.Receipt)
+	}
+	dead, err := env.Queue.DeadUnits(t.Context(), "r1")
+	if err != nil || len(dead) != 1 || dead[0].Subject != tasks[1].Subject(stream.Generate) || !strings.Contains(dead[0].Error, "no receipt") {
+		t.Errorf("dead units %+v, %v, want the one whose task has no receipt", dead, err)
+	}
+	if asked := e.requests(); len(asked) != 3 {
+		t.Errorf("engine was asked for %d units, want 3", len(asked))
 	}
 }
 

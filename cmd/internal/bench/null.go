@@ -34,7 +34,7 @@ func (j *nullJudge) handle(ctx context.Context, msg worker.Message) error {
 	if m.Judge.Mode != nullMode {
 		return fmt.Errorf("run %s is judged by %s, not by nobody: %w", m.ID, m.Judge.Mode, worker.ErrUnfit)
 	}
-	if there, err := j.queue.Has(ctx, stream.Combine, task.Unit); there || err != nil {
+	if there, err := j.queue.Holds(ctx, stream.Combine, task.Unit, m.Receipts); there || err != nil {
 		return err
 	}
 	if done, err := j.store.CellDone(ctx, task.Cell, task.First+task.N); done || err != nil {
@@ -43,6 +43,9 @@ func (j *nullJudge) handle(ctx context.Context, msg worker.Message) error {
 	var batch stream.Batch
 	if err := stream.Decode(msg.Body, &batch); err != nil {
 		return err
+	}
+	if !m.Issued(msg.Unit, batch.Receipt) {
+		return fmt.Errorf("unit %d of %s comes without its receipt: %w", msg.Unit.Index, msg.Unit.Key(), stream.ErrPoison)
 	}
 	j.note(batch)
 	scored := stream.Scored{Batch: batch, Judgements: make([]stream.Judgement, len(batch.Samples)), Evaluator: "null", Fingerprint: nullMode}

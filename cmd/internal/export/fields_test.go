@@ -164,6 +164,11 @@ func combined(t *testing.T, u stream.Scored) (dir string) {
 		t.Fatal(err)
 	}
 	u.Unit = sub.Manifest.Tasks(sub.Manifest.Questions[0], 100)[0].Unit
+	issuer, err := env.Store.Issuer(t.Context(), sub.Manifest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Receipt = issuer.Receipt(u.Unit)
 	if _, err := env.Queue.Publish(t.Context(), stream.Combine, u.Unit, u); err != nil {
 		t.Fatal(err)
 	}

@@ -36,6 +36,7 @@ func (r *Reader) findings(in *raw, s *Snapshot) []Finding {
 	f.speeds()
 	f.answers()
 	f.banned()
+	f.forged()
 	f.audited()
 	slices.SortStableFunc(f.found, func(a, b Finding) int {
 		switch {
@@ -308,6 +309,20 @@ func (f *finder) banned() {
 		f.add(FalseJudge, b.Expelled == 0 && f.in.run.Open(), "", "none is needed for the counts; see who had the token: "+b.ID,
 			"evaluator %s gave a false verdict and is banned (%s, %s): %s", b.Judge, b.Unit, b.Reason, again)
 	}
+}
+
+// forged is about verdicts without a receipt.
+func (f *finder) forged() {
+	r := f.in.run.Refused
+	if r == nil {
+		return
+	}
+	what := "1 message was"
+	if r.Messages > 1 {
+		what = thousands(r.Messages) + " messages were"
+	}
+	f.add(ForgedUnits, f.in.run.Open(), "", "none is needed for the counts; somebody misuses the token of an evaluator: find whose, by the addresses in the server's log, and end it with 'lcbq token --revoke'",
+		"%s put among the verdicts by somebody who was not handed the units, the last at %s (%s): removed, and counted nowhere", what, clock(r.At), r.Last)
 }
 
 // audited says that the counts are those of an audited time limit, as they were seen.

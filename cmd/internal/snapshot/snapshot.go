@@ -209,6 +209,7 @@ const (
 	Stalled      Code = "stalled"        // nothing was judged for a long time, though workers live
 	StaleReading Code = "stale_reading"  // the server does not answer: these are old numbers
 	FalseJudge   Code = "false_verdicts" // an evaluator that is not trusted was found out and banned
+	ForgedUnits  Code = "forged_units"   // verdicts came from somebody whom the units were not handed
 	Uncorrected  Code = "uncorrected"    // pass@1 counts programs that an audited time limit stopped as failed
 )
 
