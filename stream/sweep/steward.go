@@ -173,11 +173,16 @@ func (s *Steward) stray(ctx context.Context, stage stream.Stage, stray queue.Str
 	})
 }
 
-// bury puts a message into DEAD and removes it from its work queue.
-func (s *Steward) bury(ctx context.Context, d stream.Dead) error {
+// giveUp puts a message into DEAD.
+func (s *Steward) giveUp(ctx context.Context, d stream.Dead) error {
 	d.Worker, d.At = "steward", time.Now().UnixMilli()
 	s.Log.Error("unit given up", "subject", d.Subject, "reason", d.Reason, "err", d.Error, "deliveries", d.Deliveries)
-	if err := s.Queue.Bury(ctx, d); err != nil {
+	return s.Queue.Bury(ctx, d)
+}
+
+// bury puts a message into DEAD and removes it from its work queue.
+func (s *Steward) bury(ctx context.Context, d stream.Dead) error {
+	if err := s.giveUp(ctx, d); err != nil {
 		return err
 	}
 	if d.Stage == stream.Combine {
@@ -286,7 +291,8 @@ func (s *Steward) buryLost(ctx context.Context, a *queue.Advisory, runs []*store
 			if err != nil {
 				return err
 			}
-			return s.bury(ctx, stream.Dead{
+			// Nothing of it is in its queue, unless somebody has just put it back.
+			return s.giveUp(ctx, stream.Dead{
 				Subject: task.Subject(stream.Generate), Stage: stream.Generate, Reason: stream.Terminated, Error: terminated(a),
 				Deliveries: a.Deliveries, Body: body,
 			})
