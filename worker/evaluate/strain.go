@@ -38,8 +38,8 @@ const (
 	leastPieces = 8
 
 	// margin is how far every program may go beyond the limit, as a part of it: what a quiet machine measures of
-	// itself, and neighbours add that leave no trace. It is also by how much a measured slowdown may be wrong: a first
-	// run goes on so far beyond what is measured, because a second one decides.
+	// itself, and neighbours add that leave no trace. It is also by how much a larger slowdown may be measured wrong: a
+	// program goes on so far beyond it, because a second run decides.
 	margin = 0.05
 
 	// cold is what it costs to find caches cold each time that a program comes back to a processor which it shares
@@ -95,7 +95,7 @@ func (s *strain) ask(now sandbox.Strain) (slack, grace time.Duration, known bool
 	if s.last && slow > margin {
 		grace = share(now.Limit, slow)
 	}
-	beyond := max(margin, slow+min(slow, margin))
+	beyond := max(margin, slow+min(margin, max(0, 2*(slow-margin))))
 	if s.large() && s.company() {
 		beyond = max(beyond, nearTo-1)
 	}
