@@ -71,7 +71,7 @@ func contentionGrader(b *testing.B, measuring bool) *Grader {
 }
 
 // countsFor returns the count with which a program of each kind takes the limit on a quiet core, by the fastest of many
-// short tries: on a machine that others slow now and then few long ones would all be slowed.
+// tries of a fiftieth of a second: on a machine that others slow now and then longer ones would all be slowed.
 func countsFor(b *testing.B, g *Grader) map[string]int {
 	b.Helper()
 	counts := map[string]int{}
@@ -80,14 +80,13 @@ func countsFor(b *testing.B, g *Grader) map[string]int {
 		if err != nil {
 			b.Fatal(err)
 		}
-		// What a table takes is not in proportion to its count from the first million on.
-		count, rounds := 1_000_000, 1
-		if kind == "table" {
-			rounds = 2
+		count, tries, rounds := 200_000, 60, 1
+		if kind == "table" { // what it takes is not in proportion to its count from the first million on
+			count, tries, rounds = 1_000_000, 5, 2
 		}
-		for round := range rounds {
+		for range rounds {
 			least := time.Hour
-			for i := range 20 / (1 + 3*round) {
+			for i := range tries {
 				slot.Scale(mostPace)
 				r, err := slot.Run(b.Context(), &one("counts").sandbox, nearText(kind, count, i), func(int, sandbox.Output) bool { return true })
 				if err != nil || r.Outcome != sandbox.Accepted {
