@@ -198,6 +198,7 @@ func TestShiftClock(t *testing.T) {
 			t.Error(err)
 		}
 	}()
+	const near = 10 * time.Minute // less than each shift, more than any load takes
 	for _, by := range []time.Duration{0, 30 * 24 * time.Hour, -time.Hour, 0} {
 		if err := shiftClock(cmd.Process, by); errors.Is(err, errNoClockShift) {
 			t.Skip(err)
@@ -210,7 +211,7 @@ func TestShiftClock(t *testing.T) {
 			t.Fatal(err)
 		}
 		off := time.Until(time.Unix(seconds, 0)) - by
-		if off.Abs() > 10*time.Second || took < 0 || took > int64(10*time.Second) {
+		if off.Abs() > near || took < 0 || took > int64(near) {
 			t.Errorf("shifted by %v the process is off by %v, and two readings lie %d ns apart", by, off+by, took)
 		}
 	}

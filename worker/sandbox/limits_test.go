@@ -39,10 +39,9 @@ func TestLimits(t *testing.T) {
 			}
 		})
 		t.Run("sleeper", func(t *testing.T) { //nolint:paralleltest // one slot
-			start := time.Now()
-			r, err := b.slot.Run(t.Context(), b.stdin, "import time\ntime.sleep(60)", func(int, Output) bool { return true })
-			if took := time.Since(start); err != nil || r.Outcome != TimeLimit || took >= time.Minute { // it slept on
-				t.Errorf("Run = %+v, %v after %v", r, err, took)
+			r, err := b.slot.Run(t.Context(), b.stdin, "import time\ntime.sleep(3600)", func(int, Output) bool { return true })
+			if err != nil || r.Outcome != TimeLimit {
+				t.Errorf("Run = %+v, %v", r, err)
 			}
 		})
 		t.Run("second test", func(t *testing.T) { //nolint:paralleltest // one slot
