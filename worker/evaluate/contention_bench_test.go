@@ -70,39 +70,55 @@ func contentionGrader(b *testing.B, measuring bool) *Grader {
 	return g
 }
 
-// countsFor returns the count with which a program of each kind takes the limit on a quiet core, by the fastest of many
-// tries of a fiftieth of a second: on a machine that others slow now and then longer ones would all be slowed.
+// countsFor returns the count with which a program of each kind takes the limit on a calm quiet core: by what many short
+// tries took against the yard before and after each, and by the yard's best. On a machine that others slow now and then
+// the fastest of a few tries is now a calm one and now none.
 func countsFor(b *testing.B, g *Grader) map[string]int {
 	b.Helper()
-	counts := map[string]int{}
+	all := g.quiet.machine.Cores()
+	cpu := all[len(all)-1][0]
+	look := func() float64 {
+		round, err := g.yard.look(cpu)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return round.Seconds()
+	}
+	rounds := map[string]float64{} // of the yard's that a million counts take
 	for kind := range strings.SplitSeq(*nearKinds, ",") {
 		slot, err := g.quiet.enter(b.Context())
 		if err != nil {
 			b.Fatal(err)
 		}
-		count, tries, rounds := 200_000, 60, 1
-		if kind == "table" { // what it takes is not in proportion to its count from the first million on
-			count, tries, rounds = 1_000_000, 5, 2
+		count, tries := 200_000, 60
+		if kind == "table" { // what it takes is not in proportion to its count at first
+			count, tries = 4_000_000, 12
 		}
-		for range rounds {
-			least := time.Hour
-			for i := range tries {
-				slot.Scale(mostPace)
-				r, err := slot.Run(b.Context(), &one("counts").sandbox, nearText(kind, count, i), func(int, sandbox.Output) bool { return true })
-				if err != nil || r.Outcome != sandbox.Accepted {
-					b.Fatalf("%s: %+v, %v", kind, r, err)
-				}
-				least = min(least, r.TestCPU)
+		slot.Scale(mostPace)
+		var each []float64
+		for i := range tries {
+			before := look()
+			r, err := slot.Run(b.Context(), &one("counts").sandbox, nearText(kind, count, i), func(int, sandbox.Output) bool { return true })
+			if err != nil || r.Outcome != sandbox.Accepted {
+				b.Fatalf("%s: %+v, %v", kind, r, err)
 			}
-			count = int(float64(count) * float64(*nearLimit) / float64(least))
+			each = append(each, r.TestCPU.Seconds()/((before+look())/2)*1e6/float64(count))
 		}
 		slot.Scale(1)
-		counts[kind] = count
+		slices.Sort(each)
+		rounds[kind] = each[len(each)/2]
 		if err := g.quiet.leave(slot); err != nil {
 			b.Fatal(err)
 		}
 	}
-	b.Logf("counts for %v: %v", *nearLimit, counts)
+	for g.yard.best() == 0 {
+		look()
+	}
+	counts := map[string]int{}
+	for kind, n := range rounds {
+		counts[kind] = int(1e6 * nearLimit.Seconds() / (n * g.yard.best().Seconds()))
+	}
+	b.Logf("counts for %v: %v; a round takes %v at best", *nearLimit, counts, g.yard.best())
 	return counts
 }
 

@@ -195,7 +195,6 @@ func (g *Grader) once(ctx context.Context, slot *pooled, t *trial) (sandbox.Resu
 	defer slot.Soft(nil)
 	slot.Scale(q.pace.scale())
 	defer slot.Scale(1)
-	t.slowed = 0
 	if !t.whole {
 		slot.Stretch(g.stretch(t))
 		defer slot.Stretch(nil)
