@@ -66,7 +66,7 @@ func answered(t *testing.T) *Run {
 		}}
 		for i := range s.Temperatures {
 			passed := min(37, (q%6)*(3+3*i)+i)
-			x.Cells = append(x.Cells, stream.Counts{N: 40, Passed: passed, Tokens: 4000, GenTPS: 100, Verdicts: map[stream.Verdict]int{stream.Passed: passed, stream.Truncated: 2, stream.WrongAnswer: 38 - passed}})
+			x.Cells = append(x.Cells, stream.Counts{N: 40, Passed: passed, Tokens: int64(4000 * (1 + 2*i)), GenTPS: 100, Verdicts: map[stream.Verdict]int{stream.Passed: passed, stream.Truncated: 2, stream.WrongAnswer: 38 - passed}})
 		}
 		s.Questions = append(s.Questions, x)
 	}
