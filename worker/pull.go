@@ -109,7 +109,7 @@ func reason(stage stream.Stage, err error) string {
 		return "nobody lends units here yet: 'lcbq evaluate --lend' on the server's machine does"
 	case errors.Is(err, queue.ErrNotDeclared):
 		return "a stream of lcbq's is gone from the server: 'lcbq submit' of the same run makes it anew"
-	case consumerGone(err):
+	case errors.Is(err, jetstream.ErrConsumerDeleted), errors.Is(err, jetstream.ErrConsumerNotFound):
 		return "the consumers of runs are made anew, or were removed: looking for them"
 	case errors.As(err, &api), errors.Is(err, store.ErrUnreadable):
 		return "the server refuses"
