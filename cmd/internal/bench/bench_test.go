@@ -114,6 +114,24 @@ func TestSweep(t *testing.T) {
 	}
 }
 
+// TestBlindness: a sweep that cannot be read goes on for a while, and ends if that stays so.
+func TestBlindness(t *testing.T) {
+	t.Parallel()
+	var b blindness
+	slow := errors.New("no answer")
+	at := time.Unix(1_000_000, 0)
+	for _, look := range []struct {
+		after time.Duration
+		err   error
+		ends  bool
+	}{{0, slow, false}, {mostBlind - 1, slow, false}, {1, slow, true}, {1, nil, false}, {1, slow, false}, {mostBlind, slow, true}} {
+		at = at.Add(look.after)
+		if err := b.look(at, look.err); (err != nil) != look.ends || look.ends && !errors.Is(err, slow) {
+			t.Errorf("%v later, with %v: %v, want an end: %t", look.after, look.err, err, look.ends)
+		}
+	}
+}
+
 func TestBinds(t *testing.T) {
 	t.Parallel()
 	for want, r := range map[string]Reading{"generate": {Generate: 90_000, Evaluate: 5000}, "evaluate": {Evaluate: 5001, Combine: 5000}, "combine": {Evaluate: 9000, Combine: 5001}} {

@@ -229,16 +229,18 @@ func (w *watched) until(ctx context.Context, failed <-chan error) error {
 	look, end := time.NewTicker(w.cfg.Every), time.NewTicker(min(w.cfg.Every, time.Second))
 	defer look.Stop()
 	defer end.Stop()
+	var unread blindness
 	for finished := false; !finished; {
 		select {
 		case <-end.C:
 			m, _, err := w.store.Run(ctx, w.run)
-			switch {
-			case errors.Is(err, store.ErrNotFound): // not submitted yet
-				continue
-			case err != nil:
+			if errors.Is(err, store.ErrNotFound) { // not submitted yet
+				err = nil
+			}
+			if err := w.bear(&unread, err); err != nil {
 				return err
-			case m.Finished == 0:
+			}
+			if err != nil || m == nil || m.Finished == 0 {
 				continue
 			}
 			finished = true
@@ -256,7 +258,7 @@ func (w *watched) until(ctx context.Context, failed <-chan error) error {
 		}
 		w.spent = spent.Sum(w.spent, stages)
 		profile.Reset()
-		if err := w.read(ctx); err != nil {
+		if err := w.bear(&unread, w.read(ctx)); err != nil {
 			return err
 		}
 		if err := pprof.StartCPUProfile(&profile); err != nil {
@@ -264,6 +266,37 @@ func (w *watched) until(ctx context.Context, failed <-chan error) error {
 		}
 	}
 	return nil
+}
+
+// mostBlind is for how long a sweep goes on that cannot be read: its server may be slow on a machine that has other
+// things to do, and hours went into it.
+const mostBlind = 15 * time.Minute
+
+// A blindness is since when nothing could be read; the zero time if it could.
+type blindness struct{ since time.Time }
+
+// look returns err once it has come for mostBlind, without a nil between, and nil until then.
+func (b *blindness) look(now time.Time, err error) error {
+	if err == nil {
+		b.since = time.Time{}
+		return nil
+	}
+	if b.since.IsZero() {
+		b.since = now
+	}
+	if now.Sub(b.since) < mostBlind {
+		return nil
+	}
+	return fmt.Errorf("the sweep could not be read for %v: %w", mostBlind, err)
+}
+
+// bear is look, and logs what is borne.
+func (w *watched) bear(b *blindness, err error) error {
+	final := b.look(time.Now(), err)
+	if err != nil && final == nil {
+		w.cfg.Log.Warn("sweep not read, trying again", "err", err)
+	}
+	return final
 }
 
 // read takes a reading.
