@@ -384,10 +384,51 @@ def load_modules(plan, driver_source):
     return driver
 
 
+PT_LOAD, PF_X, PF_W, PF_R = 1, 1, 2, 4  # of a program header
+PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
+
+
+def segments(function):
+    """Return the parts of the function's file that are mapped and never written to: address, size and protection."""
+    found = ctypes.create_string_buffer(32)
+    if not libc.dladdr(ctypes.cast(function, ctypes.c_void_p), found):
+        return []
+    (base,) = struct.unpack_from("Q", found, 8)
+    head = ctypes.string_at(base, 64)
+    (table,), (size, count) = struct.unpack_from("Q", head, 32), struct.unpack_from("HH", head, 54)
+    if head[:5] != b"\x7fELF\x02":
+        return []
+    headers = [struct.unpack("IIQQQQQQ", ctypes.string_at(base + table + i * size, 56)) for i in range(count)]
+    loaded = [(flags, at, n) for kind, flags, _, at, _, _, n, _ in headers if kind == PT_LOAD]
+    page = resource.getpagesize()
+    shift = base - loaded[0][1] // page * page
+    out = []
+    for flags, at, n in loaded:
+        if flags & PF_R and not flags & PF_W:
+            low, high = (shift + at) // page * page, -(-(shift + at + n) // page) * page
+            out.append((low, high - low, PROT_READ | (PROT_EXEC if flags & PF_X else 0)))
+    return out
+
+
+def hand_down_code():
+    """Have programs inherit the page tables of the code of the interpreter and of the C library.
+
+    The kernel leaves those of a file's mapping out of a fork unless something was written to it, and each program
+    then finds its pages by seventy faults. So one byte is written, the one that is there. Where the kernel's
+    policy forbids that, programs have their faults.
+    """
+    for at, size, protection in segments(ctypes.pythonapi.Py_IsInitialized) + segments(libc.write):
+        at, size = ctypes.c_void_p(at), ctypes.c_size_t(size)
+        if libc.mprotect(at, size, protection | PROT_WRITE) == 0:
+            ctypes.memmove(at, ctypes.string_at(at, 1), 1)
+        must("protect the interpreter's code", libc.mprotect(at, size, protection))
+
+
 def main(control, plan, driver_source):
     sys.path[:] = plan["path"]
     sys.dont_write_bytecode = True
     driver = load_modules(plan, driver_source)
+    hand_down_code()
     if plan["base_filter"]:
         # Kept for its own sake, and because a kernel that holds one filter
         # installs the next in half the time.
@@ -397,5 +438,8 @@ def main(control, plan, driver_source):
     gc.collect()
     gc.freeze()
     gc.disable()
+    if hasattr(libc, "malloc_trim"):
+        # What is free of the memory is given back: a fork copies an entry for each page that is there.
+        libc.malloc_trim(0)
     control.send(b"H")
     server.serve()
