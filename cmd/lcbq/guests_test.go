@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -113,14 +114,15 @@ func claimOf(honest string, b *stream.Batch, truth bool) (stream.Claim, error) {
 
 // TestGuests has a run judged by an evaluator that lends units, by an honest one that is not trusted, and by one that
 // says what is so until much of it counts, and then lies. It must be found out, banned, and what it judged be judged
-// again: in the end the results are those of an undisturbed run.
+// again. Then the lender is killed, with units lent, and another one takes its place. In the end the results are those of
+// an undisturbed run.
 func TestGuests(t *testing.T) {
 	t.Parallel()
 	takesMinutes(t)
 	honest, _ := undisturbed(t)
 	dir := t.TempDir()
 	store, out := filepath.Join(dir, "store"), filepath.Join(dir, "out")
-	server, url, log := serveElsewhere(t, store)
+	server, url, log := serveElsewhere(t, store, "--ack-wait", "5")
 	creds := make(map[string]string)
 	for name, args := range map[string][]string{
 		"operator": {"--role", "operator"}, "generator": {"--role", "generator"},
@@ -131,6 +133,7 @@ func TestGuests(t *testing.T) {
 	}
 	says(t, 0, append([]string{"submit", "--nats", url, "--creds", creds["operator"], "-o", out}, submission(sweep())[1:]...)...)
 	logs := make(map[string]*said)
+	began := make(map[string]*exec.Cmd)
 	run := func(name string, args ...string) func() {
 		cmd := command(t, args...)
 		if name == "liar" {
@@ -141,7 +144,8 @@ func TestGuests(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		if name == "liar" {
+		began[name] = cmd
+		if name == "liar" || name == "lender" {
 			return func() { _ = cmd.Wait() }
 		}
 		return func() { interrupt(t, cmd) }
@@ -168,10 +172,34 @@ func TestGuests(t *testing.T) {
 		return shot.Units.Generated == 16*sweepSamples()/10
 	})
 	lied := run("liar", url, creds["liar"], honest, "12")
-	ends = append(ends, run("lender", "evaluate", "--lend", "--store-dir", store, "--evaluators", "1"))
+	lender := []string{"evaluate", "--lend", "--store-dir", store, "--evaluators", "1"}
+	killed := run("lender", lender...)
 	awaits(t, logs["lender"], "gave a false verdict")
 	lied()
 	ends = append(ends, run("guest", "evaluate", "--nats", url, "--creds", creds["guest"], "--evaluators", "1"))
+	waitUntil(t, "the guest has judged a unit", func() bool {
+		var shot struct {
+			Workers []struct {
+				PID   int
+				Units int
+			}
+		}
+		if err := json.Unmarshal([]byte(says(t, 0, "status", "--store-dir", store, "--json")), &shot); err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range shot.Workers {
+			if w.PID == began["guest"].Process.Pid && w.Units > 0 {
+				return true
+			}
+		}
+		return false
+	})
+	wantsAll(t, says(t, 1, lender...), "another evaluator lends the units of this server", "without --lend")
+	if err := began["lender"].Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	killed()
+	ends = append(ends, run("next lender", lender...))
 	says(t, 0, "status", "--store-dir", store, "--watch", "--every", "1s")
 	found := says(t, 0, "status", "--store-dir", store, "--json")
 	if !strings.Contains(found, "false_verdicts") {
