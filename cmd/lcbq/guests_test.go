@@ -219,6 +219,7 @@ func TestGuests(t *testing.T) {
 	} else {
 		t.Logf("judged by %q", judges)
 	}
+	keysStayIn(t, url, store, out, creds, began, logs, log)
 	for _, end := range slices.Backward(ends) {
 		end()
 	}
@@ -230,6 +231,77 @@ func TestGuests(t *testing.T) {
 		if name != "liar" && strings.Contains(strings.ToLower(s.String()), "permissions violation") {
 			t.Errorf("%s asked for what is not its role's", name)
 		}
+	}
+}
+
+// keysStayIn looks for the keys of tokens and of the server in what a run leaves and shows: its results, the messages of
+// the server, logs, and the titles and environments of its processes.
+func keysStayIn(t *testing.T, url, store, out string, creds map[string]string, processes map[string]*exec.Cmd, logs map[string]*said, serverLog *said) {
+	t.Helper()
+	s := &safe{t: t}
+	for _, file := range creds {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, seed, _ := strings.Cut(string(text), "-----BEGIN USER NKEY SEED-----\n")
+		seed, _, _ = strings.Cut(seed, "\n")
+		s.secrets = append(s.secrets, seed)
+	}
+	var keys struct {
+		Operator, Local string
+		Accounts        map[string]string
+		CAKey           string `json:"ca_key"`
+	}
+	text, err := os.ReadFile(filepath.Join(store, access.KeysName))
+	if err == nil {
+		err = json.Unmarshal(text, &keys)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.secrets = append(s.secrets, keys.Operator, keys.Local, strings.Split(keys.CAKey, "\n")[1])
+	for _, seed := range keys.Accounts {
+		s.secrets = append(s.secrets, seed)
+	}
+	for _, secret := range s.secrets {
+		if len(secret) < 50 {
+			t.Fatalf("%q is no key", secret)
+		}
+	}
+	s.lookInto(out)
+	s.look("log of the server", serverLog.String())
+	for name, log := range logs {
+		s.look("log of "+name, log.String())
+	}
+	alive := 0
+	for name, cmd := range processes {
+		for _, of := range []string{"cmdline", "environ"} {
+			if text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", cmd.Process.Pid, of)); err == nil {
+				alive++
+				s.look(of+" of "+name, string(text))
+			}
+		}
+	}
+	token, err := access.ReadToken(creds["operator"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca, err := access.ClientTLS(token.CA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc, err := nats.Connect(url, nats.UserCredentials(creds["operator"]), nats.Secure(ca), nats.Timeout(time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := s.lookAtMessages(js); n < 10 || alive < 8 {
+		t.Errorf("%d messages and %d titles and environments were looked at, want those of a run and its workers", n, alive)
 	}
 }
 
