@@ -283,15 +283,7 @@ func keysStayIn(t *testing.T, url, store, out string, creds map[string]string, p
 			}
 		}
 	}
-	token, err := access.ReadToken(creds["operator"])
-	if err != nil {
-		t.Fatal(err)
-	}
-	ca, err := access.ClientTLS(token.CA)
-	if err != nil {
-		t.Fatal(err)
-	}
-	nc, err := nats.Connect(url, nats.UserCredentials(creds["operator"]), nats.Secure(ca), nats.Timeout(time.Minute))
+	nc, _, err := tokened(url, creds["operator"])
 	if err != nil {
 		t.Fatal(err)
 	}

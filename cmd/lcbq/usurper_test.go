@@ -11,11 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/lcbq/lcbq/stream"
-	"github.com/lcbq/lcbq/stream/access"
 	"github.com/lcbq/lcbq/stream/queue"
 	"github.com/lcbq/lcbq/stream/store"
 )
@@ -24,15 +22,7 @@ import (
 // passed: once before anybody judged it, and again and again while it is judged. Where it finds the true verdicts of another
 // unit it takes their receipt. Its arguments are the server and the file of its token.
 func usurp(args []string, out io.Writer) error {
-	token, err := access.ReadToken(args[1])
-	if err != nil {
-		return err
-	}
-	ca, err := access.ClientTLS(token.CA)
-	if err != nil {
-		return err
-	}
-	nc, err := nats.Connect(args[0], nats.UserCredentials(args[1]), nats.CustomInboxPrefix(token.Inbox), nats.Secure(ca), nats.Timeout(time.Minute))
+	nc, _, err := tokened(args[0], args[1])
 	if err != nil {
 		return err
 	}
