@@ -70,53 +70,48 @@ func contentionGrader(b *testing.B, measuring bool) *Grader {
 	return g
 }
 
-// countsFor returns the count with which a program of each kind takes the limit on a calm quiet core: by what many short
-// tries took against the yard before and after each, and by the yard's best. On a machine that others slow now and then
+// countsFor returns the count with which a program of each kind takes the limit on a calm quiet core: by the middle one of
+// several tries, each corrected by the slowdown that was measured meanwhile. On a machine that others slow now and then
 // the fastest of a few tries is now a calm one and now none.
 func countsFor(b *testing.B, g *Grader) map[string]int {
 	b.Helper()
-	all := g.quiet.machine.Cores()
-	cpu := all[len(all)-1][0]
-	look := func() float64 {
-		round, err := g.yard.look(cpu)
-		if err != nil {
+	for all := g.quiet.machine.Cores(); g.yard.best() == 0; {
+		if _, err := g.yard.look(all[len(all)-1][0]); err != nil {
 			b.Fatal(err)
 		}
-		return round.Seconds()
 	}
-	rounds := map[string]float64{} // of the yard's that a million counts take
+	counts := map[string]int{}
 	for kind := range strings.SplitSeq(*nearKinds, ",") {
 		slot, err := g.quiet.enter(b.Context())
 		if err != nil {
 			b.Fatal(err)
 		}
-		count, tries := 200_000, 60
-		if kind == "table" { // what it takes is not in proportion to its count at first
-			count, tries = 4_000_000, 12
-		}
 		slot.Scale(mostPace)
-		var each []float64
-		for i := range tries {
-			before := look()
-			r, err := slot.Run(b.Context(), &one("counts").sandbox, nearText(kind, count, i), func(int, sandbox.Output) bool { return true })
-			if err != nil || r.Outcome != sandbox.Accepted {
-				b.Fatalf("%s: %+v, %v", kind, r, err)
+		count := int(9e6 * nearLimit.Seconds())
+		for range 2 { // what a program takes need not be in proportion to its count
+			var each []float64
+			for i := range 5 {
+				t := &trial{}
+				ask := g.strained(t)
+				slot.Stretch(func(now sandbox.Strain) (time.Duration, time.Duration, bool) {
+					now.Limit = *nearLimit
+					return ask(now)
+				})
+				r, err := slot.Run(b.Context(), &one("counts").sandbox, nearText(kind, count, i), func(int, sandbox.Output) bool { return true })
+				if err != nil || r.Outcome != sandbox.Accepted {
+					b.Fatalf("%s: %+v, %v", kind, r, err)
+				}
+				each = append(each, r.TestCPU.Seconds()/(1+t.slowed))
 			}
-			each = append(each, r.TestCPU.Seconds()/((before+look())/2)*1e6/float64(count))
+			slices.Sort(each)
+			count = int(float64(count) * nearLimit.Seconds() / each[len(each)/2])
 		}
+		slot.Stretch(nil)
 		slot.Scale(1)
-		slices.Sort(each)
-		rounds[kind] = each[len(each)/2]
+		counts[kind] = count
 		if err := g.quiet.leave(slot); err != nil {
 			b.Fatal(err)
 		}
-	}
-	for g.yard.best() == 0 {
-		look()
-	}
-	counts := map[string]int{}
-	for kind, n := range rounds {
-		counts[kind] = int(1e6 * nearLimit.Seconds() / (n * g.yard.best().Seconds()))
 	}
 	b.Logf("counts for %v: %v; a round takes %v at best", *nearLimit, counts, g.yard.best())
 	return counts
