@@ -40,7 +40,7 @@ func TestOtherVersions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	change := func(run string, was, is string) {
+	change := func(run, was, is string) {
 		t.Helper()
 		e, err := kv.Get(t.Context(), run)
 		if err != nil {
