@@ -244,7 +244,7 @@ func TestRecipeForRunPod(t *testing.T) {
 		return pod(log, []string{"LCBQ_LISTEN=" + at}, append([]string{"gpu", "--problems", "sample", "--engine", "sim", "--end", "2", "--n", "80", "--unit-size", "4", "--temperatures", "0.2,0.8", "--evaluators", "1", "--http", "none"}, more...)...)
 	}
 	gpuLog, helperLog := new(said), new(said)
-	gpu := run(gpuLog, "--sim-tps", "200") // so many units, one after the other, that the helper judges some of them
+	gpu := run(gpuLog, "--sim-tps", "60") // a quarter of an hour of units, of which a helper that starts late judges some too
 	defer func() { _ = gpu.Process.Kill() }()
 	token := filepath.Join(home, "helper.creds")
 	waitForFile(t, token)

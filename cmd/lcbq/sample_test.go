@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/store"
 	"github.com/lcbq/lcbq/worker/lcb/result"
 )
 
@@ -59,23 +60,36 @@ func TestSampleThatNoFileTakes(t *testing.T) {
 	}
 }
 
-// forge publishes a judged unit that no evaluator made.
+// forge publishes a judged unit that no evaluator made, with the receipt of who was handed it.
 func forge(t *testing.T, url string, u stream.Scored) {
 	t.Helper()
-	body, err := stream.Encode(u)
-	if err != nil {
-		t.Fatal(err)
-	}
 	nc, err := keyed(url)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer nc.Close()
 	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute))
-	if err == nil {
-		_, err = js.Publish(t.Context(), u.Subject(stream.Combine), body)
-	}
 	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := store.Open(t.Context(), js)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, _, err := s.Run(t.Context(), u.Run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	issuer, err := s.Issuer(t.Context(), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Receipt = issuer.Receipt(u.Unit)
+	body, err := stream.Encode(u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.Publish(t.Context(), u.Subject(stream.Combine), body); err != nil {
 		t.Fatal(err)
 	}
 }

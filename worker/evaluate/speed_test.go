@@ -11,6 +11,7 @@ import (
 
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/worker"
+	"github.com/lcbq/lcbq/worker/sandbox"
 )
 
 // solvedAfter solves the problem fog once it has used so much processor time.
@@ -40,6 +41,7 @@ func TestSecondsOfTheReference(t *testing.T) {
 	t.Parallel()
 	burnsSeconds(t)
 	g := newGrader(t, 1)
+	g.stretch = func(*trial) sandbox.Stretch { return nil } // this machine's load would count too
 	q := question(t, fog)
 	for _, c := range []struct {
 		host, seconds float64

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -61,18 +62,34 @@ func join(ctx context.Context, p locate.Place, cfg server, name string, log *slo
 		return nil, fmt.Errorf("open JetStream on %s: %w", shown, err)
 	}
 	s := &session{conn: conn, queue: queue.New(js), url: shown, dir: p.Store, run: p.Run, token: token}
-	for {
+	for said := false; ; {
 		s.store, err = s.open(ctx, js, cfg.Replicas, log)
 		switch {
 		case err == nil:
 			return s, nil
 		case cfg.Wait && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded): // it was killed, or its disk is full
 			log.Warn("the server does not answer, waiting for it", "url", shown, "err", err)
+		case cfg.Wait && ctx.Err() == nil && unwell(err):
+			if !said {
+				log.Warn("the server cannot do what it is asked now, waiting for it", "url", shown, "err", err)
+			}
+			said = true
+			select {
+			case <-time.After(firstDelay):
+			case <-ctx.Done():
+			}
 		default:
 			conn.Close()
 			return nil, fmt.Errorf("%s: %w", shown, err)
 		}
 	}
+}
+
+// unwell reports whether a server failed by no fault of ours: its disk is full, or it is starting.
+func unwell(err error) bool {
+	failed, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && failed.Code >= http.StatusInternalServerError &&
+		!errors.Is(err, jetstream.ErrJetStreamNotEnabled) && !errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount)
 }
 
 // open opens the streams and buckets of a server, and makes them on a NATS server
