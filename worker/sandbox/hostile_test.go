@@ -239,7 +239,7 @@ func TestCatalogue(t *testing.T) {
 }
 
 // TestHostile runs the catalogue at the levels that this host gives: an eighth of the programs
-// at each of them, others each day, and every program at each if -full is given.
+// at each of them, others with another -sample, and every program at each if -full is given.
 func TestHostile(t *testing.T) {
 	t.Parallel()
 	for i, level := range []Level{A, B, C} {

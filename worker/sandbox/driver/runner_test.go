@@ -24,7 +24,7 @@ import (
 
 var (
 	full   = flag.Bool("full", false, "run every recorded program, also those that time out, not a sample of them")
-	sample = flag.Int64("sample", time.Now().Unix()/86400, "which sample of the recorded programs is run; by default another one each day")
+	sample = flag.Int64("sample", 1, "which sample of the recorded programs is run")
 )
 
 // drawn reports whether the sample of one in n holds the text.
