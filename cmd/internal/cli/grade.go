@@ -37,7 +37,7 @@ type gradeCmd struct {
 
 // Help describes the fields of a row, the output and the exit statuses.
 func (c *gradeCmd) Help() string {
-	return `The text of a completion is read from output, completion, generation or response, a program from code or solution; --field output=NAME says another name. Where a row has both, the program is taken from the text by --extract.
+	return `The text of a completion is read from output, completion, generation or response, a program from code or solution; --field output=NAME says another name. Where a row has both, the program is taken from the text by --extract, and the end says in how many rows code holds another one. --extract whole takes nothing from a text, so rows with both are refused where code is not that text: --field code=code judges the programs, --field output=output the whole texts.
 
 Examples:
 
@@ -143,6 +143,7 @@ type gradeSummary struct {
 	Skipped   int                    `json:"skipped"` // bad rows left out
 	Extract   lcb.Extraction         `json:"extract"`
 	Hidden    *int                   `json:"no_code_with_program,omitempty"` // texts without a program that hold one by the robust rule; of the rows judged now
+	Other     int                    `json:"other_code,omitempty"`           // rows with a program in code that was not judged: their text gave another one, or none
 	Output    string                 `json:"output"`
 	Outside   int                    `json:"outside_window,omitempty"` // completions of questions that the window leaves out
 	Windows   []store.Window         `json:"windows,omitempty"`
@@ -189,7 +190,7 @@ const gradeLevel = 0.95
 func (g *grading) sumUp(a *app, output string) error {
 	s := gradeSummary{
 		Rows: g.written, Passed: g.verdicts[stream.Passed], Verdicts: g.verdicts, Questions: len(g.asked), Kept: g.kept, Skipped: g.skipped,
-		Extract: g.extract, Output: output, Outside: g.outside, Windows: g.windows,
+		Extract: g.extract, Other: g.other, Output: output, Outside: g.outside, Windows: g.windows,
 	}
 	if g.extract != lcb.ExtractRobust {
 		n := int(g.hidden.Load())
@@ -220,6 +221,9 @@ func (g *grading) sumUp(a *app, output string) error {
 	}
 	if s.Hidden != nil && *s.Hidden > 0 {
 		fmt.Fprintf(a.out, "%d of those without a program hold one by --extract robust\n", *s.Hidden)
+	}
+	if s.Other > 0 {
+		fmt.Fprintf(a.out, "%d rows hold a program in code that was not judged: their text gave another one, or none; --field code=code judges theirs\n", s.Other)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,6 +54,7 @@ type grading struct {
 	verdicts      map[stream.Verdict]int
 	audits        stream.AuditTally
 	hidden        atomic.Int64 // completions without a program in which the robust rule finds one
+	other         int          // rows with another program beside the one that was taken from their text
 }
 
 // choose takes the questions of the window.
@@ -116,6 +118,15 @@ func (g *grading) check(ctx context.Context, c *gradeCmd, log *slog.Logger) erro
 		}
 		if err != nil {
 			break
+		}
+		if g.extract == lcb.ExtractWhole {
+			var s stream.Sample
+			if s, err = g.sample(row); err == nil && other(row, s.Code) {
+				err = usageError{fmt.Errorf("%s:%d: --extract whole: the row holds a text and, in code, another program\njudge the programs with --field code=code, or the whole texts with --field output=output (or as the file calls them)", c.Completions, row.Line)}
+			}
+			if err != nil {
+				break
+			}
 		}
 		g.total++
 		g.rowsOf[row.QuestionID]++
@@ -207,6 +218,9 @@ func (g *grading) stream(ctx context.Context, rows iter.Seq2[replay.Row, error],
 			readErr = err
 			break
 		}
+		if other(row, sample.Code) {
+			g.other++
+		}
 		p := &pending{done: make(chan struct{}), row: verdicts.Row{QuestionID: pyjson.Text(row.QuestionID), CompletionID: pyjson.Text(row.CompletionID), Index: row.Index}}
 		p.base = verdicts.Basis{Settings: g.settings, Tests: g.asked[row.QuestionID], Program: sample.Code, Finish: row.FinishReason}
 		if keeping {
@@ -267,6 +281,11 @@ func (g *grading) sample(row replay.Row) (stream.Sample, error) {
 		s.Code = *row.Code
 	}
 	return s, err
+}
+
+// other reports whether a row holds another program in code than the one that was taken from its text.
+func other(row replay.Row, taken string) bool {
+	return row.Output != nil && row.Code != nil && strings.TrimSpace(*row.Code) != strings.TrimSpace(taken)
 }
 
 // write writes verdicts in the order of the queue.
