@@ -315,6 +315,9 @@ func (q *Queue) Has(ctx context.Context, stage stream.Stage, u stream.Unit) (boo
 
 // Holds reports whether a message of the unit is stored at stage that has the unit's receipt. public is what the receipts
 // of its run are checked by; "" if it has none. Any other message is none of the unit's, see stream.Issued.
+//
+// It reads the whole message, whatever its size: a direct get can leave the headers out, but not the body. Only a
+// consumer gives headers alone, and to make one for each question costs the server more than the body does.
 func (q *Queue) Holds(ctx context.Context, stage stream.Stage, u stream.Unit, public string) (bool, error) {
 	if public == "" {
 		return q.Has(ctx, stage, u)
