@@ -147,4 +147,7 @@ const firstUID = 64000
 
 // slotUID returns the user of a slot. No two slots of a process share one, and
 // those of two processes hardly ever do.
-func slotUID(id int) int { return firstUID + (os.Getpid()*37+id)%maxSlots }
+func slotUID(id int) int { return userOf(os.Getpid(), id) }
+
+// userOf returns the user that a slot of a process has.
+func userOf(pid, id int) int { return firstUID + (pid*37+id)%maxSlots }

@@ -140,10 +140,13 @@ func TestParentKilled(t *testing.T) {
 				t.Fatal(err)
 			}
 			line, err := bufio.NewReader(stdout).ReadString('\n')
-			var server int
-			if _, scanErr := fmt.Sscanf(line, "server %d\n", &server); err != nil || scanErr != nil {
+			var server, user int
+			if _, scanErr := fmt.Sscanf(line, "server %d user %d\n", &server, &user); err != nil || scanErr != nil {
 				_ = cmd.Wait()
 				t.Skipf("no level %v here: %s", level, line)
+			}
+			if user != 0 && user != slotUID(forEver(level)) {
+				t.Errorf("the program has user %d, which a slot of this process can have", user)
 			}
 			// The program is running when it uses the processor.
 			await(t, "a program", func() bool { return len(descendants(t, server)) > 0 })
@@ -165,13 +168,25 @@ func TestParentKilled(t *testing.T) {
 	}
 }
 
+// forEver returns the slot of the test's process whose user the judge of a level takes. In a container, whose first
+// process the test is, what dies with the judge stays there dead: no slot that is opened may have its user.
+func forEver(level Level) int { return maxSlots - 1 - int(level) }
+
 // judgeForEver runs an endless program at the level of the flag.
 func judgeForEver(t *testing.T) {
 	t.Helper()
 	level := map[string]Level{"A": A, "B": B, "C": C}[*wantLevel]
 	h := probeAt(t, level, Config{Limits: Limits{CPU: time.Hour, Wall: time.Hour}})
-	s := openSlotOn(t, h)
-	_, err := fmt.Fprintf(os.Stdout, "server %d\n", s.servers[plain].process.Pid)
+	id := 0
+	for slotUID(id) != userOf(os.Getppid(), forEver(level)) {
+		id++
+	}
+	s, err := h.NewSlot(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, _ := h.planFor(s, plain)
+	_, err = fmt.Fprintf(os.Stdout, "server %d user %d\n", s.servers[plain].process.Pid, p.UID)
 	if err != nil {
 		t.Fatal(err)
 	}
