@@ -112,6 +112,7 @@ trap "ip netns del lcbq-$$" EXIT
 		{name: "ulimit -n 256, 64 slots", make: "ulimit -n 256\n", slots: 64, level: "A", warns: "fewer programs at once"},
 		{name: "plain user, ulimit -u 200", make: "RUN='prlimit --nproc=200'\n", plain: true, uid: 65531},
 		{name: "plain user, ulimit -u 200, 64 slots", make: "RUN='prlimit --nproc=200'\n", plain: true, uid: 65532, slots: 64, warns: "fewer programs at once"},
+		{name: "plain user, ulimit -u 200, 64 slots, as if of 64 processors", make: "RUN='prlimit --nproc=200'\n", plain: true, uid: 65533, env: []string{"GOMAXPROCS=64"}, slots: 64, warns: "fewer programs at once"},
 		{name: "plain user, ulimit -v 8 GB", make: "ulimit -v 8000000\n", plain: true},
 		{name: "plain user, ulimit -v 3 GB", make: "ulimit -v 3000000\n", plain: true, refused: "this session allows 2929 MiB (ulimit -v)"},
 		{name: "read-only root", make: "mount -o remount,ro,bind / && mount -t tmpfs none /tmp2 2>/dev/null; mount --bind $W $W; mount -o remount,rw,bind $W\n", level: "A"},

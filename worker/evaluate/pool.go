@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime"
 	"slices"
 	"sync"
 
@@ -50,7 +49,7 @@ func newPool(ctx context.Context, host *sandbox.Host, first *sandbox.Slot, n int
 	slots := make([]*sandbox.Slot, n)
 	slots[0] = first
 	starting, ctx := errgroup.WithContext(ctx)
-	starting.SetLimit(runtime.GOMAXPROCS(0)) // a start is processor time, nearly all of it
+	starting.SetLimit(host.AtOnce(n))
 	for i := 1; i < n; i++ {
 		starting.Go(func() (err error) {
 			if err := ctx.Err(); err != nil { // another one failed, or nobody wants them any more

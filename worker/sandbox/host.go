@@ -93,9 +93,15 @@ func open(ctx context.Context, config Config) (*Host, *Slot, error) {
 	_, h.numpy = in.Packages["numpy"]
 	h.memory = newMemoryWatch(memoryDirs())
 	limits := taskLimits()
+	if n := runtime.GOMAXPROCS(0); scarce(n, limits) < n {
+		runtime.GOMAXPROCS(scarce(n, limits))
+		limits = taskLimits()
+	}
 	h.room, h.roomWhy = roomNow(limits)
-	if h.tasks = tasksPerSlot(config.Slots, limits); len(limits) > 0 {
-		reserveThreads(reserve*config.Slots + runtime.GOMAXPROCS(0))
+	// Those that there is no room for are never opened: threads for them would be taken from the others.
+	slots := min(config.Slots, h.room)
+	if h.tasks = tasksPerSlot(slots, limits); len(limits) > 0 {
+		reserveThreads(slots)
 	}
 	k := askKernel()
 	if config.kernel != nil {

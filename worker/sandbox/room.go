@@ -25,12 +25,12 @@ const (
 	slotTasks = 5
 )
 
-// What is kept for the rest of the process: streams, connections, the runtime's threads,
-// which end the process if they cannot be made.
-const (
-	spareFiles = 64
-	spareTasks = 32
-)
+// spareFiles is what is kept for the rest of the process: streams and connections.
+const spareFiles = 64
+
+// spareTasks is the same in threads, besides one for each of the runtime's processors: the runtime ends the
+// process if it cannot make one.
+const spareTasks = 30
 
 // Room returns how many slots this session's limits held, at least 1, before the first was
 // open, and which limit it is. It says nothing of processors.
@@ -50,7 +50,7 @@ func roomNow(tasks []taskLimit) (slots int, why string) {
 		bound((int(files.Cur)-spareFiles-len(open))/slotFiles, "this session may open %d files (ulimit -n)", files.Cur)
 	}
 	for _, l := range tasks {
-		bound((l.limit-spareTasks-l.used)/slotTasks, l.format, l.limit, l.used)
+		bound(l.share()/slotTasks, l.format, l.limit, l.used)
 	}
 	return slots, why
 }
@@ -70,9 +70,25 @@ func (h *Host) More(open, n int) (more int, why string) {
 		more, why = n, ""
 	}
 	if len(limits) > 0 {
-		reserveThreads(reserve*(open+more) + runtime.GOMAXPROCS(0))
+		reserveThreads(open + more)
 	}
 	return more, why
+}
+
+// AtOnce returns how many of n slots may be opened at once, at least 1: a start is processor time, nearly all of
+// it, and takes more threads than the fork server that it ends as.
+func (h *Host) AtOnce(n int) int {
+	return atOnce(n, runtime.GOMAXPROCS(0), taskLimits())
+}
+
+// startTasks are the threads that the runtime has made in stage 1 when it becomes the interpreter, at most.
+const startTasks = 8
+
+func atOnce(n, processors int, limits []taskLimit) int {
+	for _, l := range limits {
+		processors = min(processors, (l.limit-l.used-n-spareTasks/2)/startTasks)
+	}
+	return max(processors, 1)
 }
 
 // moreFor returns how many further slots limits on tasks hold, if the program in each slot, the open ones
@@ -80,7 +96,7 @@ func (h *Host) More(open, n int) (more int, why string) {
 func moreFor(limits []taskLimit, each, open int) (more int, why string) {
 	more = maxSlots
 	for _, l := range limits {
-		if k := max(0, (l.limit-spareTasks-l.used)/max(1, each)-open); k < more {
+		if k := max(0, l.share()/max(1, each)-open); k < more {
 			more, why = k, fmt.Sprintf(l.format, l.limit, l.used)
 		}
 	}

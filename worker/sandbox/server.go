@@ -76,7 +76,7 @@ func startServer(p *plan, attr *syscall.SysProcAttr, cpus []int, timeout time.Du
 	cmd := &exec.Cmd{
 		Path:        "/proc/self/exe",
 		Args:        []string{stage1Name},
-		Env:         []string{},
+		Env:         []string{"GOMAXPROCS=1"}, // for each further one the runtime may make a thread
 		Dir:         "/",
 		ExtraFiles:  []*os.File{theirs},
 		Stdin:       stdin,

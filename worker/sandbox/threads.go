@@ -12,21 +12,35 @@ import (
 // A taskLimit is a limit on processes and threads, and how many there are.
 type taskLimit struct {
 	limit, used int
-	format      string // of both, for people
+	format      string // of limit and used, for people
+	keep        int    // of the rest for this process
+}
+
+// share returns how many of them slots may have.
+func (l taskLimit) share() int { return l.limit - l.used - l.keep }
+
+// scarce returns on how many of its processors the runtime may run under the limits, which may have a thread for
+// each and more: a host of 64 processors would leave a session of 100 threads no program.
+func scarce(processors int, limits []taskLimit) int {
+	for _, l := range limits {
+		processors = min(processors, max(2, (l.limit-l.used)/8))
+	}
+	return processors
 }
 
 // taskLimits returns the limits that hold for this process.
 func taskLimits() []taskLimit {
 	var all []taskLimit
 	var tasks unix.Rlimit
+	keep := spareTasks + runtime.GOMAXPROCS(0)
 	// The kernel does not hold root to it.
 	if err := unix.Getrlimit(unix.RLIMIT_NPROC, &tasks); err == nil && tasks.Cur < math.MaxInt32 && os.Geteuid() != 0 {
-		all = append(all, taskLimit{int(tasks.Cur), tasksOf("/proc", os.Getuid()), "this user may have %d processes and threads (ulimit -u) and has %d"})
+		all = append(all, taskLimit{int(tasks.Cur), tasksOf("/proc", os.Getuid()), "this user may have %d processes and threads (ulimit -u) and has %d", keep})
 	}
 	if places, err := cgroupPlaces(); err == nil {
 		for _, dir := range append(places["pids"], places[""]...) {
 			if limit, used, ok := groupTasks(dir); ok {
-				all = append(all, taskLimit{limit, used, "the control group may have %d processes and threads (pids.max) and has %d"})
+				all = append(all, taskLimit{limit, used, "the control group may have %d processes and threads (pids.max) and has %d", keep})
 			}
 		}
 	}
@@ -42,14 +56,15 @@ const fewestTasks = 5
 func tasksPerSlot(slots int, limits []taskLimit) int {
 	n := maxTasks
 	for _, l := range limits {
-		n = min(n, (l.limit-spareTasks-l.used)/max(slots, 1))
+		n = min(n, l.share()/max(slots, 1))
 	}
 	return max(n, fewestTasks)
 }
 
-// reserveThreads has the runtime make n threads now, which it keeps: it ends the process if
-// it needs one at a moment when programs have all that there may be.
-func reserveThreads(n int) {
+// reserveThreads has the runtime make the threads now that so many slots and its processors need. It keeps
+// them, and ends the process if it needs one at a moment when programs have all that there may be.
+func reserveThreads(slots int) {
+	n := reserve*slots + runtime.GOMAXPROCS(0)
 	var made, done sync.WaitGroup
 	made.Add(n)
 	for range n {

@@ -16,10 +16,10 @@ func TestTasksPerSlot(t *testing.T) {
 		want   int
 	}{
 		{"no limit", 64, nil, maxTasks},
-		{"a large container", 2, []taskLimit{{limit: 32768, used: 100}}, maxTasks},
-		{"a small one", 2, []taskLimit{{limit: 300, used: 28}}, 120},
-		{"the smaller of two", 2, []taskLimit{{limit: 300, used: 28}, {limit: 100, used: 28}}, 20},
-		{"hardly any", 2, []taskLimit{{limit: 64, used: 30}}, fewestTasks},
+		{"a large container", 2, []taskLimit{{limit: 32768, used: 100, keep: 32}}, maxTasks},
+		{"a small one", 2, []taskLimit{{limit: 300, used: 28, keep: 32}}, 120},
+		{"the smaller of two", 2, []taskLimit{{limit: 300, used: 28, keep: 32}, {limit: 100, used: 28, keep: 32}}, 20},
+		{"hardly any", 2, []taskLimit{{limit: 64, used: 30, keep: 32}}, fewestTasks},
 	} {
 		if got := tasksPerSlot(tt.slots, tt.limits); got != tt.want {
 			t.Errorf("%s: tasksPerSlot = %d, want %d", tt.name, got, tt.want)
@@ -49,8 +49,8 @@ func TestThreadsOfAProgram(t *testing.T) {
 // TestReserveThreads wants the runtime to have the threads before it needs them.
 func TestReserveThreads(t *testing.T) {
 	t.Parallel()
-	const n = 40
-	reserveThreads(n)
+	const slots, n = 20, 2 * 20
+	reserveThreads(slots)
 	tasks, err := os.ReadDir("/proc/self/task")
 	if err != nil {
 		t.Fatal(err)
@@ -60,6 +60,45 @@ func TestReserveThreads(t *testing.T) {
 	}
 	if limits := taskLimits(); len(limits) > 0 && strings.Count(limits[0].format, "%d") != 2 {
 		t.Errorf("taskLimits = %+v", limits)
+	}
+}
+
+// TestScarce wants the runtime to leave programs the threads that a host of many processors would give it.
+func TestScarce(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		processors int
+		limits     []taskLimit
+		want       int
+	}{
+		{64, nil, 64},
+		{256, []taskLimit{{limit: 32768, used: 400}}, 256},
+		{64, []taskLimit{{limit: 32768, used: 400}, {limit: 200, used: 16}}, 23},
+		{2, []taskLimit{{limit: 200, used: 16}}, 2},
+		{64, []taskLimit{{limit: 40, used: 36}}, 2},
+	} {
+		if got := scarce(c.processors, c.limits); got != c.want {
+			t.Errorf("scarce(%d, %v) = %d, want %d", c.processors, c.limits, got, c.want)
+		}
+	}
+}
+
+// TestAtOnce wants no more slots to start at once than there are threads for beside those that are open.
+func TestAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		n, processors int
+		limits        []taskLimit
+		want          int
+	}{
+		{64, 32, nil, 32},
+		{64, 32, []taskLimit{{limit: 32768, used: 400}}, 32},
+		{30, 22, []taskLimit{{limit: 32768, used: 400}, {limit: 200, used: 99}}, 7},
+		{30, 22, []taskLimit{{limit: 200, used: 190}}, 1},
+	} {
+		if got := atOnce(c.n, c.processors, c.limits); got != c.want {
+			t.Errorf("atOnce(%d, %d, %v) = %d, want %d", c.n, c.processors, c.limits, got, c.want)
+		}
 	}
 }
 
@@ -73,10 +112,10 @@ func TestMoreFor(t *testing.T) {
 		want       int
 	}{
 		{"no limit", nil, maxTasks, 2, maxSlots},
-		{"a large container", []taskLimit{{32768, 100, "%d %d"}}, maxTasks, 2, 82},
-		{"the smallest limit", []taskLimit{{32768, 100, "%d %d"}, {1000, 60, "%d %d"}}, 100, 2, 7},
-		{"a limit that was divided among the open ones", []taskLimit{{232, 0, "%d %d"}}, 100, 2, 0},
-		{"less than the open ones may take", []taskLimit{{100, 90, "%d %d"}}, 24, 4, 0},
+		{"a large container", []taskLimit{{32768, 100, "%d %d", 32}}, maxTasks, 2, 82},
+		{"the smallest limit", []taskLimit{{32768, 100, "%d %d", 32}, {1000, 60, "%d %d", 32}}, 100, 2, 7},
+		{"a limit that was divided among the open ones", []taskLimit{{232, 0, "%d %d", 32}}, 100, 2, 0},
+		{"less than the open ones may take", []taskLimit{{100, 90, "%d %d", 32}}, 24, 4, 0},
 	} {
 		if got, why := moreFor(c.limits, c.each, c.open); got != c.want || (why == "") != (len(c.limits) == 0) {
 			t.Errorf("%s: moreFor = %d, %q, want %d", c.name, got, why, c.want)
