@@ -215,12 +215,22 @@ func BenchmarkEndless(b *testing.B) {
 	for b.Loop() {
 		g := contentionGrader(b, true)
 		b.Logf("loops: %s limits; a round takes %v at best", endlessCost(b, g, 0, 5), g.yard.best())
+		var looks, beside int
+		g.yard.beside = func() bool { // asked by one program at a time
+			looks++
+			with := company()
+			if with {
+				beside++
+			}
+			return with
+		}
 		for i := range 3 {
+			looks, beside = 0, 0
 			j, _, err := g.Judge(b.Context(), one("endless table"), code(fmt.Sprintf("d = {}\ni = 0\nwhile True:\n    d[i %% 200000] = i\n    i += 7919\n# %d\n", i)))
 			if err != nil || j.Verdict != stream.TimeLimit {
 				b.Fatalf("Judge = %+v, %v", j, err)
 			}
-			b.Logf("tables: %.3f limits", j.CPU/nearLimit.Seconds())
+			b.Logf("tables: %.3f limits; something else was ready to run in %d of %d looks", j.CPU/nearLimit.Seconds(), beside, looks)
 		}
 	}
 }

@@ -187,6 +187,33 @@ func TestStrainOfMemory(t *testing.T) {
 	}
 }
 
+// TestCompanyStays wants what is ready for a moment only, as a thread of this process is, to be no company.
+func TestCompanyStays(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		ready []int // in the looks; the last one goes on
+		want  bool
+	}{
+		{[]int{2}, false},
+		{[]int{1}, false},
+		{[]int{3}, true},
+		{[]int{40}, true},
+		{[]int{math.MaxInt}, true},
+		{[]int{4, 3, 3, 2}, false},
+		{[]int{3, 3, 3, 3, 3, 3, 3, 3, 3, 1}, false},
+		{[]int{3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 2}, true},
+	} {
+		looks := 0
+		got := stays(func() int {
+			looks++
+			return c.ready[min(looks, len(c.ready))-1]
+		})
+		if got != c.want {
+			t.Errorf("ready in turn %d: company %v, want %v", c.ready, got, c.want)
+		}
+	}
+}
+
 // TestStrainUnknown wants nothing to be said where nothing is measured: then the limits of the sandbox hold.
 func TestStrainUnknown(t *testing.T) {
 	t.Parallel()

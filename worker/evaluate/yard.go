@@ -135,8 +135,28 @@ func (y *yard) best() time.Duration {
 // company reports whether anything is ready to run on the machine beside one program and the thread that asks. It
 // does where nobody can tell.
 func company() bool {
-	text, err := os.ReadFile("/proc/loadavg")
-	return err != nil || readyIn(string(text)) > 2
+	return stays(func() int {
+		text, err := os.ReadFile("/proc/loadavg")
+		if err != nil {
+			return math.MaxInt
+		}
+		return readyIn(string(text))
+	})
+}
+
+// companyLooks is in how many looks, one right after the other, company must be seen. A thread of this process that has
+// nothing more to do looks for work for some microseconds and is ready to run meanwhile, so that a machine which does
+// nothing else would seem to be shared.
+const companyLooks = 10
+
+// stays reports whether more than one program and the thread that asks are ready in every look.
+func stays(ready func() int) bool {
+	for range companyLooks {
+		if ready() <= 2 {
+			return false
+		}
+	}
+	return true
 }
 
 // readyIn reads the number of threads that are ready to run in the text of loadavg.
