@@ -63,7 +63,7 @@ func (c *setCmd) Run(a *app) error {
 			return err
 		}
 		if state := shot.Run.State; shot.Run.Finished != 0 || state == "cancelled" {
-			return fmt.Errorf("set %s: run %s is %s: no evaluator works for it", c.What, shot.Run.ID, state)
+			return fmt.Errorf("set %s: run %s is %s: no evaluator works for it\nname one that goes on with --run: 'lcbq runs' lists them", c.What, shot.Run.ID, state)
 		}
 		chosen, err := evaluatorsOf(shot.Workers, c.Hosts, c.Worker)
 		if err != nil {

@@ -467,8 +467,9 @@ func TestRefuses(t *testing.T) {
 		change func(r *Run)
 		want   string
 	}{
-		"simulated":       {"hf", func(r *Run) { r.Summary.Simulated = true }, "simulated"},
-		"own problems":    {"hf", func(r *Run) { r.Release = "" }, "no release"},
+		"simulated":       {"hf", func(r *Run) { r.Summary.Simulated = true }, "simulated, and a model's page is for a model's\nexport a run of a model, or choose another --format"},
+		"own problems":    {"hf", func(r *Run) { r.Release = "" }, "on the hub\nexport a run with --problems v1 to v6, or choose another --format"},
+		"some problems":   {"hf", func(r *Run) { r.Summary.Windows = []store.Window{{From: "2024-01-01"}} }, "all of release v6\nexport all of the questions, or choose another --format"},
 		"no texts":        {"livecodebench", func(r *Run) { r.Questions[1].Content = "" }, "--problems"},
 		"no samples":      {"livecodebench", func(r *Run) { r.Cells[1].Path = "" }, "not in the folder"},
 		"no samples rows": {"parquet", func(r *Run) { r.Cells[1].Path = "" }, "not in the folder"},

@@ -44,11 +44,11 @@ func (w *writer) hub() error {
 	s := &w.Summary
 	switch {
 	case s.Simulated:
-		return fmt.Errorf("%w: the results are simulated, and a model's page is for a model's", ErrCannot)
+		return fmt.Errorf("%w: the results are simulated, and a model's page is for a model's\nexport a run of a model, or choose another --format", ErrCannot)
 	case w.Release == "":
-		return fmt.Errorf("%w: problem set %q is no release of LiveCodeBench, and has no benchmark on the hub", ErrCannot, s.Problems.Name)
+		return fmt.Errorf("%w: problem set %q is no release of LiveCodeBench, and has no benchmark on the hub\nexport a run with --problems v1 to v6, or choose another --format", ErrCannot, s.Problems.Name)
 	case len(s.Windows) > 0:
-		return fmt.Errorf("%w: these are some of the questions (%s), and the hub's benchmark is all of release %s", ErrCannot, window.Names(s.Windows), w.Release)
+		return fmt.Errorf("%w: these are some of the questions (%s), and the hub's benchmark is all of release %s\nexport all of the questions, or choose another --format", ErrCannot, window.Names(s.Windows), w.Release)
 	case w.Analysis == nil:
 		return fmt.Errorf("%w: there is no analysis", ErrCannot)
 	}

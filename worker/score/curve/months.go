@@ -61,8 +61,14 @@ func (a *analyser) cutoff(out *Analysis) error {
 	}
 	c := &Cutoff{Date: a.split, Temperatures: []CutoffTemperature{}}
 	var before, after []int
+	first, last := "", ""
 	for i := range a.Questions {
-		switch day := a.Questions[i].day(); {
+		day := a.Questions[i].day()
+		if day != "" && (first == "" || day < first) {
+			first = day
+		}
+		last = max(last, day)
+		switch {
 		case day == "":
 			c.Unknown++
 		case day < a.split:
@@ -73,7 +79,11 @@ func (a *analyser) cutoff(out *Analysis) error {
 	}
 	c.Before, c.After = len(before), len(after)
 	if c.Before == 0 || c.After == 0 {
-		return fmt.Errorf("%w: %s: %d questions are of contests before it, %d of contests from it on, %d have no date", ErrCutoff, a.split, c.Before, c.After, c.Unknown)
+		remedy := fmt.Sprintf("choose a day after %s, %s at the latest", first, last)
+		if first == last {
+			remedy = "no day divides these questions: leave it out"
+		}
+		return fmt.Errorf("%w: %s: %d questions are of contests before it, %d of contests from it on, %d have no date\n%s", ErrCutoff, a.split, c.Before, c.After, c.Unknown, remedy)
 	}
 	for t, temperature := range a.Temperatures {
 		x := CutoffTemperature{Temperature: temperature, Points: []CutoffPoint{}}

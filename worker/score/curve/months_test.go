@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/lcbq/lcbq/stream"
@@ -48,9 +49,18 @@ func TestCutoff(t *testing.T) {
 		t.Errorf("months %v", months)
 	}
 	for _, day := range []string{"2024-08-01", "2024-09-03"} {
-		if _, err := Analyse(s, Options{Cutoff: day}); !errors.Is(err, ErrCutoff) {
-			t.Errorf("cut-off %s: %v, want ErrCutoff", day, err)
+		if _, err := Analyse(s, Options{Cutoff: day}); !errors.Is(err, ErrCutoff) || !strings.HasSuffix(err.Error(), "\nchoose a day after 2024-08-01, 2024-09-02 at the latest") {
+			t.Errorf("cut-off %s: %v, want ErrCutoff and the days to choose from", day, err)
 		}
+	}
+	for _, day := range []string{"2024-08-02", "2024-09-02"} {
+		if _, err := Analyse(s, Options{Cutoff: day}); err != nil {
+			t.Errorf("cut-off %s, of those that may be chosen: %v", day, err)
+		}
+	}
+	same := dated(10, []string{"2024-08-01", "2024-08-01", ""}, []int{1, 2, 3})
+	if _, err := Analyse(same, Options{Cutoff: "2024-08-01"}); !errors.Is(err, ErrCutoff) || !strings.HasSuffix(err.Error(), "\nno day divides these questions: leave it out") {
+		t.Errorf("a cut-off of questions of one day: %v", err)
 	}
 	if _, err := Analyse(s, Options{Cutoff: "September"}); err == nil || errors.Is(err, ErrCutoff) {
 		t.Errorf("a cut-off that is no day: %v", err)
