@@ -101,14 +101,8 @@ func withStore(t *testing.T, dir string, f func(js jetstream.JetStream)) {
 		}
 	}()
 	nc, err := srv.Connect(nats.Timeout(time.Minute))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute))
-	if err != nil {
-		t.Fatal(err)
-	}
+	js, end := sessionOver(t, nc, err)
+	defer end()
 	f(js)
 }
 
@@ -267,4 +261,40 @@ func tokened(url, creds string, opts ...nats.Option) (*nats.Conn, access.Token, 
 	}
 	nc, err := nats.Connect(url, opts...)
 	return nc, token, err
+}
+
+// session begins a session with a server of this user's; the function ends it.
+func session(tb testing.TB, url string, opts ...nats.Option) (jetstream.JetStream, func()) {
+	tb.Helper()
+	nc, err := keyed(url, opts...)
+	return sessionOver(tb, nc, err)
+}
+
+// sessionOver is session over a connection, which it takes over; err says why there is none.
+func sessionOver(tb testing.TB, nc *nats.Conn, err error) (jetstream.JetStream, func()) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute))
+	if err != nil {
+		nc.Close()
+		tb.Fatal(err)
+	}
+	return js, nc.Close
+}
+
+// seedOf returns the key in a file of credentials, which nothing may tell.
+func seedOf(tb testing.TB, creds string) string {
+	tb.Helper()
+	text, err := os.ReadFile(creds)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	_, seed, _ := strings.Cut(string(text), "-----BEGIN USER NKEY SEED-----\n")
+	seed, _, _ = strings.Cut(seed, "\n")
+	if seed == "" {
+		tb.Fatalf("%s has no key", creds)
+	}
+	return seed
 }

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/lcbq/lcbq/stream/streamtest"
@@ -19,15 +17,7 @@ func TestDetached(t *testing.T) {
 	detached := func(results, n string) string {
 		t.Helper()
 		cmd := command(t, "run", "--detach", "--listen", "127.0.0.1:0", "--end", "2", "--temperatures", "0.2", "--unit-size", "10", "--n", n, "--evaluators", "1", "-o", results)
-		master, terminal := openTerminal(t)
-		cmd.Stdin, cmd.Stdout, cmd.Stderr = terminal, terminal, terminal
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
-		shown := make(chan string, 1)
-		go func() {
-			var all bytes.Buffer
-			_, _ = all.ReadFrom(master) // until nobody has the terminal any more
-			shown <- all.String()
-		}()
+		master, terminal, shown := terminalOf(t, cmd)
 		err := cmd.Start()
 		_ = terminal.Close()
 		if err == nil {

@@ -15,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sys/unix"
 
 	"github.com/lcbq/lcbq/stream"
@@ -233,16 +232,8 @@ func fill(t *testing.T, w *os.File) {
 // as when an ssh connection is lost.
 func inTerminal(t *testing.T, cmd *exec.Cmd) func() {
 	t.Helper()
-	master, terminal := openTerminal(t)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = terminal, terminal, terminal
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	master, _, shown := terminalOf(t, cmd)
 	begin(t, cmd)
-	shown := make(chan string, 1)
-	go func() {
-		var all bytes.Buffer
-		_, _ = all.ReadFrom(master) // until it is closed
-		shown <- all.String()
-	}()
 	return func() {
 		_ = master.Close()
 		if text := <-shown; !strings.Contains(text, clearsLine) {
@@ -252,6 +243,22 @@ func inTerminal(t *testing.T, cmd *exec.Cmd) func() {
 }
 
 const clearsLine = "\r\x1b[K" // as the progress line is drawn anew
+
+// terminalOf gives a process that is yet to start a terminal of its own. What it showed comes when nobody has the terminal
+// any more, or master is closed.
+func terminalOf(t *testing.T, cmd *exec.Cmd) (master, terminal *os.File, shown <-chan string) {
+	t.Helper()
+	master, terminal = openTerminal(t)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = terminal, terminal, terminal
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	all := make(chan string, 1)
+	go func() {
+		var b bytes.Buffer
+		_, _ = b.ReadFrom(master)
+		all <- b.String()
+	}()
+	return master, terminal, all
+}
 
 func openTerminal(t *testing.T) (master, terminal *os.File) {
 	t.Helper()
@@ -333,15 +340,8 @@ func TestWorkersEnd(t *testing.T) {
 // waitForWorker waits until a worker of a stage has told the server of itself.
 func waitForWorker(t *testing.T, url string, stage stream.Stage) {
 	t.Helper()
-	nc, err := keyed(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute))
-	if err != nil {
-		t.Fatal(err)
-	}
+	js, end := session(t, url)
+	defer end()
 	s, err := store.Open(t.Context(), js)
 	if err != nil {
 		t.Fatal(err)

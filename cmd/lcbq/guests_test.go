@@ -240,13 +240,7 @@ func keysStayIn(t *testing.T, url, store, out string, creds map[string]string, p
 	t.Helper()
 	s := &safe{t: t}
 	for _, file := range creds {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, seed, _ := strings.Cut(string(text), "-----BEGIN USER NKEY SEED-----\n")
-		seed, _, _ = strings.Cut(seed, "\n")
-		s.secrets = append(s.secrets, seed)
+		s.secrets = append(s.secrets, seedOf(t, file))
 	}
 	var keys struct {
 		Operator, Local string
@@ -284,14 +278,8 @@ func keysStayIn(t *testing.T, url, store, out string, creds map[string]string, p
 		}
 	}
 	nc, _, err := tokened(url, creds["operator"])
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	js, end := sessionOver(t, nc, err)
+	defer end()
 	if n := s.lookAtMessages(js); n < 10 || alive < 8 {
 		t.Errorf("%d messages and %d titles and environments were looked at, want those of a run and its workers", n, alive)
 	}

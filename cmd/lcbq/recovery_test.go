@@ -100,15 +100,8 @@ func kill9(tb testing.TB, cmd *exec.Cmd) {
 
 func connectTo(tb testing.TB, url string) jetstream.JetStream {
 	tb.Helper()
-	nc, err := keyed(url, nats.MaxReconnects(0))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(nc.Close)
-	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute))
-	if err != nil {
-		tb.Fatal(err)
-	}
+	js, end := session(tb, url, nats.MaxReconnects(0))
+	tb.Cleanup(end)
 	return js
 }
 

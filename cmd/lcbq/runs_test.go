@@ -210,15 +210,9 @@ func TestDeadUnits(t *testing.T) {
 // and takes away the task of which a generator would make good ones.
 func poison(t *testing.T, url, unit string) {
 	t.Helper()
-	nc, err := keyed(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute))
-	if err == nil {
-		_, err = js.Publish(t.Context(), "evaluate."+unit, []byte("not a batch"))
-	}
+	js, end := session(t, url)
+	defer end()
+	_, err := js.Publish(t.Context(), "evaluate."+unit, []byte("not a batch"))
 	var tasks jetstream.Stream
 	if err == nil {
 		tasks, err = js.Stream(t.Context(), "GENERATE")

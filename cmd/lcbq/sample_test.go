@@ -4,9 +4,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/store"
@@ -63,15 +60,8 @@ func TestSampleThatNoFileTakes(t *testing.T) {
 // forge publishes a judged unit that no evaluator made, with the receipt of who was handed it.
 func forge(t *testing.T, url string, u stream.Scored) {
 	t.Helper()
-	nc, err := keyed(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute))
-	if err != nil {
-		t.Fatal(err)
-	}
+	js, end := session(t, url)
+	defer end()
 	s, err := store.Open(t.Context(), js)
 	if err != nil {
 		t.Fatal(err)

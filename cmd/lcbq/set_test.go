@@ -8,9 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/steer"
@@ -85,7 +82,7 @@ func TestSetWhileARunGoesOn(t *testing.T) {
 	if err := worker.Wait(); err != nil { // the run that it was started for is over
 		t.Errorf("evaluator ended with %v\n%v", err, worker.Stderr)
 	}
-	refused(t, set("evaluators=4"), "run one is finished")
+	refused(t, set("evaluators=4"), "run one is finished: no evaluator works for it\nname one that goes on with --run: 'lcbq runs' lists them")
 	for _, p := range append(others, server) {
 		interrupt(t, p)
 	}
@@ -176,14 +173,8 @@ func TestOrdersToWorkersWithTokens(t *testing.T) {
 		wantsAll(t, says(t, 2, append([]string{"set", "evaluators=2"}, at(role)...)...), "needs a token of role operator")
 	}
 	nc, _, err := tokened(url, at("operator")[3])
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute))
-	if err != nil {
-		t.Fatal(err)
-	}
+	js, end := sessionOver(t, nc, err)
+	defer end()
 	board, err := store.Open(t.Context(), js)
 	if err == nil {
 		_, err = steer.Leave(t.Context(), board, stream.Evaluate, name, steer.Order{Drain: true}) // as top does

@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 	"unicode/utf8"
 
 	"github.com/nats-io/nats.go"
@@ -156,18 +155,10 @@ func trialWaits(t *testing.T) {
 func trialLine(t *testing.T) {
 	t.Helper()
 	cmd := command(t, append([]string{"run", "--listen", "127.0.0.1:0", "--evaluators", "1", "-o", filepath.Join(t.TempDir(), "out"), "--sim-tps=3000"}, small("--n", "80")...)...)
-	master, terminal := openTerminal(t)
-	if err := unix.IoctlSetWinsize(int(master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 80}); err != nil {
+	_, terminal, shown := terminalOf(t, cmd)
+	if err := unix.IoctlSetWinsize(int(terminal.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 80}); err != nil {
 		t.Fatal(err)
 	}
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = terminal, terminal, terminal
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
-	shown := make(chan string, 1)
-	go func() {
-		var all bytes.Buffer
-		_, _ = all.ReadFrom(master) // until nobody has the terminal any more
-		shown <- all.String()
-	}()
 	err := errors.Join(cmd.Start(), terminal.Close(), cmd.Wait())
 	said := streamtest.Receive(t, "the terminal to be left", shown)
 	if err != nil {
@@ -228,16 +219,9 @@ func trialLink(t *testing.T) {
 // onServer lets f do what natscli did.
 func onServer(t *testing.T, url string, f func(js jetstream.JetStream) error) {
 	t.Helper()
-	nc, err := keyed(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute))
-	if err == nil {
-		err = f(js)
-	}
-	if err != nil {
+	js, end := session(t, url)
+	defer end()
+	if err := f(js); err != nil {
 		t.Fatal(err)
 	}
 }

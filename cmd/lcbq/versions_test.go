@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/queue"
 )
@@ -28,14 +26,8 @@ func TestOtherVersions(t *testing.T) {
 	says(t, 0, submit("earlier", out)...)
 	says(t, 0, submit("later", filepath.Join(dir, "later"))...)
 	nc, err := keyedBy(url, store)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	js, end := sessionOver(t, nc, err)
+	defer end()
 	kv, err := js.KeyValue(t.Context(), "lcbq_runs")
 	if err != nil {
 		t.Fatal(err)
