@@ -230,7 +230,7 @@ func newLook(t *testing.T, f *fleet, run string) *look {
 // and whether the run is finished.
 func (l *look) progress(t *testing.T) (judged int, finished bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience.Now(time.Second))
 	defer cancel()
 	s, err := l.js.Stream(ctx, stream.Combine.Stream())
 	if err != nil {

@@ -75,7 +75,7 @@ func (f *fleet) leader(t *testing.T, l *look, name string) *member {
 	t.Helper()
 	var leads *member
 	waitUntil(t, name+" has a leader", func() bool {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), patience.Now(time.Second))
 		defer cancel()
 		s, err := l.js.Stream(ctx, name)
 		if err != nil || s.CachedInfo().Cluster == nil || s.CachedInfo().Cluster.Leader == "" {
@@ -190,9 +190,7 @@ func TestCluster(t *testing.T) {
 // awaitHealth waits until every server's /healthz says that it is well, with all that it keeps current.
 func (f *fleet) awaitHealth(t *testing.T) {
 	t.Helper()
-	t.Helper()
 	began := time.Now()
-	client := &http.Client{Timeout: 2 * time.Second}
 	for _, m := range f.servers {
 		url := "http://" + m.args[slices.Index(m.args, "--http")+1] + "/healthz"
 		waitUntil(t, m.name+" is well", func() bool {
@@ -200,6 +198,7 @@ func (f *fleet) awaitHealth(t *testing.T) {
 			if err != nil {
 				return false
 			}
+			client := http.Client{Timeout: patience.Now(2 * time.Second)}
 			resp, err := client.Do(req)
 			return err == nil && resp.Body.Close() == nil && resp.StatusCode == http.StatusOK
 		})

@@ -177,7 +177,7 @@ func flood(args []string, out io.Writer) error {
 				}
 				defer func() { _ = c.Close() }()
 				opened.Add(1)
-				_ = c.SetDeadline(time.Now().Add(90 * time.Second))
+				_ = c.SetDeadline(time.Now().Add(patience.Longest(patience.Base)))
 				f.do(c)
 				buf := make([]byte, 4096)
 				for {

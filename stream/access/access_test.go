@@ -213,7 +213,7 @@ func (g *guest) enter(t *testing.T, url string, more ...nats.Option) error {
 	}
 	t.Cleanup(nc.Close)
 	g.conn = nc
-	g.js, err = jetstream.New(nc, jetstream.WithDefaultTimeout(20*time.Second))
+	g.js, err = jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute))
 	return err
 }
 

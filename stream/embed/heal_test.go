@@ -15,6 +15,7 @@ import (
 
 	"github.com/lcbq/lcbq/stream/embed"
 	"github.com/lcbq/lcbq/stream/streamtest"
+	"github.com/lcbq/lcbq/stream/streamtest/patience"
 )
 
 // smallDisk mounts a tmpfs until the test ends, or skips the test.
@@ -76,7 +77,7 @@ func TestFullDisk(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), patience.Now(2*time.Second))
 		defer cancel()
 		_, err = js.Publish(ctx, subject, make([]byte, 64<<10))
 		if err == nil {

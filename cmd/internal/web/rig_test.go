@@ -9,13 +9,13 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
 	"github.com/lcbq/lcbq/cmd/internal/snapshot"
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/embed"
+	"github.com/lcbq/lcbq/stream/streamtest/patience"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -125,9 +125,9 @@ type answer struct {
 	body   string
 }
 
-// client follows no redirect and keeps no connection. What it may wait for is over in seconds.
+// client follows no redirect and keeps no connection. What it may wait for is over in seconds on a quiet machine.
 var client = &http.Client{
-	Timeout:       20 * time.Second,
+	Timeout:       patience.Longest(patience.Base),
 	Transport:     &http.Transport{DisableKeepAlives: true},
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }

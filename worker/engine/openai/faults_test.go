@@ -40,15 +40,16 @@ func TestDeadline(t *testing.T) {
 // answer, to be given up and asked again.
 func TestSilence(t *testing.T) {
 	t.Parallel()
+	silence := patience.Now(time.Second) // which an attempt that is answered must not reach
 	for _, tt := range []struct {
 		name   string
 		change func(*openai.Config)
 		part   int
 	}{
-		{"whole", func(c *openai.Config) { c.Timeout = 2 * time.Second }, 0},
-		{"stream, from the beginning", func(c *openai.Config) { c.Stream, c.Idle = true, 2*time.Second }, 0},
-		{"stream, in its middle", func(c *openai.Config) { c.Stream, c.Idle = true, 2*time.Second }, 3},
-		{"stream, for longer than an attempt may take", func(c *openai.Config) { c.Stream, c.Timeout = true, 2*time.Second }, 3},
+		{"whole", func(c *openai.Config) { c.Timeout = silence }, 0},
+		{"stream, from the beginning", func(c *openai.Config) { c.Stream, c.Idle = true, silence }, 0},
+		{"stream, in its middle", func(c *openai.Config) { c.Stream, c.Idle = true, silence }, 3},
+		{"stream, for longer than an attempt may take", func(c *openai.Config) { c.Stream, c.Timeout = true, silence }, 3},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -163,7 +163,7 @@ func TestWaitingIsNoFault(t *testing.T) {
 // be silent.
 func TestSteadyStream(t *testing.T) {
 	t.Parallel()
-	idle := patience.Now(400 * time.Millisecond)
+	idle := patience.Now(500 * time.Millisecond)
 	f := newFake(t, func(x *exchange) bool {
 		for _, e := range x.events() {
 			<-time.After(idle / 4)

@@ -106,7 +106,7 @@ func (n nest) environ(behaviours ...string) []string {
 func (n nest) config(behaviours ...string) setup {
 	return setup{fake(n.environ(behaviours...)), Life{
 		Title: "engine of GPU 0", LogFile: filepath.Join(n.dir, "gpu0.log"), State: filepath.Join(n.dir, "gpu0.engine"),
-		Grace: 200 * time.Millisecond, Ready: 20 * time.Second, Pause: time.Millisecond, Health: 20 * time.Millisecond, Uptime: time.Hour,
+		Grace: 200 * time.Millisecond, Ready: patience.Longest(patience.Base), Pause: time.Millisecond, Health: 20 * time.Millisecond, Uptime: time.Hour,
 		Log: slog.New(slog.DiscardHandler),
 	}}
 }
