@@ -19,7 +19,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/lcbq/lcbq/stream"
-	"github.com/lcbq/lcbq/worker/cores"
 	"github.com/lcbq/lcbq/worker/pythontest"
 	"github.com/lcbq/lcbq/worker/sandbox"
 )
@@ -31,8 +30,8 @@ var (
 	nearLoads = flag.String("near.loads", "0,2,8", "how many busy processes there are in BenchmarkNearLimit, in turn")
 	nearModes = flag.String("near.modes", "measured,allowed", "how BenchmarkNearLimit judges, in turn: contention is measured, or allowed for as where it cannot be")
 	nearSlots = flag.Int("near.slots", 2, "programs judged at once in the benchmarks of contention")
-	nearOut   = flag.String("near.out", "", "where BenchmarkHosts keeps verdicts and counts with -near.host; a folder that all hosts share")
-	nearHost  = flag.String("near.host", "", "the name of this host in BenchmarkHosts; none for several on this machine")
+	nearOut   = flag.String("near.out", "", "where BenchmarkHosts keeps verdicts and counts; a folder that all machines share")
+	nearHost  = flag.String("near.host", "", "the name of this machine in BenchmarkHosts")
 )
 
 // kinds are programs that take time in proportion to a count: a loop, a table of twenty megabytes, texts, calls.
@@ -320,80 +319,15 @@ type hostVerdicts struct {
 	Off, Ref map[string]int // by program: how often it passed
 }
 
-// BenchmarkHosts judges programs between 0.7 and 1.4 of the limit on several hosts of a run, and compares with the first
-// one, whose speed is the reference. With -near.host it is one of them, and finds the others in -near.out. Else they are
-// on this machine, one after the other: as it is, the same again, one with a competitor pinned to each processor, and
-// one with a quota of half of its processors.
+// BenchmarkHosts judges programs between 0.7 and 1.4 of the limit on one of several machines, whose verdicts it compares
+// with those of the machine that was first, in whose seconds the limit is. It is run on one after the other, by turns.
 func BenchmarkHosts(b *testing.B) {
-	if *nearHost != "" {
-		if *nearOut == "" {
-			b.Fatal("-near.host is one of several hosts: give the folder of all by -near.out")
-		}
+	if *nearHost == "" || *nearOut == "" {
+		b.Skip("give this machine's name by -near.host, and a folder that all machines share by -near.out")
+	}
+	for b.Loop() {
 		judgeHost(b, *nearOut, *nearHost)
-		return
 	}
-	dir := b.TempDir()
-	for _, host := range []struct {
-		name string
-		slow func(b *testing.B) (end func())
-	}{{"plain", nil}, {"again", nil}, {"competitor", compete}, {"quota", quota}} {
-		b.Run(host.name, func(b *testing.B) {
-			if host.slow != nil {
-				b.Cleanup(host.slow(b)) // after the grader's end
-			}
-			for b.Loop() {
-				judgeHost(b, dir, host.name)
-			}
-		})
-	}
-}
-
-// compete keeps each processor busy until the function it returns is called.
-func compete(b *testing.B) (end func()) {
-	b.Helper()
-	machine, err := cores.Here()
-	if err != nil {
-		b.Fatal(err)
-	}
-	var programs []string
-	for _, cpu := range machine.CPUs {
-		programs = append(programs, fmt.Sprintf("import os\nos.sched_setaffinity(0, {%d})\nwhile True: pass", cpu))
-	}
-	return run(b, programs)
-}
-
-// quota gives this process, and what it starts, the time of half of its processors until the function it returns is
-// called. It needs root and a folder of control groups.
-func quota(b *testing.B) (end func()) {
-	b.Helper()
-	machine, err := cores.Here()
-	if err != nil {
-		b.Fatal(err)
-	}
-	const period = 100_000 // microseconds
-	share := max(period, len(machine.CPUs)*period/2)
-	home, group, limit := "/sys/fs/cgroup/cpu", "cpu.cfs_quota_us", strconv.Itoa(share)
-	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil {
-		home, group, limit = "/sys/fs/cgroup", "cpu.max", fmt.Sprint(share, " ", period)
-	}
-	dir := filepath.Join(home, fmt.Sprint("lcbq-bench-", os.Getpid()))
-	write := func(path, text string) error { return os.WriteFile(path, []byte(text), 0o600) }
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		b.Skip("no quota can be set here: ", err)
-	}
-	leave := func() {
-		if err := write(filepath.Join(home, "cgroup.procs"), strconv.Itoa(os.Getpid())); err != nil {
-			b.Error(err)
-		}
-		if err := os.Remove(dir); err != nil {
-			b.Error(err)
-		}
-	}
-	if err := errors.Join(write(filepath.Join(dir, group), limit), write(filepath.Join(dir, "cgroup.procs"), strconv.Itoa(os.Getpid()))); err != nil {
-		leave()
-		b.Skip("no quota can be set here: ", err)
-	}
-	return leave
 }
 
 // judgeHost judges programs as one host of several that share a folder.
