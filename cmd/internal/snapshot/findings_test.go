@@ -174,6 +174,11 @@ func TestFindings(t *testing.T) {
 				if err := r.Queue.PurgeRun(t.Context(), "r1"); err != nil {
 					t.Fatal(err)
 				}
+				r.fresh(t)
+				s := r.look(t)
+				if s.Units != (snapshot.Units{All: 12, Lost: 12}) || s.Stage(stream.Combine).Waiting != 0 {
+					t.Errorf("units %+v, COMBINE %+v, want none generated, judged, or waiting for a combiner", s.Units, s.Stage(stream.Combine))
+				}
 			}, "12 units are gone from every queue", "lcbq verify --queues --nats nats://h:4222 --run r1", true,
 			func(t *testing.T, r *rig) { // what the remedy says: submit publishes them
 				t.Helper()
@@ -282,7 +287,15 @@ func TestFindings(t *testing.T) {
 			snapshot.NoCombiner, func(t *testing.T, r *rig) {
 				t.Helper()
 				r.generate(t, 1)
-				if err := streamtest.Next(t, r.Consumer(t, stream.Evaluate, "r1")).DoubleAck(t.Context()); err != nil {
+				msg := streamtest.Next(t, r.Consumer(t, stream.Evaluate, "r1"))
+				_, u, err := stream.ParseSubject(msg.Subject())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := r.Queue.Publish(t.Context(), stream.Combine, u, stream.Batch{}); err != nil {
+					t.Fatal(err)
+				}
+				if err := msg.DoubleAck(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 				r.remove(t, store.Worker{Stage: stream.Combine, Name: "combine0_h1-1"})

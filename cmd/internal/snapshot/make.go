@@ -75,8 +75,7 @@ func (r *Reader) make(in *raw) *Snapshot {
 	}
 	s.Workers = workersOf(r.remember(in.workers, in.now), m.ID, in.now)
 	s.Cards = cardsOf(s.Workers)
-	s.Units = unitsOf(in, d)
-	s.Units.Lost = r.lost
+	s.Units = unitsOf(in, d, r.lost)
 	s.Stages = stagesOf(in, s)
 	if s.Units.Judged != r.judged || r.moved.IsZero() {
 		r.judged, r.moved = s.Units.Judged, in.now
@@ -179,8 +178,8 @@ func (t *Temperature) estimate(counts []score.Count) {
 }
 
 // unitsOf says where the run's units are, by what still waits.
-func unitsOf(in *raw, d *derived) Units {
-	u := Units{All: in.run.Units(), Written: d.written, Dead: in.dead}
+func unitsOf(in *raw, d *derived, lost int) Units {
+	u := Units{All: in.run.Units(), Written: d.written, Dead: in.dead, Lost: lost}
 	ahead := func(stage stream.Stage) int {
 		l := in.looks[stage].Runs[in.run.ID]
 		return int(l.Waiting) + l.InFlight //nolint:gosec // a count of messages fits
@@ -188,8 +187,8 @@ func unitsOf(in *raw, d *derived) Units {
 	switch {
 	case !in.run.Open() || !in.run.Published: // of units not published yet the queues know nothing
 		u.Generated, u.Judged = d.written, d.written
-	default: // units given up count as generated nowhere, whichever stage gave them up: they are not on their way
-		u.Generated = max(d.written, u.All-ahead(stream.Generate)-in.dead)
+	default: // units given up or lost count as generated nowhere, wherever they were: they are not on their way
+		u.Generated = max(d.written, u.All-ahead(stream.Generate)-in.dead-lost)
 		u.Judged = max(d.written, u.Generated-ahead(stream.Evaluate))
 	}
 	return u
