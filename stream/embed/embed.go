@@ -20,6 +20,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+	"golang.org/x/sys/unix"
 )
 
 // readyWait bounds how long Start waits for the listener. It comes after
@@ -81,6 +82,18 @@ type Server struct {
 	doubtful map[string]bool // streams that its store held when it started, until it was well once; guarded by mu
 }
 
+// leastFiles is how many files a process must be able to open that runs a server: some 40 are open where nobody
+// works, and without room for more its streams cannot be made, or answer nothing.
+const leastFiles = 64
+
+// enoughFiles returns an error if a session's limit on open files is too low for a server.
+func enoughFiles(limit uint64) error {
+	if limit < leastFiles {
+		return fmt.Errorf("start server: this session may open %d files (ulimit -n), and a server needs %d\nraise the limit", limit, leastFiles)
+	}
+	return nil
+}
+
 // Start runs a server and returns when it accepts connections, which is after
 // JetStream has recovered its files. Its error wraps ErrPortInUse,
 // ErrStoreInUse, or the system's where Dir takes no few MiB, when that is the
@@ -97,6 +110,12 @@ func Start(cfg Config) (*Server, error) {
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	var files unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err == nil {
+		if err := enoughFiles(files.Cur); err != nil {
+			return nil, err
+		}
 	}
 	if err := CheckPort(cfg.Host, cfg.Port); err != nil {
 		return nil, err

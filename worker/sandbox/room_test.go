@@ -76,6 +76,7 @@ func TestRoom(t *testing.T) {
 		{"-n 80", "room for 1: "},
 		{"-v 3000000", "this session allows 2929 MiB (ulimit -v)"},
 		{"-d 3000000", "this session allows 2929 MiB (ulimit -d)"},
+		{"-t 600", "give programs 710 s of processor time: this session allows 600 s (ulimit -t)"},
 		{"-s 4096", "give programs 8 MiB of stack: this session allows 4 MiB (ulimit -s)"},
 	} {
 		// Without the right to raise the limit, and of these rights no others are needed.
