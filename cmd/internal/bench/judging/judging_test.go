@@ -129,11 +129,35 @@ func TestPlan(t *testing.T) {
 	if p := Of(s); p.HalfLimit != 0 || p.HalfTimeouts != 0 {
 		t.Errorf("Of = %+v, want no time limit and no share of time-outs that halves it", p)
 	}
+	if err := (Sweep{Questions: 1, Temperatures: 1, N: 1, Slots: 1, Fast: 1, Endless: 1}).Validate(); err == nil || !strings.Contains(err.Error(), "--distinct = 0: want more than 0") {
+		t.Errorf("Validate of a sweep that runs nothing = %v", err)
+	}
 	err := Sweep{Distinct: 2, Timeouts: math.NaN(), Generated: -1}.Validate()
 	for _, want := range []string{"--questions = 0", "--temperatures = 0", "--n = 0", "--slots = 0", "--distinct = 2", "--timeouts = NaN", "--generated = -1", "--fast-cpu = 0", "--limit-cpu = 0"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Validate = %v, want %q", err, want)
 		}
+	}
+}
+
+// TestPlanInWords wants small sweeps to be said in seconds and samples, and a share of all as 100 %.
+func TestPlanInWords(t *testing.T) {
+	t.Parallel()
+	s := Sweep{Questions: 175, Temperatures: 16, N: 1, Distinct: 0.7, Timeouts: 1, Fast: 0.008, Endless: 6.3, Limit: 6, Slots: 5000, Generated: 1900}
+	var out strings.Builder
+	Of(s).Write(&out)
+	for _, want := range []string{"time limit (100%) 6.3 s", "3.4 hours of processor time, 2.5 seconds on 5000 slots", "takes 1.5 seconds", "grows to 1129 samples", "judged 1 seconds after"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the plan does not say %q:\n%s", want, out.String())
+		}
+	}
+	for h, want := range map[float64]string{0: "0 seconds", 0.5: "30.0 minutes", 12: "12.0 hours"} {
+		if got := hours(h); got != want {
+			t.Errorf("hours(%v) = %q, want %q", h, got, want)
+		}
+	}
+	if got := many(19_800_000); got != "19.8 million" {
+		t.Errorf("many = %q", got)
 	}
 }
 

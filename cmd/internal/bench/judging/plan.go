@@ -11,7 +11,7 @@ type Sweep struct {
 	Questions    int     `json:"questions"`
 	Temperatures int     `json:"temperatures"`
 	N            int     `json:"n"`               // samples a question and temperature
-	Distinct     float64 `json:"distinct"`        // share of the samples that are judged, 0 to 1: equal ones are judged once
+	Distinct     float64 `json:"distinct"`        // share of the samples that are judged, above 0, at most 1: equal ones are judged once
 	Timeouts     float64 `json:"timeouts"`        // share of those that run into the time limit, 0 to 1
 	Fast         float64 `json:"fast_cpu_s"`      // processor time of a program that ends by itself
 	Endless      float64 `json:"limit_cpu_s"`     // processor time of one that does not
@@ -59,7 +59,7 @@ func (s Sweep) Validate() error {
 	count("temperatures", s.Temperatures)
 	count("n", s.N)
 	count("slots", s.Slots)
-	share("distinct", s.Distinct)
+	check(s.Distinct > 0 && s.Distinct <= 1, "distinct", s.Distinct, "more than 0 and at most 1")
 	share("timeouts", s.Timeouts)
 	check(s.Generated >= 0 && s.Generated <= 1e9, "generated", s.Generated, "0 to 1e9 samples a second")
 	cost("fast-cpu", s.Fast)

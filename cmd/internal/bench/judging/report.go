@@ -140,7 +140,7 @@ func size(bytes int) string {
 // Write prints the plan in words.
 func (p Plan) Write(w io.Writer) {
 	fmt.Fprintf(w, "%d questions x %d temperatures x %d = %.0f samples, of which %.0f programs are run (%.0f%% distinct)\n", p.Questions, p.Temperatures, p.N, p.Samples, p.Programs, 100*p.Distinct)
-	fmt.Fprintf(w, "a program that ends costs %.1f ms of processor time, one that runs into the time limit (%.2g%%) %.1f s\n", 1000*p.Fast, 100*p.Timeouts, p.Endless)
+	fmt.Fprintf(w, "a program that ends costs %.1f ms of processor time, one that runs into the time limit (%.3g%%) %.1f s\n", 1000*p.Fast, 100*p.Timeouts, p.Endless)
 	fmt.Fprintf(w, "judging: %s of processor time, %s on %d slots with a processor each; %.0f%% of it for time-outs\n", hours(p.CPUHours), hours(p.WallHours), p.Slots, 100*p.TimeoutsShare)
 	fmt.Fprintln(w, "half of that, each alone:")
 	fmt.Fprintf(w, "  %d slots\n", p.HalfSlots)
@@ -175,11 +175,22 @@ func (p Plan) backlog(w io.Writer) {
 		fmt.Fprintf(w, "nothing waits for long: %d slots would keep up\n", p.SlotsToKeepUp)
 		return
 	}
-	fmt.Fprintf(w, "the backlog grows to %.3g million samples, and its last is judged %s after it was made; %d slots would keep up\n", p.Backlog/1e6, hours(p.LagHours), p.SlotsToKeepUp)
+	fmt.Fprintf(w, "the backlog grows to %s samples, and its last is judged %s after it was made; %d slots would keep up\n", many(p.Backlog), hours(p.LagHours), p.SlotsToKeepUp)
+}
+
+// many returns a number of samples as people say it.
+func many(n float64) string {
+	if n < 1e5 {
+		return fmt.Sprintf("%.0f", n)
+	}
+	return fmt.Sprintf("%.3g million", n/1e6)
 }
 
 func hours(h float64) string {
-	if h < 1 {
+	switch {
+	case h < 1.0/60:
+		return fmt.Sprintf("%.2g seconds", 3600*h)
+	case h < 1:
 		return fmt.Sprintf("%.1f minutes", 60*h)
 	}
 	return fmt.Sprintf("%.1f hours", h)

@@ -5,8 +5,11 @@ import (
 	"math/rand/v2"
 )
 
-// mostSimulated bounds the programs of a simulation: one takes some tens of nanoseconds.
+// mostSimulated bounds the samples of a simulation: one takes some tens of nanoseconds.
 const mostSimulated = 100_000_000
+
+// mostSlots bounds its slots: each takes 8 bytes.
+const mostSlots = 10_000_000
 
 // A Simulation is a sweep on a simulated clock: cards make samples at their pace, question by question, and slots
 // judge their programs one by one, in the order in which they were made. Unlike what Of works out, it has hard
@@ -20,11 +23,11 @@ type Simulation struct {
 	Busy     float64 `json:"busy"`            // share of the slots' time in which they judged, 0 to 1
 }
 
-// Simulate returns what a sweep comes to with so many slots, and false if it has too many programs or nobody
+// Simulate returns what a sweep comes to with so many slots, and false if it has too many samples or slots or nobody
 // asks at which pace samples are made. It returns the same for the same sweep. s must be valid.
 func Simulate(s Sweep, slots int) (Simulation, bool) {
 	samples := float64(s.Questions) * float64(s.Temperatures) * float64(s.N)
-	if s.Generated == 0 || samples*s.Distinct > mostSimulated {
+	if s.Generated == 0 || samples > mostSimulated || slots > mostSlots {
 		return Simulation{}, false
 	}
 	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a simulation, not a secret

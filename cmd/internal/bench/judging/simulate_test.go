@@ -40,6 +40,14 @@ func TestSimulate(t *testing.T) {
 	if plenty.Peak > 1 || plenty.LagHours*3600 > s.Endless {
 		t.Errorf("with plenty of slots %v samples wait, want none, and the last for %v s", plenty.Peak, plenty.LagHours*3600)
 	}
+	for name, s := range map[string]Sweep{
+		"more copies than there is time for":  {Questions: 1e6, Temperatures: 16, N: 1e4, Distinct: 1e-9, Generated: 1},
+		"more slots than there is memory for": {Questions: 1, Temperatures: 1, N: 1, Distinct: 1, Fast: 1, Endless: 86400, Slots: 1, Generated: 1e9},
+	} {
+		if _, ok := Simulate(s, Of(s).SlotsToKeepUp); ok {
+			t.Errorf("%s: simulated", name)
+		}
+	}
 	if _, ok := Simulate(Sweep{Questions: 1e6, Temperatures: 16, N: 1e4, Distinct: 1, Generated: 1}, 1); ok {
 		t.Error("a sweep of years is simulated")
 	}
