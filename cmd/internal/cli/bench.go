@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
-	"slices"
+	"path/filepath"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/lcbq/lcbq/cmd/internal/bench"
 	"github.com/lcbq/lcbq/cmd/internal/bench/spent"
@@ -54,6 +57,14 @@ func (c *benchCmd) Run(a *app) error {
 	if err := c.stray(a.args); err != nil {
 		return usageError{err}
 	}
+	if named(a.args, "length") && c.Length <= 0 {
+		return usageError{fmt.Errorf("--length = %v: want more than 0", c.Length)}
+	}
+	for name, path := range map[string]string{"save": c.Save, "profile": c.Profile} {
+		if err := writable(path); err != nil { // what takes minutes is not measured for nothing
+			return usageError{fmt.Errorf("--%s = %s: %w\nname a file in a folder that is there and that you may write to", name, path, err)}
+		}
+	}
 	if c.Runs < 1 {
 		return usageError{fmt.Errorf("--runs = %d: want 1 or more", c.Runs)}
 	}
@@ -66,6 +77,39 @@ func (c *benchCmd) Run(a *app) error {
 		return c.sweep(a)
 	}
 	return c.queue(a)
+}
+
+// unmeasured returns how a measurement ends that has an error, which a signal explains.
+func unmeasured(a *app, err error) error {
+	if a.ctx.Err() != nil {
+		return stopped{"nothing is kept of a measurement that did not end"}
+	}
+	return err
+}
+
+// writable returns why a file cannot be written, nil if it can or if path is empty. It leaves the file as it is.
+func writable(path string) error {
+	if path == "" {
+		return nil
+	}
+	switch info, err := os.Stat(path); {
+	case errors.Is(err, fs.ErrNotExist):
+		path = filepath.Dir(path)
+		if info, err = os.Stat(path); err != nil {
+			return err
+		}
+		if !info.IsDir() {
+			return fmt.Errorf("%s is no folder", path)
+		}
+	case err != nil:
+		return err
+	case info.IsDir():
+		return errors.New("it is a folder")
+	}
+	if err := unix.Access(path, unix.W_OK); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
 }
 
 // benchFlags are the flags that one measurement alone reads.
@@ -89,8 +133,7 @@ func (c *benchCmd) stray(args []string) error {
 	}
 	for of, names := range benchFlags {
 		for _, name := range names {
-			given := slices.ContainsFunc(args, func(arg string) bool { return arg == "--"+name || strings.HasPrefix(arg, "--"+name+"=") })
-			if given && !reads[of] {
+			if named(args, name) && !reads[of] {
 				return fmt.Errorf("--%s: only for %s", name, of)
 			}
 		}
@@ -125,7 +168,7 @@ func (c *benchCmd) queue(a *app) error {
 		for i := range c.Runs {
 			one, err := bench.Queue(a.ctx, cfg)
 			if err != nil {
-				return interrupted(a, fmt.Errorf("benchmark %s: %w", series.name, err))
+				return unmeasured(a, fmt.Errorf("benchmark %s: %w", series.name, err))
 			}
 			*series.all = append(*series.all, one)
 			last = one.Profile

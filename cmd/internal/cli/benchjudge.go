@@ -61,7 +61,7 @@ func (c *benchJudge) run(a *app, rounds int, length time.Duration) error {
 	for i := range rounds {
 		costs, err := judging.Measure(a.ctx, cfg)
 		if err != nil {
-			return interrupted(a, fmt.Errorf("benchmark judging: %w", err))
+			return unmeasured(a, fmt.Errorf("benchmark judging: %w", err))
 		}
 		all = append(all, costs)
 		a.log.Info("round measured", "round", i+1, "of", rounds)
@@ -90,7 +90,7 @@ type benchPlan struct {
 	Questions    int           `default:"175" group:"plan" help:"questions of the sweep, also of --sweep"`
 	Temperatures int           `default:"16" group:"plan" help:"temperatures of the sweep, also of --sweep"`
 	N            int           `default:"10000" group:"plan" help:"samples a question and temperature, also of --sweep"`
-	Distinct     float64       `default:"0.7" group:"plan" help:"share of the samples that are run, 0 to 1; equal ones of a question are judged once"`
+	Distinct     float64       `default:"0.7" group:"plan" help:"share of the samples that are run, more than 0 and at most 1; equal ones of a question are judged once"`
 	Timeouts     float64       `default:"0.025" group:"plan" help:"share of those that run into the time limit, 0 to 1"`
 	FastCPU      time.Duration `name:"fast-cpu" default:"8ms" group:"plan" help:"processor time of a program that ends by itself; the default is the mean of 7,100 real ones"`
 	Generated    float64       `default:"1900" group:"plan" help:"samples that the cards make a second, 0 to leave the backlog out; the default is eight at 95,000 tokens a second and 400 tokens a sample"`

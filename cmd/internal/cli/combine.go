@@ -25,6 +25,9 @@ type combineCmd struct {
 
 // Run writes result files until interrupted.
 func (c *combineCmd) Run(a *app) error {
+	if err := c.check(a.args); err != nil {
+		return usageError{err}
+	}
 	return attach(a, c.server, withServer(c.OutputDir), "combine", works, func(s *session) error {
 		w := &worker.Standing{Run: c.RunID, Always: true}
 		var dir folderOf

@@ -77,7 +77,7 @@ func (d *definition) row(question int) []byte { return d.problems[question].Row(
 // generators that start here, program the vllm of this machine, and args the command line.
 func define(ctx context.Context, cfg *config.Definition, pace config.Pace, program string, args []string, log *slog.Logger) (*definition, error) {
 	ts, err := temperatures(cfg.Temperatures)
-	if err != nil {
+	if err = errors.Join(err, strayShare(cfg.Rules, args)); err != nil {
 		return nil, usageError{err}
 	}
 	if dataset.Named(cfg.Problems) { // before a download for a run that cannot be

@@ -1,7 +1,10 @@
 package cli
 
 import (
+	"cmp"
+	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -35,7 +38,11 @@ func detach(a *app, cfg config.Config) error {
 	if err != nil {
 		return fmt.Errorf("open log of detached run: %w", err)
 	}
-	defer func() { _ = log.Close() }()             // the child has its own
+	defer func() { _ = log.Close() }() // the child has its own
+	before, err := log.Seek(0, io.SeekEnd)
+	if err != nil {
+		return fmt.Errorf("read log of detached run: %w", err)
+	}
 	cmd := exec.Command("/proc/self/exe", args...) //nolint:noctx // it outlives this process, which is the point
 	cmd.Args[0] = os.Args[0]
 	cmd.Stdout, cmd.Stderr = log, log
@@ -55,7 +62,7 @@ func detach(a *app, cfg config.Config) error {
 		select {
 		case <-tick.C:
 		case <-ended:
-			return fmt.Errorf("the detached run ended with status %d before it began\nits last words are in %s", cmd.ProcessState.ExitCode(), path)
+			return fmt.Errorf("start detached run: it ended with status %d: %s\nall that it said is in %s", cmd.ProcessState.ExitCode(), lastWords(path, before), path)
 		case <-a.ctx.Done():
 			return fmt.Errorf("%w: process %d goes on starting; 'lcbq stop -o %s' ends it", errInterrupted, cmd.Process.Pid, cfg.OutputDir)
 		}
@@ -66,6 +73,28 @@ func detach(a *app, cfg config.Config) error {
 	fmt.Fprintf(a.out, "started as process %d, which goes on when this terminal is closed\nwatch it:  lcbq status -o %s --watch\nstop it:   lcbq stop -o %s; the same command goes on with it\nits log:   %s\n",
 		cmd.Process.Pid, cfg.OutputDir, cfg.OutputDir, path)
 	return nil
+}
+
+// lastWords returns what a detached run said last in its log, after what was there before: the reason why
+// it ended, with the remedy, or else the end of what it printed.
+func lastWords(path string, before int64) string {
+	text, err := os.ReadFile(path)
+	if err != nil || int64(len(text)) <= before {
+		return "it said nothing"
+	}
+	words := strings.TrimSpace(string(text[before:]))
+	var said struct{ Err, Why, Remedy string }
+	if json.Unmarshal([]byte(words[strings.LastIndexByte(words, '\n')+1:]), &said) == nil {
+		if reason := cmp.Or(said.Err, said.Why); reason != "" {
+			return strings.TrimSuffix(reason+"\n"+said.Remedy, "\n")
+		}
+	}
+	const most = 5 // lines of what is no error of lcbq's
+	if _, reason, found := strings.Cut("\n"+words, "\nlcbq: "); found {
+		return reason
+	}
+	lines := strings.Split(words, "\n")
+	return strings.Join(lines[max(0, len(lines)-most):], "\n")
 }
 
 // runsOn reports whether a process is the one that runs the server on a store directory, and whether the server is

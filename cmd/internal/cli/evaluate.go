@@ -33,7 +33,7 @@ type evaluateCmd struct {
 
 // Run judges until interrupted. Mode and limits are the run's.
 func (c *evaluateCmd) Run(a *app) error {
-	if err := c.Check(); err != nil {
+	if err := errors.Join(c.Check(), c.check(a.args)); err != nil {
 		return usageError{err}
 	}
 	return attach(a, c.server, c.OutputDir, "evaluate", works, func(s *session) error {
@@ -78,6 +78,15 @@ func (c *evaluateCmd) lender(s *session) (*access.Keys, error) {
 		return nil, usageError{fmt.Errorf("--lend: %w\nits server knows no tokens, so there is nobody to lend to; stop it and make keys: lcbq server init --store-dir %s", err, s.dir)}
 	}
 	return keys, err
+}
+
+// strayShare returns an error if a command line names a share that nothing audits. Settings of a file or the
+// environment are for other runs too.
+func strayShare(r config.Rules, args []string) error {
+	if named(args, "audit-share") && !r.TimeLimit.Audited {
+		return fmt.Errorf("--audit-share = %g: only for --time-limit audited, and this is --time-limit %v", r.AuditShare, r.TimeLimit)
+	}
+	return nil
 }
 
 // judgeOf returns the judge that the rules describe.

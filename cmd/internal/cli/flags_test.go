@@ -6,11 +6,13 @@ import (
 	"go/token"
 	"go/types"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/alecthomas/kong"
 )
@@ -280,5 +282,43 @@ func TestEveryVerbHasExamples(t *testing.T) {
 		if !strings.Contains(leaf.Detail, "Exit status") {
 			t.Errorf("lcbq %s does not tell its exit statuses", verb)
 		}
+	}
+}
+
+// TestNegativeValues wants a number below zero to be a flag's value where it stands alone, so that --end -1 means
+// what the help says and others are refused for what they are.
+func TestNegativeValues(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{
+		{"run", "--end", "-1", "--n", "-2"}, {"run", "--end=-1", "--n=-2"}, {"run", "--json", "--end", "-1", "--n", "-2"},
+	} {
+		var v verbs
+		p, err := newParser(&v, io.Discard, io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := parse(p, args); err != nil || v.Run.End != -1 || v.Run.N != -2 {
+			t.Errorf("parse %q: end %d, n %d, %v; want -1, -2", args, v.Run.End, v.Run.N, err)
+		}
+	}
+	for _, args := range [][]string{{"run", "--json", "-1"}, {"run", "--end", "-n", "2"}, {"run", "-1"}, {"run", "--", "--end", "-1"}} {
+		var v verbs
+		p, err := newParser(&v, io.Discard, io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := parse(p, args); err == nil {
+			t.Errorf("parse %q is accepted", args)
+		}
+	}
+}
+
+// TestDurationsInLogs wants the log for machines to say times as people do.
+func TestDurationsInLogs(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	slog.New(newJSON(&out, slog.LevelInfo)).With("most", time.Minute).Info("waiting", "idle", 5*time.Second, "n", 5)
+	if !strings.Contains(out.String(), `"most":"1m0s","idle":"5s","n":5`) {
+		t.Errorf("logged %s", out.String())
 	}
 }

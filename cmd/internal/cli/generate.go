@@ -33,7 +33,7 @@ type generateCmd struct {
 
 // Run generates for every run that this machine's engine fits, until interrupted.
 func (c *generateCmd) Run(a *app) error {
-	if err := errors.Join(c.Pace.Check(), c.VLLM.Check(), c.Generators.Check()); err != nil {
+	if err := errors.Join(c.Pace.Check(), c.VLLM.Check(), c.Generators.Check(), c.check(a.args)); err != nil {
 		return usageError{err}
 	}
 	return attach(a, c.server, c.OutputDir, "generate", works, func(s *session) error {

@@ -50,7 +50,7 @@ Exit status: 0 all judged; 1 refused, nothing is judged or lost; 2 usage; 3 judg
 
 // Run judges every completion.
 func (c *gradeCmd) Run(a *app) error {
-	if err := c.Rules.Check(); err != nil {
+	if err := errors.Join(c.Rules.Check(), strayShare(c.Rules, a.args)); err != nil {
 		return usageError{err}
 	}
 	for key := range c.Field {

@@ -27,7 +27,17 @@ func handler(w io.Writer, color, verbose bool) slog.Handler {
 	if isTerminal(w) {
 		return tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !color})
 	}
-	return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})
+	return newJSON(w, level)
+}
+
+// newJSON returns a log for machines, in which a duration is as people write it: 5s, not 5000000000.
+func newJSON(w io.Writer, level slog.Level) slog.Handler {
+	return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, attr slog.Attr) slog.Attr {
+		if attr.Value.Kind() == slog.KindDuration {
+			attr.Value = slog.StringValue(attr.Value.Duration().String())
+		}
+		return attr
+	}})
 }
 
 // innermost returns the writer at the bottom of w.
@@ -71,7 +81,7 @@ func (l *logFolder) open(name string) (*slog.Logger, error) {
 	l.files = append(l.files, f)
 	l.mu.Unlock()
 	return slog.New(slog.NewMultiHandler(
-		slog.NewJSONHandler(l.hide.writer(f), &slog.HandlerOptions{Level: slog.LevelDebug}), l.user)), nil
+		newJSON(l.hide.writer(f), slog.LevelDebug), l.user)), nil
 }
 
 func (l *logFolder) close() error {

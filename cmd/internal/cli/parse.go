@@ -86,7 +86,7 @@ func parse(parser *kong.Kong, args []string) (parsed *kong.Context, err error) {
 			panic(r)
 		}
 	}()
-	words := spelling(args)
+	words := attached(parser.Model.Node, spelling(args))
 	if parsed, err = parser.Parse(words); err != nil {
 		return nil, usageError{explain(parser.Model, words, args[0] == "help", err)}
 	}
@@ -116,6 +116,47 @@ func spelling(args []string) []string {
 		return append(out[1:], "--help")
 	}
 	return out
+}
+
+// attached returns args with each negative number joined to the flag before it: kong takes one that stands alone for
+// flags of one letter, so that '--end -1' would be refused.
+func attached(n *kong.Node, args []string) []string {
+	out := make([]string, 0, len(args))
+	for i, arg := range args {
+		if arg == "--" {
+			return append(out, args[i:]...)
+		}
+		if i > 0 && negative(arg) && takesValue(n, args[i-1]) {
+			out[len(out)-1] += "=" + arg
+			continue
+		}
+		out = append(out, arg)
+	}
+	return out
+}
+
+// negative reports whether a word begins as a negative number does.
+func negative(word string) bool {
+	return len(word) > 1 && word[0] == '-' && (word[1] >= '0' && word[1] <= '9' || word[1] == '.')
+}
+
+// takesValue reports whether a word is a flag of n, or of a command below it, whose value is the next word.
+func takesValue(n *kong.Node, word string) bool {
+	name, long := strings.CutPrefix(word, "--")
+	if !long {
+		return false
+	}
+	for _, f := range n.Flags {
+		if (f.Name == name || slices.Contains(f.Aliases, name)) && !f.IsBool() {
+			return true
+		}
+	}
+	return slices.ContainsFunc(n.Children, func(c *kong.Node) bool { return takesValue(c, word) })
+}
+
+// named reports whether a command line has a flag, in any spelling that lcbq understands.
+func named(args []string, flag string) bool {
+	return slices.ContainsFunc(spelling(args), func(arg string) bool { return arg == "--"+flag || strings.HasPrefix(arg, "--"+flag+"=") })
 }
 
 // explain rewords kong's error for a word that is no command, and for a flag that the command

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/lcbq/lcbq/stream"
@@ -14,6 +15,19 @@ import (
 type standing struct {
 	UntilIdle time.Duration `name:"until-idle" aliases:"idle-exit" placeholder:"DURATION" help:"end after this time without work, such as 10m; without it only a signal ends the worker, or the end of the run that --run names"`
 	For       time.Duration `name:"for" placeholder:"DURATION" help:"end after this time, such as 2h: what is in hand is finished or given back, as after a signal"`
+}
+
+// check returns an error if a time is none to wait for.
+func (c standing) check(args []string) error {
+	var errs []error
+	check := func(name string, d time.Duration, given bool) {
+		if d < 0 || d == 0 && given {
+			errs = append(errs, fmt.Errorf("--%s = %v: want more than 0, such as 10m; without it there is no end", name, d))
+		}
+	}
+	check("until-idle", c.UntilIdle, named(args, "until-idle") || named(args, "idle-exit"))
+	check("for", c.For, named(args, "for"))
+	return errors.Join(errs...)
 }
 
 // limited returns the context of the command, which also ends when the time of --for is over.
