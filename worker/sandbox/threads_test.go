@@ -31,7 +31,8 @@ func TestTasksPerSlot(t *testing.T) {
 // stopped at every level, and one with fewer to pass.
 func TestThreadsOfAProgram(t *testing.T) {
 	t.Parallel()
-	const source = "import threading, time\nfor _ in range(int(input())):\n    threading.Thread(target=time.sleep, args=(0.5,), daemon=True).start()\ntime.sleep(0.4)\nprint('contained')\n"
+	// The threads stay, and the program with too many waits to be found, however long it takes to start them all.
+	const source = "import threading, time\nn = int(input())\nfor _ in range(n):\n    threading.Thread(target=threading.Event().wait, daemon=True).start()\ntime.sleep(0.4 if n < 24 else 60)\nprint('contained')\n"
 	forEachLevel(t, Config{}, func(t *testing.T, h *Host) {
 		t.Helper()
 		few := *h

@@ -129,18 +129,24 @@ func TestSeveralEndpoints(t *testing.T) {
 // TestInFlight wants the bound kept, and reached.
 func TestInFlight(t *testing.T) {
 	t.Parallel()
-	over := make(chan struct{})
-	var once sync.Once
+	full, over := make(chan struct{}), make(chan struct{})
+	fill, overflow := sync.OnceFunc(func() { close(full) }), sync.OnceFunc(func() { close(over) })
+	defer patience.After(patience.Base, fill)()
 	f := newFake(t, nil)
 	f.spoil = func(x *exchange) bool {
 		if x.k == 1 {
 			return false // finds out how tokens are counted
 		}
 		f.mu.Lock()
-		if f.busy > 24 {
-			once.Do(func() { close(over) })
-		}
+		busy := f.busy
 		f.mu.Unlock()
+		if busy >= 24 {
+			fill()
+		}
+		if busy > 24 {
+			overflow()
+		}
+		<-full
 		select { // long enough for one too many to come
 		case <-over:
 		case <-time.After(100 * time.Millisecond):
