@@ -67,76 +67,58 @@ func BenchmarkPair(b *testing.B) {
 	}
 }
 
-// pairText returns a program that makes so many turns of a loop in the first test of lcbq_a01, and passes. Each number
-// makes another program. The loop begins at ten million because its numbers grow longer before, and its turns slower.
-func pairText(count, number int) string {
-	return fmt.Sprintf(`import sys
-
-def turn(n):
+// pairTurns is the work of all programs. Its loop begins at ten million because its numbers grow longer before, and its
+// turns slower.
+const pairTurns = `
+def turns(n, t):
     few = list(range(64))
-    t = %d
     for i in range(10**7, 10**7 + n):
         x = few[i & 63] ^ i
-        t += x * x %% 7
+        t += x * x % 7
         if t & 1:
             t -= i
+`
 
+// pairText returns a program that makes so many turns in the first test of lcbq_a01, and passes. Each number makes
+// another program.
+func pairText(count, number int) string {
+	return fmt.Sprintf(`import sys
+%s
 numbers = list(map(int, sys.stdin.read().split()))
 if numbers[:3] == [3, 10, 30]:
-    turn(%d)
+    turns(%d, %d)
 lengths = [e - s for s, e in zip(numbers[1::2], numbers[2::2])]
 print(sum(lengths))
-print(lengths.index(max(lengths)) + 1)
-`, number, count)
+print(lengths.index(max(lengths)) + 1)`, pairTurns, count, number)
 }
 
-// pairCount returns the turns that take the limit on a calm core: by the fastest tenth of programs so short that some
-// fall between what neighbours do.
+// pairCount returns the turns that take the limit on a calm core. It times rounds as an evaluator times those of its
+// yardstick: of half a millisecond, for some seconds, and takes the fastest fiftieth.
 func pairCount(b *testing.B, cpus []int) int {
 	b.Helper()
-	const short, programs = 500_000, 40
-	dir := b.TempDir()
-	completions, graded := filepath.Join(dir, "completions.jsonl"), filepath.Join(dir, "graded.jsonl")
-	var rows []map[string]string
-	for i := range 2 * programs {
-		rows = append(rows, map[string]string{"question_id": "lcbq_a01", "code": pairText(i%2*short, i)})
-	}
-	writeRows(b, completions, rows)
-	cmd := reexec(b, "lcbq", "grade", "--problems", "sample", "--completions", completions, "--evaluators", "1", "-o", graded)
-	out := new(said)
-	cmd.Stdout, cmd.Stderr = out, out
+	const round = 5000
+	cmd := exec.CommandContext(b.Context(), python(), "-c", fmt.Sprintf(`import time
+%s
+took = []
+for burst in range(60):
+    for i in range(20):
+        began = time.thread_time_ns()
+        turns(%d, 0)
+        took.append(time.thread_time_ns() - began)
+    time.sleep(0.1)
+print(sorted(took)[len(took) // 50])`, pairTurns, round))
+	var text []byte
 	on(b, cpus, func() {
-		if err := cmd.Run(); err != nil {
-			b.Fatalf("grade: %v\n%v", err, out)
+		var err error
+		if text, err = cmd.CombinedOutput(); err != nil {
+			b.Fatalf("time the turns: %v\n%s", err, text)
 		}
 	})
-	f, err := os.Open(graded)
-	if err != nil {
-		b.Fatal(err)
+	ns, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
+	if err != nil || ns <= 0 {
+		b.Fatalf("a round took %q ns: %v", text, err)
 	}
-	defer func() { _ = f.Close() }()
-	var took [2][]float64
-	i := 0
-	for rows := json.NewDecoder(f); ; i++ {
-		var row struct {
-			Verdict stream.Verdict `json:"verdict"`
-			CPU     float64        `json:"cpu_s"`
-		}
-		if err := rows.Decode(&row); errors.Is(err, io.EOF) {
-			break
-		} else if err != nil || row.Verdict != stream.Passed {
-			b.Fatalf("row %d = %+v, %v", i, row, err)
-		}
-		took[i%2] = append(took[i%2], row.CPU)
-	}
-	if i != 2*programs {
-		b.Fatalf("%d rows, want %d", i, 2*programs)
-	}
-	for _, t := range took {
-		slices.Sort(t)
-	}
-	turns := took[1][programs/10] - took[0][programs/10]
-	return int(short * pairLimit.Seconds() / turns)
+	return int(round * pairLimit.Nanoseconds() / ns)
 }
 
 func writeRows(b *testing.B, path string, rows []map[string]string) {
@@ -261,7 +243,7 @@ func judgePair(b *testing.B, count int, plain, slowed []int, group string) {
 	var texts []string
 	for _, p := range pairParts {
 		for i := range *pairVariants {
-			text := strings.TrimSpace(pairText(int(p*float64(count)), i))
+			text := pairText(int(p*float64(count)), i)
 			part[text] = p
 			texts = append(texts, text)
 		}
