@@ -251,7 +251,7 @@ func judgePair(b *testing.B, count int, plain, slowed []int, group string) {
 	rand.Shuffle(len(texts), func(i, j int) { texts[i], texts[j] = texts[j], texts[i] })
 	// An evaluator learns from slow programs how fast its host is: two that never end come first.
 	for i := range 2 {
-		text := fmt.Sprintf("while True:\n    pass\n# %d", i)
+		text := fmt.Sprintf("while %d:\n    pass", i+1)
 		part[text] = 0
 		texts = append([]string{text}, texts...)
 	}
