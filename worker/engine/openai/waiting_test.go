@@ -3,6 +3,7 @@ package openai_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -13,20 +14,31 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/lcbq/lcbq/stream/streamtest/patience"
 	"github.com/lcbq/lcbq/worker/engine"
 	"github.com/lcbq/lcbq/worker/engine/openai"
 )
 
-// closedPort returns an address where nobody listens.
+// closedPort returns an address where nobody listens, which is taken until the test ends: the next who listens anywhere
+// could be given it.
 func closedPort(t *testing.T) string {
 	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
-	return "http://" + l.Addr().String()
+	t.Cleanup(func() { _ = unix.Close(fd) })
+	var at unix.Sockaddr = &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}
+	if err = unix.Bind(fd, at); err == nil {
+		at, err = unix.Getsockname(fd)
+	}
+	taken, ok := at.(*unix.SockaddrInet4)
+	if err != nil || !ok {
+		t.Fatalf("take a port: %v, %v", at, err)
+	}
+	return fmt.Sprint("http://127.0.0.1:", taken.Port)
 }
 
 func TestPatienceEnds(t *testing.T) {
