@@ -144,30 +144,33 @@ func (a *Audit) drawOf(question string, program [sha256.Size]byte) float64 {
 	return (float64(binary.BigEndian.Uint64(h.Sum(nil))>>12) + 0.5) / (1 << 52)
 }
 
-// softly returns what decides whether the trial's program is stopped, nil for nothing. A limit
-// that is learned while the program runs is not for it.
+// softly returns what decides whether the trial's program is stopped, nil for nothing. A limit that is learned
+// while the program runs for the first time holds for it too: with 64 slots most programs of a question that time
+// out have begun by then.
 //
-// That a program is beyond the limit is settled before its draw is made, by its time alone. So
-// those that run on are a random share of all that are beyond.
+// That a program is beyond the limit is settled before its draw is made, by its time and by programs that have
+// ended. So those that run on are a random share of all that are beyond.
 func (t *trial) softly() sandbox.Soft {
 	a := t.q.audit
 	if a == nil || a.Share >= 1 {
 		return nil
 	}
-	if !t.begun {
-		t.begun, t.limit = true, a.Limit()
+	if t.begun && t.limit == nil {
+		return nil // it has ended without one
 	}
-	if t.limit == nil {
-		return nil
-	}
-	limit := t.limit
+	t.begun = true
 	return func(test int, used time.Duration) bool {
-		soft := limit.Least
-		if s, ok := limit.Tests[test]; ok {
-			soft = s
-		}
 		if t.draw > 0 {
 			return t.draw >= a.Share // another run of it was beyond: it is the same program still
+		}
+		if t.limit == nil {
+			if t.limit = a.Limit(); t.limit == nil {
+				return false
+			}
+		}
+		soft := t.limit.Least
+		if s, ok := t.limit.Tests[test]; ok {
+			soft = s
 		}
 		// Programs of one form have one draw, so the form must be known.
 		if t.q.pace.meant(used).Seconds() <= soft || !t.formed.Load() {

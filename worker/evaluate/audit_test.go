@@ -113,6 +113,37 @@ func TestDrawOfAForm(t *testing.T) {
 	}
 }
 
+// TestLimitLearnedMeanwhile: a limit that comes while a program runs holds for it, and one that comes between its
+// two runs does not.
+func TestLimitLearnedMeanwhile(t *testing.T) {
+	t.Parallel()
+	limit := &store.SoftLimit{Least: 1}
+	for _, share := range []float64{1e-9, 1 - 1e-9} { // none runs on, all do
+		a := &Audit{Run: "r", Share: share}
+		tr := &trial{q: one("learned").Audited(a), code: "pass"}
+		tr.formed.Store(true)
+		soft := tr.softly()
+		if soft(0, time.Hour) || tr.draw != 0 {
+			t.Error("a draw is made before there is a limit")
+		}
+		a.Set(limit)
+		if soft(0, time.Second) || tr.draw != 0 {
+			t.Error("a draw is made of a program within the limit")
+		}
+		if stop := soft(0, 2*time.Second); stop != (share < 0.5) || tr.draw == 0 {
+			t.Errorf("beyond the limit: stop %v with the draw %v of %v", stop, tr.draw, share)
+		}
+	}
+	a := &Audit{Run: "r", Share: 1e-9}
+	tr := &trial{q: one("learned").Audited(a), code: "pass"}
+	tr.formed.Store(true)
+	_ = tr.softly()(0, time.Hour)
+	a.Set(limit)
+	if tr.softly() != nil {
+		t.Error("the second run of a program whose first ended without a limit has one")
+	}
+}
+
 // TestSoftLimitIsLearned: from programs that passed, with a floor; once, by the first that has enough.
 func TestSoftLimitIsLearned(t *testing.T) {
 	t.Parallel()

@@ -74,8 +74,8 @@ type trial struct {
 	formed atomic.Bool // form is what it stays
 
 	// Of an audited time limit; used by the goroutine that runs the program.
-	begun bool             // limit is set
-	limit *store.SoftLimit // that holds for the program; nil for none
+	begun bool             // it ran before, or runs
+	limit *store.SoftLimit // that holds for the program; nil while there is none
 	draw  float64          // of the program, once it was beyond the limit; else 0
 }
 
