@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lcbq/lcbq/stream/streamtest/patience"
 	"github.com/lcbq/lcbq/worker/engine/supervise/supervisetest"
 )
 
@@ -15,9 +16,11 @@ import (
 func TestBatchStaysFull(t *testing.T) {
 	t.Parallel()
 	const batch = 32
+	// A token takes long beside what the fake and this test take to hand a place on, at the load that there is.
+	pace := patience.Now(8 * time.Millisecond)
 	n := newNest(t)
 	cfg := n.config()
-	cfg.Environ = append(cfg.Environ, supervisetest.Pace+"=4")
+	cfg.Environ = append(cfg.Environ, supervisetest.Pace+"="+strconv.FormatInt(pace.Milliseconds(), 10))
 	cfg.Args = []string{"m", "--max-num-seqs", strconv.Itoa(batch)}
 	cfg.Client.Batch, cfg.Client.InFlight, cfg.Client.MaxN = batch, 2*batch, 8
 	e, stop := start(t, cfg)
@@ -26,7 +29,7 @@ func TestBatchStaysFull(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
-	wg.Go(func() { e.client.Adapt(ctx, 20*time.Millisecond, 4*batch) })
+	wg.Go(func() { e.client.Adapt(ctx, 5*pace, 4*batch) })
 	for range 6 { // units, more than are in flight
 		wg.Go(func() {
 			r := anyRequest
@@ -39,7 +42,7 @@ func TestBatchStaysFull(t *testing.T) {
 	until(t, "the bound has settled above twice the batch", func() bool { return e.InFlight() > 2*batch })
 	var running, there float64
 	const looks = 60
-	tick := time.NewTicker(20 * time.Millisecond)
+	tick := time.NewTicker(5 * pace)
 	defer tick.Stop()
 	for range looks {
 		<-tick.C

@@ -56,6 +56,10 @@ func compared(t *testing.T, sources []string) []string {
 func TestWrap(t *testing.T) {
 	t.Parallel()
 	const same, neither, tree = "same", "neither", ""
+	deep := neither
+	if minorVersion(t) >= 12 {
+		deep = same // its parser counts no frames of the program
+	}
 	cases := []struct{ name, source, want string }{
 		{"statements", "a = input()\nprint(a)\n", same},
 		{"no line end", "print(1)", same},
@@ -78,7 +82,7 @@ func TestWrap(t *testing.T) {
 		{"decorator, walrus, match", "def d(f): return f\n@d\ndef f(): return (y := 3)\nmatch f():\n    case 3: print(3)\n    case _: pass", same},
 		{"deep, but not too deep", "x = " + strings.Repeat("(", 60) + "1" + strings.Repeat(")", 60), same},
 
-		{"deep", "x = " + strings.Repeat("-", 150) + "1", neither},
+		{"deep", "x = " + strings.Repeat("-", 150) + "1", deep},
 		{"no program", "print(1", neither},
 		{"an import within brackets", "x = [1,\nimport sys\n,2]", neither},
 		{"an import for an element", "x = [1,\nimport sys\n2]", neither},

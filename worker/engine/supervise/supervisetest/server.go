@@ -62,6 +62,7 @@ type server struct {
 	looks  atomic.Int64
 	texts  atomic.Int64  // that were written
 	served chan struct{} // told of each answer
+	looked chan struct{} // told of each look at its health
 }
 
 // ask is what the fake reads of a request.
@@ -133,6 +134,9 @@ func (s *server) complete(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *server) health(w http.ResponseWriter, _ *http.Request) {
+	if s.looked != nil {
+		s.looked <- struct{}{}
+	}
 	if s.looks.Add(1) > 1 && s.sickly {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
@@ -217,11 +221,14 @@ func listenAndServe(args []string, dies, sickly bool) int {
 		mux.HandleFunc("/version", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, `{"version":"0.99"}`) })
 	}
 	if dies {
-		s.served = make(chan struct{}, 100)
+		s.served, s.looked = make(chan struct{}, 100), make(chan struct{}, 100)
 		go func() {
-			<-s.served                        // the first token, asked for before anybody waits for samples
-			time.Sleep(20 * time.Millisecond) //nolint:forbidigo // a moment of serving
-			os.Exit(3)                        //nolint:forbidigo // this process is not the test
+			<-s.served // the first token, asked for before anybody waits for samples
+			for len(s.looked) > 0 {
+				<-s.looked
+			}
+			<-s.looked // so whoever asks knows that it came
+			os.Exit(3) //nolint:forbidigo // this process is not the test
 		}()
 	}
 	_, _ = fmt.Fprintln(os.Stderr, "INFO serving at", at)
