@@ -52,8 +52,8 @@ const (
 	// process. So a large program that has company in a part of its pieces is let run as far as where nothing is measured.
 	companyPart = 0.1
 
-	// mostSlow is the most that anything measured buys, as a part of the limit. A first run has that only where
-	// hyperthreads can take half of a processor; elsewhere it ends where it did when nothing was measured.
+	// mostSlow is the most that anything measured buys, as a part of the limit: a busy hyperthread takes half of a
+	// processor, also where the machine does not show that it has them, as rented ones do.
 	mostSlow = 1
 )
 
@@ -98,9 +98,6 @@ func (s *strain) ask(now sandbox.Strain) (slack, grace time.Duration, known bool
 	beyond := max(margin, slow+min(margin, max(0, 2*(slow-margin))))
 	if s.large() && s.company() {
 		beyond = max(beyond, nearTo-1)
-	}
-	if !s.last && !s.yard.around.threads() {
-		beyond = min(beyond, nearTo-1)
 	}
 	return share(now.Limit, beyond), grace, true
 }
