@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/sweep"
 	"github.com/lcbq/lcbq/worker"
 	"github.com/lcbq/lcbq/worker/combine/summary"
 	"github.com/lcbq/lcbq/worker/lcb/result"
@@ -48,10 +50,30 @@ func (p *pipeline) report(ctx context.Context, run string, how error) error {
 		fmt.Fprintf(p.app.err, "the units that are left stay queued: %d of %d samples are in %s; mend the server, and the same command goes on\n", amounts.Samples, m.Samples(), p.cfg.OutputDir)
 	}
 	if how == errInterrupted { //nolint:errorlint // alone: a worker that failed as well is to be said
-		how = stopped{fmt.Sprintf("%d of %d samples are in %s; the same command resumes", amounts.Samples, m.Samples(), p.cfg.OutputDir)}
+		queued := ""
+		if far, err := (sweep.Sweeper{Queue: p.host.queue, Store: p.host.store}).Progress(ctx, run); err == nil { // a server that ends says less
+			queued = kept(far)
+		}
+		how = stopped{fmt.Sprintf("%d of %d samples are in %s%s; the same command resumes", amounts.Samples, m.Samples(), p.cfg.OutputDir, queued)}
 		p.log.Info("stopped", "samples", amounts.Samples, "of", m.Samples())
 	}
 	return how
+}
+
+// kept says which samples the queue keeps that are in no finished cell, as the end of a sentence: a run that is
+// stopped early may have none of those, and much is done.
+func kept(p *sweep.Progress) string {
+	judged := beyond(p, stream.Generate, stream.Evaluate) - int64(p.Samples)
+	generated := beyond(p, stream.Generate) - max(judged, 0) - int64(p.Samples)
+	switch {
+	case judged > 0 && generated > 0:
+		return fmt.Sprintf(", and the queue keeps %d more that are judged and %d that are generated", judged, generated)
+	case judged > 0:
+		return fmt.Sprintf(", and the queue keeps %d more that are judged", judged)
+	case generated > 0:
+		return fmt.Sprintf(", and the queue keeps %d more that are generated", generated)
+	}
+	return ""
 }
 
 // unjudged returns an error if a finished run has samples in no count.
