@@ -124,6 +124,9 @@ func Measure(ctx context.Context, c Config) ([]Cost, error) {
 			if one.Slots != slots || err != nil {
 				continue
 			}
+			if c.Log != nil && kinds[one.Kind].costly { // each takes up to a time limit: silence would look like a hang
+				c.Log.Info("measuring programs that take long", "kind", one.Kind, "slots", slots, "case", len(costs)+1, "of", len(c.Cases()))
+			}
 			var cost Cost
 			if cost, err = measure(ctx, g, one, c.Length); err == nil {
 				costs = append(costs, cost)

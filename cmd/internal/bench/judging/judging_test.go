@@ -1,7 +1,9 @@
 package judging
 
 import (
+	"bytes"
 	"errors"
+	"log/slog"
 	"math"
 	"os"
 	"path/filepath"
@@ -34,6 +36,8 @@ func config(t *testing.T, limit time.Duration, names ...string) Config {
 func TestMeasure(t *testing.T) {
 	t.Parallel()
 	cfg := config(t, 2*time.Second, Kinds...)
+	var log bytes.Buffer
+	cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
 	costs, err := Measure(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -46,6 +50,9 @@ func TestMeasure(t *testing.T) {
 		if c.Programs < 1 || c.Program <= 0 || c.Server <= 0 || c.Judge <= 0 || math.Abs(c.CPU-c.Program-c.Server-c.Judge) > 1e-9 || c.PerSecond <= 0 {
 			t.Errorf("%+v: want parts that add up", c)
 		}
+	}
+	if want := `kind=endless slots=1 case=12 of=12`; !strings.Contains(log.String(), want) {
+		t.Errorf("the log does not say %q:\n%s", want, log.String())
 	}
 	// An endless loop goes on for three tenths of its limit where the load may have slowed it, and is looked at then.
 	for name, want := range map[string][2]float64{"slow": {500, 1100}, "endless": {2000, 2800}} {
