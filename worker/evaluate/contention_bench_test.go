@@ -28,6 +28,7 @@ var (
 	nearTries = flag.Int("near.tries", 5, "how often each program is judged in the benchmarks of contention")
 	nearKinds = flag.String("near.kinds", "loop,table,texts,calls", "kinds of programs in the benchmarks of contention")
 	nearLoads = flag.String("near.loads", "0,2,8", "how many busy processes there are in BenchmarkNearLimit, in turn")
+	nearParts = flag.String("near.parts", "0.8,0.9,0.95,1.05,1.1,1.2", "parts of the limit that the programs of BenchmarkNearLimit need")
 	nearModes = flag.String("near.modes", "measured,allowed", "how BenchmarkNearLimit judges, in turn: contention is measured, or allowed for as where it cannot be")
 	nearSlots = flag.Int("near.slots", 2, "programs judged at once in the benchmarks of contention")
 	nearOut   = flag.String("near.out", "", "where BenchmarkHosts keeps verdicts and counts; a folder that all machines share")
@@ -240,7 +241,14 @@ func BenchmarkEndless(b *testing.B) {
 // loads are those of this benchmark: its numbers mean something on a machine that does nothing else.
 func BenchmarkNearLimit(b *testing.B) {
 	counts := countsFor(b, contentionGrader(b, true))
-	parts := []float64{0.8, 0.9, 0.95, 1.05, 1.1, 1.2}
+	var parts []float64
+	for text := range strings.SplitSeq(*nearParts, ",") {
+		part, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			b.Fatal(err)
+		}
+		parts = append(parts, part)
+	}
 	modes := strings.Split(*nearModes, ",")
 	for b.Loop() {
 		graders, all := map[string]*Grader{}, map[string]map[nearProgram]int{}
