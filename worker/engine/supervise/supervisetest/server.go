@@ -232,6 +232,6 @@ func listenAndServe(args []string, dies, sickly bool) int {
 		}()
 	}
 	_, _ = fmt.Fprintln(os.Stderr, "INFO serving at", at)
-	_ = (&http.Server{Handler: mux, ReadHeaderTimeout: time.Second}).Serve(l)
+	_ = (&http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}).Serve(l)
 	return 1
 }
