@@ -297,6 +297,8 @@ func withServerRemedy(err error) error {
 		return fmt.Errorf("start server: %w\nchoose an --output-dir or a --store-dir that you may write to", err)
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return fmt.Errorf("start server: %w\nmake room there, or move the folder to a disk that has some and name it with --output-dir or --store-dir; what it holds is kept", err)
+	case errors.Is(err, fs.ErrExist):
+		return fmt.Errorf("start server: %w\na link that leads nowhere is in the way: remove it, or choose another --output-dir or --store-dir", err)
 	case errors.Is(err, syscall.EFBIG):
 		return fmt.Errorf("start server: %w\nthis session's files may not be large enough: raise that limit (ulimit -f)", err)
 	default:

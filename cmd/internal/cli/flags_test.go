@@ -322,3 +322,24 @@ func TestDurationsInLogs(t *testing.T) {
 		t.Errorf("logged %s", out.String())
 	}
 }
+
+// TestSubmitKeepsWhatRunTakes wants the run.toml of a submitted run to be one that 'lcbq run' takes: that is how it is
+// gone on with where its server is no more, and how it is repeated.
+func TestSubmitKeepsWhatRunTakes(t *testing.T) {
+	t.Parallel()
+	var v verbs
+	p, err := newParser(&v, io.Discard, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := parse(p, []string{"submit", "--n", "4", "--store-dir", "s"}); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := v.Submit.kept()
+	if err != nil || kept.N != 4 || kept.StoreDir != v.Submit.StoreDir || kept.StoreDir == "" {
+		t.Errorf("n %d, store %q, %v; want what submit was given", kept.N, kept.StoreDir, err)
+	}
+	if err := kept.Check(); err != nil {
+		t.Errorf("run would refuse it: %v", err)
+	}
+}

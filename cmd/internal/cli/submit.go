@@ -32,6 +32,18 @@ func (c *submitCmd) Run(a *app) error {
 	return errors.Join(err, def.source.close())
 }
 
+// kept returns what run.toml holds: the settings of this command, and for the workers' what 'lcbq run' would take, so
+// that it goes on with the run, or repeats it, by that file.
+func (c *submitCmd) kept() (config.Config, error) {
+	_, run, err := settings()
+	if err != nil {
+		return config.Config{}, usageError{err}
+	}
+	kept := run.config()
+	kept.Definition, kept.Until, kept.Client, kept.Store = c.Definition, c.Until, c.Client, c.Store
+	return kept, nil
+}
+
 func (c *submitCmd) submit(a *app, def *definition) error {
 	if err := checkFolder(c.OutputDir, def.manifest.ID, &c.Definition); err != nil {
 		return err
@@ -42,7 +54,10 @@ func (c *submitCmd) submit(a *app, def *definition) error {
 			return err
 		}
 		// The folder before the first unit: a submission that fails leaves nothing behind.
-		kept := config.Config{Definition: c.Definition, Until: c.Until, Client: c.Client, Store: c.Store}
+		kept, err := c.kept()
+		if err != nil {
+			return errors.Join(err, s.sweeper().Withdraw(a.ctx, sub))
+		}
 		if kept.NATS == "" { // the folder tells where its run is
 			if kept.StoreDir, err = filepath.Abs(s.dir); err != nil {
 				return errors.Join(err, s.sweeper().Withdraw(a.ctx, sub))
