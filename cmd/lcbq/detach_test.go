@@ -48,7 +48,7 @@ func TestDetached(t *testing.T) {
 	two := filepath.Join(dir, "two")
 	detached(two, "10000")
 	if out, code := in(t, dir, "run", "--detach", "--listen", "127.0.0.1:0", "--end", "2", "--temperatures", "0.2", "--unit-size", "10", "--n", "10000", "-o", two); code != 1 ||
-		!strings.Contains(out, "start detached run: it ended with status 1: start server: lock store directory") || !strings.Contains(out, "\nanother lcbq runs on this folder") {
+		!strings.Contains(out, "start detached run: it ended with status 1: start server: lock store directory") || !strings.Contains(out, "another lcbq runs on this folder") {
 		t.Errorf("a second detached run on the folder = %d, want the reason and the remedy:\n%s", code, out)
 	}
 	if out, code := in(t, dir, "stop", "-o", two); code != 0 || !strings.Contains(out, "processes stopped: 1") {
