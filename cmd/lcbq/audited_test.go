@@ -53,9 +53,9 @@ func TestAuditedRun(t *testing.T) {
 	out := filepath.Join(dir, "out")
 	args := []string{
 		"run", "--engine", "replay", "--problems", problems, "--completions", completions, "--temperatures", "0.2", "--unit-size", "40", "--run", "r", "-o", out,
-		"--evaluators", "2", "--listen", "127.0.0.1:0", "--http", "none", "--audit-share", "0.5",
+		"--evaluators", "2", "--listen", "127.0.0.1:0", "--http", "none",
 	}
-	said := ok(t, append(args, "--time-limit", "audited:2")...)
+	said := ok(t, append(args, "--audit-share", "0.5", "--time-limit", "audited:2")...)
 	if !strings.Contains(said, "time limit 2 s, audited at a share of 0.5: pass@k is corrected") {
 		t.Errorf("run says %s", said)
 	}
