@@ -3,7 +3,6 @@ package generate_test
 import (
 	"bufio"
 	"compress/gzip"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +16,7 @@ import (
 	"time"
 
 	"github.com/lcbq/lcbq/stream"
+	"github.com/lcbq/lcbq/stream/streamtest/patience"
 	"github.com/lcbq/lcbq/worker/engine"
 	"github.com/lcbq/lcbq/worker/engine/openai"
 	"github.com/lcbq/lcbq/worker/health"
@@ -345,14 +345,14 @@ func misbehave(t *testing.T, o odd, change func(*openai.Config)) ([]engine.Compl
 		}
 	}))
 	t.Cleanup(srv.Close)
-	cfg := openai.Config{Endpoints: []string{srv.URL}, Model: "m", Attempts: 12, MaxN: 4, InFlight: 4, Timeout: time.Minute, Patience: time.Minute}
+	cfg := openai.Config{Endpoints: []string{srv.URL}, Model: "m", Attempts: 12, MaxN: 4, InFlight: 4, Timeout: patience.Longest(time.Minute), Patience: patience.Longest(time.Minute)}
 	change(&cfg)
 	c, err := openai.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errors.New("it hangs"))
+	ctx, cancel := patience.Context(t.Context(), time.Minute)
 	defer cancel()
 	if err := c.Check(ctx); err != nil {
 		return nil, err
