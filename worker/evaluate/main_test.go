@@ -33,7 +33,7 @@ func burnsSeconds(t *testing.T) {
 
 func TestMain(m *testing.M) {
 	sandbox.Main()
-	goleak.VerifyTestMain(m, streamtest.Leaks())
+	goleak.VerifyTestMain(m, streamtest.Leaks()...)
 }
 
 // limits are small, so that programs that run into them are quick.
