@@ -147,6 +147,8 @@ func company() bool {
 // companyLooks is in how many looks, one right after the other, company must be seen. A thread of this process that has
 // nothing more to do looks for work for some microseconds and is ready to run meanwhile, so that a machine which does
 // nothing else would seem to be shared.
+// Of a large program on an idle machine half of the measurements see company all the same, why is not known: such a
+// program runs on for longer than it needs to, and its verdict is the same.
 const companyLooks = 10
 
 // stays reports whether more than one program and the thread that asks are ready in every look.
