@@ -144,18 +144,44 @@ const mostCreds = 64 << 10
 
 // ReadToken reads a file of credentials of whatever NATS server.
 func ReadToken(path string) (Token, error) {
+	c, err := ReadCreds(path)
+	return c.Token, err
+}
+
+// Creds is a file of credentials as it was when it was read.
+type Creds struct {
+	Token
+	text []byte
+}
+
+// ReadCreds reads a file of credentials of whatever NATS server, with what shows a server that they are held.
+func ReadCreds(path string) (Creds, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return Token{}, err
+		return Creds{}, err
 	}
 	if !info.Mode().IsRegular() || info.Size() > mostCreds {
-		return Token{}, errors.New("it is no file of credentials")
+		return Creds{}, errors.New("it is no file of credentials")
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return Token{}, err
+		return Creds{}, err
 	}
-	return ParseToken(text)
+	t, err := ParseToken(text)
+	return Creds{t, text}, err
+}
+
+// JWT returns what names the holder to a server.
+func (c Creds) JWT() (string, error) { return nkeys.ParseDecoratedJWT(c.text) }
+
+// Sign returns the signature of the holder of the JWT.
+func (c Creds) Sign(nonce []byte) ([]byte, error) {
+	kp, err := nkeys.ParseDecoratedUserNKey(c.text)
+	if err != nil {
+		return nil, fmt.Errorf("read the key of credentials: %w", err)
+	}
+	defer kp.Wipe()
+	return kp.Sign(nonce)
 }
 
 // ParseToken reads the text of a file of credentials.

@@ -263,6 +263,16 @@ func TestSlowProgramsHoldUpNobody(t *testing.T) {
 			ended <- err
 		}()
 	}
+	slow := func() int {
+		g.pool.who.mu.Lock()
+		defer g.pool.who.mu.Unlock()
+		return g.pool.who.slow
+	}
+	for wait := patience.Begin(patience.Base); slow() < 2; <-time.After(time.Millisecond) {
+		if wait.Over() {
+			t.Fatalf("%d programs are slow, want both that sleep", slow())
+		}
+	}
 	for i := range 3 {
 		if j := judge1(t, g, q, code(fmt.Sprintf("%s# %d\n", solution, i))); j.Verdict != stream.Passed {
 			t.Errorf("a program beside slow ones: %+v", j)
@@ -271,11 +281,9 @@ func TestSlowProgramsHoldUpNobody(t *testing.T) {
 	if g.AtOnce() != 2 {
 		t.Errorf("%d programs at once, want what was asked for", g.AtOnce())
 	}
-	g.pool.who.mu.Lock()
-	if slow := g.pool.who.slow; slow != 2 || len(ended) > 0 {
-		t.Errorf("%d programs are slow, %d have ended, want both to sleep", slow, len(ended))
+	if n := slow(); n != 2 || len(ended) > 0 {
+		t.Errorf("%d programs are slow, %d have ended, want both to sleep", n, len(ended))
 	}
-	g.pool.who.mu.Unlock()
 	cancel()
 	for range 2 {
 		if err := <-ended; err == nil || !strings.Contains(err.Error(), "canceled") {

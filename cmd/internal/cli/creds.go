@@ -104,7 +104,7 @@ func checkCA(path string) error {
 func credentials(cfg config.Client, t access.Token, address string, log *slog.Logger) ([]nats.Option, error) {
 	var opts []nats.Option
 	if cfg.Creds != "" {
-		opts = append(opts, nats.UserCredentials(cfg.Creds), heard(cfg.Creds, t, log)) // read again at each connection
+		opts = append(opts, shows(cfg.Creds, t, log))
 	}
 	if cfg.NKey != "" {
 		key, err := nats.NkeyOptionFromSeed(cfg.NKey)
@@ -136,20 +136,27 @@ func credentials(cfg config.Client, t access.Token, address string, log *slog.Lo
 	return opts, nil
 }
 
-// heard keeps a client from connecting with a token by which it would not hear the answers to what it asks.
-func heard(file string, t access.Token, log *slog.Logger) nats.Option {
-	return func(o *nats.Options) error {
-		read := o.UserJWT
-		o.UserJWT = func() (string, error) {
-			if now, err := access.ReadToken(file); err == nil && now.Inbox != t.Inbox {
-				err := fmt.Errorf("the token in %s is not for who it was before", file)
-				log.Error("the new token is not taken", "err", err, "remedy", "start this worker again; or have the token made with the same --role and --name as the one before")
-				return "", err
-			}
-			return read()
+// shows has a client read its file of credentials again at each connection. It keeps the client from connecting
+// with a token by which it would not hear the answers to what it asks. What is checked, shown and signed with is of
+// one reading: the file may be replaced at any moment.
+func shows(file string, first access.Token, log *slog.Logger) nats.Option {
+	var shown access.Creds
+	return nats.UserJWT(func() (string, error) {
+		now, err := access.ReadCreds(file)
+		if err != nil {
+			return "", fmt.Errorf("read credentials %s: %w", file, err)
 		}
-		return nil
-	}
+		if now.Inbox != first.Inbox {
+			err := fmt.Errorf("the token in %s is not for who it was before", file)
+			log.Error("the new token is not taken", "err", err, "remedy", "start this worker again; or have the token made with the same --role and --name as the one before")
+			return "", err
+		}
+		shown = now
+		return now.JWT()
+	}, func(nonce []byte) ([]byte, error) {
+		defer func() { shown = access.Creds{} }() // no key stays in memory
+		return shown.Sign(nonce)
+	})
 }
 
 // isLoopback reports whether all of an address's servers are on this machine.
