@@ -28,7 +28,7 @@ func TestQueue(t *testing.T) {
 	profiler.Lock()
 	defer profiler.Unlock()
 	dir := t.TempDir()
-	cfg := Config{GPUs: 2, TPS: 20_000, Length: time.Second, UnitSize: 20, Dir: dir}
+	cfg := Config{GPUs: 2, TPS: 60_000, Length: time.Second, UnitSize: 20, Dir: dir}
 	r, err := Queue(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
