@@ -12,8 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/queue"
 )
@@ -177,7 +175,7 @@ func (l *Loop) pull(ctx, work context.Context, flight *sync.WaitGroup) error {
 // handle works on one message and settles it. Settling uses no context of the
 // work's: work that is done must be acked however late it is.
 func (l *Loop) handle(ctx context.Context, msg *delivery) {
-	log := l.Log.With("subject", msg.Subject())
+	log := l.Log.With("subject", msg.Subject)
 	beat := time.NewTicker(msg.beat)
 	defer beat.Stop()
 	done := make(chan error, 1)
@@ -210,10 +208,10 @@ func (l *Loop) handle(ctx context.Context, msg *delivery) {
 func read(msg *delivery) (Message, error) {
 	meta, err := msg.Metadata()
 	if err != nil {
-		return Message{}, fmt.Errorf("read delivery of %s: %w", msg.Subject(), err)
+		return Message{}, fmt.Errorf("read delivery of %s: %w", msg.Subject, err)
 	}
-	m := Message{Body: msg.Data(), Deliveries: meta.NumDelivered, Since: msg.since, Sequence: meta.Sequence.Stream}
-	if _, m.Unit, err = stream.ParseSubject(msg.Subject()); err != nil {
+	m := Message{Body: msg.Data, Deliveries: meta.NumDelivered, Since: msg.since, Sequence: meta.Sequence.Stream}
+	if _, m.Unit, err = stream.ParseSubject(msg.Subject); err != nil {
 		return m, fmt.Errorf("%w: %w", stream.ErrPoison, err)
 	}
 	return m, nil
@@ -258,12 +256,12 @@ func (l *Loop) settle(ctx context.Context, log *slog.Logger, msg *delivery, m Me
 
 // bury moves the unit to DEAD. The dead letter is stored before the unit leaves its
 // queue. A crash between the two buries the unit twice under one name, which stores it once.
-func (l *Loop) bury(ctx context.Context, msg jetstream.Msg, m Message, cause error) error {
+func (l *Loop) bury(ctx context.Context, msg *delivery, m Message, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleWait)
 	defer cancel()
 	d := stream.Dead{
-		Subject: msg.Subject(), Reason: stream.Exhausted, Error: cause.Error(), Worker: l.Pulse.Name(),
-		Deliveries: m.Deliveries, At: time.Now().UnixMilli(), Body: msg.Data(),
+		Subject: msg.Subject, Reason: stream.Exhausted, Error: cause.Error(), Worker: l.Pulse.Name(),
+		Deliveries: m.Deliveries, At: time.Now().UnixMilli(), Body: msg.Data,
 	}
 	switch {
 	case errors.Is(cause, stream.ErrPoison):

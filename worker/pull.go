@@ -32,7 +32,7 @@ type puller struct {
 
 // A delivery is a message with the settings of its consumer.
 type delivery struct {
-	jetstream.Msg
+	*nats.Msg
 
 	beat  time.Duration // interval of progress signals
 	most  int           // deliveries that the server allows
@@ -144,35 +144,20 @@ func (p *puller) try(ctx context.Context) (*delivery, error) {
 	for range p.open {
 		c := p.open[p.turn%len(p.open)]
 		p.turn++
-		batch, err := c.FetchNoWait(1)
-		if err != nil {
-			return nil, err
-		}
-		if msg := <-batch.Messages(); msg != nil {
-			return deliveryOf(c, msg), nil
-		}
-		if err := batch.Error(); err != nil && !nothingYet(err) {
-			return nil, err
-		}
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
+		if d, err := pull(ctx, c, 0); err == nil || !nothingYet(err) || ctx.Err() != nil {
+			return d, err
 		}
 	}
 	return pull(ctx, p.open[p.turn%len(p.open)], emptyWait)
 }
 
+// pull returns a message also with ctx's error, if it came with the interruption.
 func pull(ctx context.Context, c queue.Consumer, most time.Duration) (*delivery, error) {
-	ctx, cancel := context.WithTimeout(ctx, most)
-	defer cancel()
-	msg, err := c.Next(jetstream.FetchContext(ctx))
-	if err != nil {
+	msg, err := c.Pull(ctx, most)
+	if msg == nil {
 		return nil, err
 	}
-	return deliveryOf(c, msg), nil
-}
-
-func deliveryOf(c queue.Consumer, msg jetstream.Msg) *delivery {
-	return &delivery{Msg: msg, beat: c.Beat(), most: cmp.Or(max(c.MaxDeliver, 0), queue.MaxDeliver), since: time.Now()}
+	return &delivery{Msg: msg, beat: c.Beat(), most: cmp.Or(max(c.MaxDeliver, 0), queue.MaxDeliver), since: time.Now()}, err
 }
 
 // look refreshes the list of consumers when it is too old.

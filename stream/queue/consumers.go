@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/lcbq/lcbq/stream"
@@ -270,7 +271,9 @@ type Consumer struct {
 	AckWait    time.Duration // after which a unit without a sign from its worker is handed out again
 	MaxDeliver int           // how often a unit is handed out at most
 
-	jetstream.Consumer // to pull from
+	jetstream.Consumer
+
+	conn *nats.Conn // to pull by
 }
 
 // Beat returns the interval at which a worker tells the server that it still works.
@@ -292,7 +295,7 @@ func (q *Queue) Consumers(ctx context.Context, stage stream.Stage, known []Consu
 	for name, info := range infos {
 		c := Consumer{
 			Paused: info.Paused, Waiting: info.NumPending, InFlight: info.NumAckPending, Again: info.NumRedelivered,
-			AckWait: info.Config.AckWait, MaxDeliver: info.Config.MaxDeliver, Consumer: handles[name],
+			AckWait: info.Config.AckWait, MaxDeliver: info.Config.MaxDeliver, Consumer: handles[name], conn: q.js.Conn(),
 		}
 		if ofRuns(stage) {
 			if name == consumers[stage] {

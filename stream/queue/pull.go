@@ -1,0 +1,94 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/lcbq/lcbq/stream/link"
+)
+
+// lateAnswer is how long the answer to a pull may be on its way, beyond what the server lets the pull wait. A message
+// that comes when nobody waits for it any more is handed out again after the ack wait only.
+const lateAnswer = 10 * time.Second
+
+// lastLook bounds what an interrupted pull waits for the server to forget it.
+const lastLook = time.Second
+
+// Pull asks for one message, and lets the server wait for one as long as most, or not at all if that is 0. It returns
+// jetstream.ErrNoMessages or nats.ErrTimeout if there is none. A message that was on its way when ctx ended is returned
+// with ctx's error: it is the caller's to give back. When Pull has returned, the server sends nothing more for it, so
+// that what the caller gives back then goes to others.
+//
+// The client library's own pulls wait for a late answer a tenth of their time, or a second, and may still be known to
+// the server when they have returned.
+func (c Consumer) Pull(ctx context.Context, most time.Duration) (*nats.Msg, error) {
+	inbox := c.conn.NewInbox()
+	answers := make(chan *nats.Msg, 4) // one is due
+	sub, err := c.conn.ChanSubscribe(inbox, answers)
+	if err != nil {
+		return nil, fmt.Errorf("pull: %w", err)
+	}
+	info := c.CachedInfo()
+	body := `{"batch":1,"no_wait":true}`
+	if most > 0 {
+		body = fmt.Sprintf(`{"batch":1,"expires":%d}`, most.Nanoseconds())
+	}
+	if err := c.conn.PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+info.Stream+"."+info.Name, inbox, []byte(body)); err != nil {
+		return nil, errors.Join(fmt.Errorf("pull: %w", err), sub.Unsubscribe())
+	}
+	limited, cancel := context.WithTimeout(ctx, most+lateAnswer)
+	defer cancel()
+	msg, err := link.Once(limited, c.conn, func(ctx context.Context) (*nats.Msg, error) {
+		select {
+		case msg := <-answers:
+			return msg, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	})
+	switch {
+	case err == nil:
+		_ = sub.Unsubscribe() // a connection that is closed has none
+		return handedOut(msg)
+	case limited.Err() == nil: // the connection is lost, and the pull with it
+		return nil, errors.Join(nats.ErrTimeout, sub.Unsubscribe())
+	}
+	// What the server sends before it forgets the pull comes before the answer to the flush.
+	if sub.Drain() == nil && c.conn.IsConnected() && c.conn.FlushTimeout(lastLook) == nil {
+		select {
+		case late := <-answers:
+			if late, err := handedOut(late); err == nil {
+				return late, ctx.Err()
+			}
+		default:
+		}
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	return nil, nats.ErrTimeout
+}
+
+// handedOut returns a message, or what the server says in place of one.
+func handedOut(msg *nats.Msg) (*nats.Msg, error) {
+	status, says := msg.Header.Get("Status"), msg.Header.Get("Description")
+	switch {
+	case len(msg.Data) > 0 || status == "":
+		return msg, nil
+	case status == "404":
+		return nil, jetstream.ErrNoMessages
+	case status == "408":
+		return nil, nats.ErrTimeout
+	case status == "503":
+		return nil, nats.ErrNoResponders
+	case strings.EqualFold(says, "Consumer Deleted"):
+		return nil, jetstream.ErrConsumerDeleted
+	}
+	return nil, fmt.Errorf("the server refuses a pull: %s %s", status, says)
+}
