@@ -25,54 +25,79 @@ var shares = map[stream.Stage]int64{stream.Evaluate: 50, stream.Combine: 40}
 const allotted = "lcbq_max_bytes"
 
 // sizeAge is how old a stream's known size may get. The stream may exceed its share by what
-// other workers publish meanwhile.
+// other processes publish meanwhile.
 const sizeAge = 500 * time.Millisecond
 
-// A size is how much a stream held, and how much this process has added since.
+// A size is how much a stream held, and how much this process has added since or is about to add.
 type size struct {
 	at       time.Time
 	bytes    int64
 	allotted int64 // 0 for no limit
+	open     int64 // of what is being published
+	added    int64 // of all that was ever published
 }
+
+func (s *size) fits(bytes int64) bool { return s.allotted == 0 || s.bytes+s.open+bytes <= s.allotted }
 
 const fullRemedy = "it goes on when units have been judged and written to result files; for more room use a larger --store-max, or a larger disk"
 
-// room returns ErrFull if a stream may not take that many bytes more.
-func (q *Queue) room(ctx context.Context, name string, bytes int) error {
+// room takes room for a message, so that no other that is published at the same time does, and returns ErrFull if the
+// stream may not take it. The caller says to end whether the message was stored.
+func (q *Queue) room(ctx context.Context, name string, bytes int) (end func(stored bool), err error) {
 	if name != stream.Evaluate.Stream() && name != stream.Combine.Stream() {
-		return nil
+		return func(bool) {}, nil
 	}
+	n := int64(bytes)
 	q.mu.Lock()
-	known, ok := q.sizes[name]
-	q.mu.Unlock()
-	fits := func() bool { return known.allotted == 0 || known.bytes+int64(bytes) <= known.allotted }
-	if !ok || time.Since(known.at) > sizeAge || !fits() {
-		s, err := q.stream(ctx, name)
-		if err != nil {
-			return err
-		}
-		info, err := q.info(ctx, s, name)
-		if err != nil {
-			return err
-		}
-		known = size{at: time.Now(), bytes: int64(info.State.Bytes)} //nolint:gosec // a disk's size fits
-		// A stream that lcbq did not declare names no share: only the server limits it.
-		known.allotted, _ = strconv.ParseInt(info.Config.Metadata[allotted], 10, 64)
-	}
-	enough := fits()
-	if enough {
-		known.bytes += int64(bytes)
-	}
-	q.mu.Lock()
+	defer q.mu.Unlock()
 	if q.sizes == nil {
-		q.sizes = make(map[string]size)
+		q.sizes = make(map[string]*size)
 	}
-	q.sizes[name] = known
-	q.mu.Unlock()
-	if !enough {
-		return fmt.Errorf("%w (%s holds %d MiB of the %d MiB that it may)\n%s", ErrFull, name, known.bytes>>20, known.allotted>>20, fullRemedy)
+	known := q.sizes[name]
+	if known == nil {
+		known = new(size)
+		q.sizes[name] = known
 	}
-	return nil
+	if time.Since(known.at) > sizeAge || !known.fits(n) {
+		before := known.added
+		q.mu.Unlock()
+		now, err := q.sizeOf(ctx, name)
+		q.mu.Lock()
+		if err != nil {
+			return nil, err
+		}
+		// What was stored while the server was asked is counted twice at worst.
+		known.at, known.allotted, known.bytes = now.at, now.allotted, now.bytes+known.added-before
+	}
+	if !known.fits(n) {
+		return nil, fmt.Errorf("%w (%s holds %d MiB of the %d MiB that it may)\n%s", ErrFull, name, known.bytes>>20, known.allotted>>20, fullRemedy)
+	}
+	known.open += n
+	return func(stored bool) {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		known.open -= n
+		if stored {
+			known.bytes += n
+			known.added += n
+		}
+	}, nil
+}
+
+// sizeOf asks the server for a stream's size.
+func (q *Queue) sizeOf(ctx context.Context, name string) (now size, err error) {
+	s, err := q.stream(ctx, name)
+	if err != nil {
+		return now, err
+	}
+	info, err := q.info(ctx, s, name)
+	if err != nil {
+		return now, err
+	}
+	now = size{at: time.Now(), bytes: int64(info.State.Bytes)} //nolint:gosec // a disk's size fits
+	// A stream that lcbq did not declare names no share: only the server limits it.
+	now.allotted, _ = strconv.ParseInt(info.Config.Metadata[allotted], 10, 64)
+	return now, nil
 }
 
 // full reports whether err says that the server has no room: its disk budget or the

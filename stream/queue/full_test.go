@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -75,6 +76,36 @@ func fill(t *testing.T, q *queue.Queue, stage stream.Stage) int {
 	}
 	t.Fatalf("%s never got full", stage.Stream())
 	return 0
+}
+
+// TestPublishersAtOnceKeepTheShare has 64 publishers of one process fill a store: none takes the room that another is
+// about to use.
+func TestPublishersAtOnceKeepTheShare(t *testing.T) {
+	t.Parallel()
+	const budget = 16 << 20
+	q, js, _ := serve(t, t.TempDir(), budget)
+	var all sync.WaitGroup
+	for i := range 64 {
+		all.Go(func() {
+			for k := range 100 {
+				if _, err := q.Publish(t.Context(), stream.Evaluate, unit(i, k), noise(100<<10)); errors.Is(err, queue.ErrFull) {
+					return
+				} else if err != nil {
+					t.Error(err)
+					return
+				}
+			}
+			t.Error("EVALUATE never got full")
+		})
+	}
+	all.Wait()
+	s, err := js.Stream(t.Context(), stream.Evaluate.Stream())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes := s.CachedInfo().State.Bytes; bytes > budget/2 || bytes < budget/4 {
+		t.Errorf("EVALUATE holds %d bytes, want half of the budget at most, which is %d", bytes, budget/2)
+	}
 }
 
 // TestFullStoreLeavesRoomForTheNextStage: completions stop being taken while there

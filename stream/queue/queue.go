@@ -76,7 +76,7 @@ type Queue struct {
 
 	mu      sync.Mutex
 	streams map[string]jetstream.Stream // a handle costs a request, and a unit needs several
-	sizes   map[string]size             // of the streams that may not take the whole store
+	sizes   map[string]*size            // of the streams that may not take the whole store
 }
 
 // New returns the queue on js. It makes no request. The owner of the server calls Declare,
@@ -274,7 +274,8 @@ func (q *Queue) put(ctx context.Context, streamName, subject string, body []byte
 	if limit := q.js.Conn().MaxPayload(); int64(len(body)) > limit {
 		return false, fmt.Errorf("publish %s: %d bytes, the server takes %d: %w\nuse a smaller --unit-size", subject, len(body), limit, ErrTooLarge)
 	}
-	if err := q.room(ctx, streamName, len(body)); err != nil {
+	end, err := q.room(ctx, streamName, len(body))
+	if err != nil {
 		if _, lost := q.last(ctx, streamName, subject); lost == nil {
 			return false, nil // it needs no room
 		}
@@ -284,6 +285,7 @@ func (q *Queue) put(ctx context.Context, streamName, subject string, body []byte
 		return q.js.PublishMsg(ctx, &nats.Msg{Subject: subject, Data: body},
 			jetstream.WithExpectLastSequencePerSubject(0), jetstream.WithExpectStream(streamName))
 	})
+	end(err == nil)
 	switch {
 	case alreadyThere(err):
 		return false, nil
