@@ -115,7 +115,7 @@ func (c *conversation) answer(want byte) ([]byte, error) {
 	if err := c.clocks.read(c.pid); err != nil {
 		return nil, err
 	}
-	if err := c.clocks.answered(c.limits); err != nil {
+	if err := c.clocks.answered(c.limits, c.asked > 0 && status == want); err != nil {
 		return nil, err
 	}
 	c.timed()

@@ -115,21 +115,31 @@ func TestClocksOfSeveral(t *testing.T) {
 	k.now = 5 * time.Second
 	k.ask()
 	k.now += 600 * time.Millisecond
-	if err := k.answered(limits); err != nil {
+	if err := k.answered(limits, true); err != nil {
 		t.Errorf("first test of 0.6 s: %v", err)
 	}
 	k.now += 600 * time.Millisecond
-	if err := k.answered(limits); !errors.Is(err, errUnclear) {
+	if err := k.answered(limits, true); !errors.Is(err, errUnclear) {
 		t.Errorf("second test of 0.6 s or more = %v, want errUnclear", err)
 	}
 	k.now += 1100 * time.Millisecond
-	if err := k.answered(limits); !isStop(err) {
+	if err := k.answered(limits, false); !isStop(err) {
 		t.Errorf("third test of 1.1 s or more = %v, want a stop", err)
 	}
 	k.ask()
 	k.now += 900 * time.Millisecond
-	if err := k.answered(limits); err != nil {
+	if err := k.answered(limits, false); err != nil {
 		t.Errorf("a test of 0.9 s after a rest: %v", err)
+	}
+	k.ask()
+	k.now += 1100 * time.Millisecond
+	if err := k.answered(limits, true); !errors.Is(err, errUnclear) {
+		t.Errorf("a test of 1.1 s or less, heard late = %v, want errUnclear", err)
+	}
+	k = clocks{now: 1100 * time.Millisecond} // as it is when we first can read it
+	k.begin()
+	if err := k.answered(limits, true); !errors.Is(err, errUnclear) {
+		t.Errorf("a program whose begin was not seen = %v, want errUnclear", err)
 	}
 }
 

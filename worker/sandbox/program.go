@@ -143,15 +143,21 @@ func senderOf(oob []byte) (int, error) {
 
 func outOfTurn() error { return &stop{Crashed, "answered what it was not asked"} }
 
+// spoke reports whether the program has said what we have not read.
+func (c *conversation) spoke() bool {
+	var first [1]byte
+	n, _, err := unix.Recvfrom(c.fd, first[:], unix.MSG_DONTWAIT|unix.MSG_PEEK)
+	return err == nil && n > 0
+}
+
 // goAhead asks for the next n tests, if the program has kept silent.
 func (c *conversation) goAhead(n int) error {
-	m, _, err := unix.Recvfrom(c.fd, c.buf[:1], unix.MSG_DONTWAIT|unix.MSG_PEEK)
-	if err == nil && m > 0 {
+	if c.spoke() {
 		return outOfTurn()
 	}
 	c.clocks.ask()
 	c.asked = n
-	_, err = unix.SendmsgN(c.fd, goAheads[:n], nil, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
+	_, err := unix.SendmsgN(c.fd, goAheads[:n], nil, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
 	switch {
 	case errors.Is(err, unix.EPIPE), errors.Is(err, unix.ECONNRESET):
 		return errGone
@@ -270,10 +276,11 @@ func (c *conversation) hand(data []byte) error {
 	if err := c.clocks.read(c.pid); err != nil {
 		return err
 	}
-	c.clocks.ask()
 	if small {
+		c.clocks.begin()
 		return nil
 	}
+	c.clocks.ask()
 	return c.send(data)
 }
 
