@@ -406,7 +406,7 @@ func TestStretch(t *testing.T) {
 		known        bool
 		want         Outcome
 	}{{time.Hour, time.Hour, true, Accepted}, {time.Hour, 0, true, TimeLimit}, {0, time.Hour, false, TimeLimit}} {
-		if r := run(late, c.slack, c.grace, c.known); r.Outcome != c.want || r.Cut || r.TestCPU < 120*time.Millisecond {
+		if r := run(late, c.slack, c.grace, c.known); r.Outcome != c.want || r.Cut || r.CPU < 120*time.Millisecond {
 			t.Errorf("a late answer with %+v: %+v", c, r)
 		}
 	}
