@@ -16,6 +16,20 @@ import (
 	"github.com/lcbq/lcbq/worker/sandbox"
 )
 
+// judgeBeyond judges a program that is beyond the soft limit. A busy machine may not look before a program has ended, which
+// is then judged like any other, whatever its draw: it is judged again.
+func judgeBeyond(t *testing.T, g *Grader, q *Question, program string) stream.Judgement {
+	t.Helper()
+	for wait := patience.Begin(patience.Base); ; {
+		j := judge1(t, g, q, code(program))
+		if j.Share > 0 || wait.Over() {
+			return j
+		}
+		g = newGrader(t, 1)
+		g.forms = nil
+	}
+}
+
 // TestAuditedLimit: of the programs beyond the soft limit those with a draw below the share run
 // to their end, and the others are stopped; another evaluator of the run makes the same draws.
 func TestAuditedLimit(t *testing.T) {
@@ -48,13 +62,7 @@ func TestAuditedLimit(t *testing.T) {
 				i++
 			}
 			program := fmt.Sprintf(text, i)
-			j := judge1(t, g, q, code(program))
-			// A busy machine may not look before a program has ended. It is then judged like any other, whatever its draw.
-			for wait := patience.Begin(patience.Base); j.Share == 0 && !wait.Over(); {
-				fresh := newGrader(t, 1)
-				fresh.forms = nil
-				j = judge1(t, fresh, q, code(program))
-			}
+			j := judgeBeyond(t, g, q, program)
 			want := stream.TimeLimit
 			if kind == "slow" && !stops {
 				want = stream.Passed
@@ -66,7 +74,7 @@ func TestAuditedLimit(t *testing.T) {
 				t.Errorf("an endless program used %.2f s, stopped: %v", j.CPU, stops)
 			}
 			if kind == "endless" && stops {
-				if again := judge1(t, other, run("r1"), code(program)); again.Draw != j.Draw || !again.Stopped() {
+				if again := judgeBeyond(t, other, run("r1"), program); again.Draw != j.Draw || !again.Stopped() {
 					t.Errorf("another evaluator draws %+v, the first %+v", again, j)
 				}
 				if j := judge1(t, g, one("audited"), code(program)); j.Beyond() || j.Verdict != stream.TimeLimit || j.CPU < limits.CPU.Seconds() {
