@@ -211,8 +211,8 @@ func (c *conversation) look() error {
 		c.host.running.crowded()
 		return &stop{Crashed, fmt.Sprintf("started %d threads, limit %d", threads, c.host.tasks)}
 	}
-	// It may have answered, and slept since, before we came to look: only then is it not silent. Once in a test, or talk
-	// would be a way to go on.
+	// A program that has answered before we came to look is not silent, however long it has slept since. That counts only
+	// until the first byte of an answer is read: else a program that says a byte now and then would have no limits.
 	if c.have == 0 && c.spoke() {
 		return nil
 	}
