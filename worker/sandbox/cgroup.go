@@ -147,12 +147,21 @@ func (g *cgroups) oomKills(dirs []string) int {
 	return 0
 }
 
-// joinCgroups moves the process into each group.
-func joinCgroups(dirs []string) error {
-	for _, dir := range dirs {
-		if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte("0"), 0); err != nil {
-			return fmt.Errorf("join control group: %w", err)
+// A cgroupFile is where a process writes to join a control group.
+type cgroupFile struct {
+	dir string
+	fd  int // ends with the execution
+}
+
+// openCgroups opens groups to be joined.
+func openCgroups(dirs []string) ([]cgroupFile, error) {
+	files := make([]cgroupFile, len(dirs))
+	for i, dir := range dirs {
+		fd, err := unix.Open(filepath.Join(dir, "cgroup.procs"), unix.O_WRONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return nil, fmt.Errorf("open control group %s: %w", dir, err)
 		}
+		files[i] = cgroupFile{dir, fd}
 	}
-	return nil
+	return files, nil
 }

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"errors"
 	"io/fs"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -108,6 +109,50 @@ func TestPlacesOf(t *testing.T) {
 	} {
 		if got := placesOf(tt.mounts, ownCgroups(tt.own)); !reflect.DeepEqual(got, tt.want) {
 			t.Errorf("%s: placesOf = %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+// TestJoinsGroupsLast wants a slot's groups joined when nothing else is left to do: the runtime may
+// need a thread before, which a small group refuses, and then it ends the process.
+func TestJoinsGroupsLast(t *testing.T) {
+	t.Parallel()
+	h := probeAt(t, A, Config{})
+	full := t.TempDir()
+	if err := os.Symlink("/dev/full", filepath.Join(full, "cgroup.procs")); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name string
+		view []fixture
+		dir  string
+		want string
+	}{
+		{"nothing else fails", h.plan.View, full, "join control group " + full + ": no space left on device"},
+		{"the view fails", []fixture{{Path: "/no-such", Dir: true}}, full, "/no-such"},
+		{"no group", h.plan.View, full + "/none", "open control group " + full + "/none: no such file or directory"},
+	} {
+		other := *h
+		other.config.Log = slog.New(slog.DiscardHandler)
+		other.plan.View = c.view
+		s := openSlotOn(t, h)
+		s.host, s.groups = &other, append(s.groups, c.dir)
+		_, err := s.start(plain, nil)
+		if s.host, s.groups = h, s.groups[:len(s.groups)-1]; err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: start = %v, want %q", c.name, err, c.want)
+		}
+	}
+	small := *h
+	if h.groups != nil {
+		groups := *h.groups
+		groups.tasks = 1 // fewer than it has as it joins
+		small.groups = &groups
+	}
+	s := openSlotOn(t, &small)
+	if h.groups != nil {
+		in, err := os.ReadFile(filepath.Join(s.groups[len(s.groups)-1], "cgroup.procs"))
+		if err != nil || strings.Count(string(in), "\n") != 1 {
+			t.Errorf("the slot's group holds %q, %v, want its fork server", in, err)
 		}
 	}
 }

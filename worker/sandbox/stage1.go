@@ -75,7 +75,9 @@ func stage1() error {
 	}
 	// Whatever the user's is: every program must be able to enter the folders of its view.
 	unix.Umask(0o022)
-	if err := joinCgroups(p.CgroupDirs); err != nil {
+	// The view that is entered below does not show them.
+	groups, err := openCgroups(p.CgroupDirs)
+	if err != nil {
 		return err
 	}
 	pidns, landlock := none, none
@@ -115,7 +117,7 @@ func stage1() error {
 	}
 	// The full name, from which it finds its modules.
 	argv := []string{p.Python, "-S", "-s", "-B", "-c", bootstrap, strconv.Itoa(landlock), strconv.Itoa(pidns), strconv.Itoa(oom)}
-	return become(p.Python, argv, serverEnv, limits)
+	return become(p.Python, argv, serverEnv, limits, groups)
 }
 
 // oomScore is the file that says whom the kernel kills first for want of memory.
@@ -240,11 +242,12 @@ func resourceLimits(p *plan) ([]resourceLimit, error) {
 	return limits, nil
 }
 
-// become sets the limits and executes path in place of this process. Between the
-// first limit and the execution it makes system calls that the Go scheduler does
-// not see: one that it saw, on a slow machine, would have it start a thread, which
-// the limits on memory and processes forbid, and the runtime would abort.
-func become(path string, argv, env []string, limits []resourceLimit) error {
+// become joins the control groups, sets the limits and executes path in place of this process.
+// Between the first of them and the execution it makes system calls that the Go scheduler does
+// not see: one that it saw, on a slow machine, would have it start a thread, which the
+// limits on memory and processes forbid, and the runtime would abort. The threads that it
+// has already are more than a slot's group may allow; one may join it all the same.
+func become(path string, argv, env []string, limits []resourceLimit, groups []cgroupFile) error {
 	name, err := unix.BytePtrFromString(path)
 	if err != nil {
 		return fmt.Errorf("execute %s: %w", path, err)
@@ -256,6 +259,12 @@ func become(path string, argv, env []string, limits []resourceLimit) error {
 	vars, err := syscall.SlicePtrFromStrings(env)
 	if err != nil {
 		return fmt.Errorf("execute %s: %w", path, err)
+	}
+	for _, g := range groups {
+		own := [1]byte{'0'}
+		if _, _, errno := unix.RawSyscall(unix.SYS_WRITE, uintptr(g.fd), uintptr(unsafe.Pointer(&own)), 1); errno != 0 {
+			return fmt.Errorf("join control group %s: %w", g.dir, errno)
+		}
 	}
 	for i := range limits {
 		l := &limits[i]
