@@ -13,9 +13,19 @@ import (
 	"github.com/lcbq/lcbq/stream/link"
 )
 
-// lateAnswer is how long the answer to a pull may be on its way, beyond what the server lets the pull wait. A message
-// that comes when nobody waits for it any more is handed out again after the ack wait only.
+// A server that has lost a pull, as one does that is asked just when the consumer is made anew, never answers it. So
+// it is asked for a sign of life each beat, where it may wait longer than quiet, and is given up when none came for quiet.
+const (
+	beat  = time.Second
+	quiet = 3 * time.Second
+)
+
+// lateAnswer is how long the answer to a pull that was given up may be on its way. A message that comes when nobody
+// waits for it any more is handed out again after the ack wait only.
 const lateAnswer = 10 * time.Second
+
+// errQuiet says that the server gave no sign for quiet.
+var errQuiet = errors.New("no sign of the server")
 
 // lastLook bounds what an interrupted pull waits for the server to forget it.
 const lastLook = time.Second
@@ -36,8 +46,13 @@ func (c Consumer) Pull(ctx context.Context, most time.Duration) (*nats.Msg, erro
 	}
 	info := c.CachedInfo()
 	body := `{"batch":1,"no_wait":true}`
-	if most > 0 {
+	silence := quiet
+	switch {
+	case most > quiet:
+		body = fmt.Sprintf(`{"batch":1,"expires":%d,"idle_heartbeat":%d}`, most.Nanoseconds(), beat.Nanoseconds())
+	case most > 0:
 		body = fmt.Sprintf(`{"batch":1,"expires":%d}`, most.Nanoseconds())
+		silence += most
 	}
 	if err := c.conn.PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+info.Stream+"."+info.Name, inbox, []byte(body)); err != nil {
 		return nil, errors.Join(fmt.Errorf("pull: %w", err), sub.Unsubscribe())
@@ -45,28 +60,25 @@ func (c Consumer) Pull(ctx context.Context, most time.Duration) (*nats.Msg, erro
 	limited, cancel := context.WithTimeout(ctx, most+lateAnswer)
 	defer cancel()
 	msg, err := link.Once(limited, c.conn, func(ctx context.Context) (*nats.Msg, error) {
-		select {
-		case msg := <-answers:
-			return msg, nil
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
+		return answer(ctx, answers, silence)
 	})
 	switch {
 	case err == nil:
 		_ = sub.Unsubscribe() // a connection that is closed has none
 		return handedOut(msg)
-	case limited.Err() == nil: // the connection is lost, and the pull with it
+	case limited.Err() == nil && !errors.Is(err, errQuiet): // the connection is lost, and the pull with it
 		return nil, errors.Join(nats.ErrTimeout, sub.Unsubscribe())
 	}
+	last := lateAnswer
+	if ctx.Err() != nil {
+		last = lastLook
+	}
 	// What the server sends before it forgets the pull comes before the answer to the flush.
-	if sub.Drain() == nil && c.conn.IsConnected() && c.conn.FlushTimeout(lastLook) == nil {
-		select {
-		case late := <-answers:
-			if late, err := handedOut(late); err == nil {
+	if sub.Drain() == nil && c.conn.IsConnected() && c.conn.FlushTimeout(last) == nil {
+		for len(answers) > 0 {
+			if late, err := handedOut(<-answers); err == nil {
 				return late, ctx.Err()
 			}
-		default:
 		}
 	}
 	if ctx.Err() != nil {
@@ -74,6 +86,25 @@ func (c Consumer) Pull(ctx context.Context, most time.Duration) (*nats.Msg, erro
 	}
 	return nil, nats.ErrTimeout
 }
+
+// answer waits for the first message that is more than a sign of life, as long as one or the other comes within silence.
+func answer(ctx context.Context, answers <-chan *nats.Msg, silence time.Duration) (*nats.Msg, error) {
+	for {
+		select {
+		case msg := <-answers:
+			if !isBeat(msg) {
+				return msg, nil
+			}
+		case <-time.After(silence):
+			return nil, errQuiet
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// isBeat reports whether a message only says that the server still has the pull.
+func isBeat(msg *nats.Msg) bool { return len(msg.Data) == 0 && msg.Header.Get("Status") == "100" }
 
 // handedOut returns a message, or what the server says in place of one.
 func handedOut(msg *nats.Msg) (*nats.Msg, error) {
