@@ -15,10 +15,14 @@ import (
 	"github.com/lcbq/lcbq/worker"
 )
 
-// fullPause is how long the combiner waits when the results folder cannot be written.
-const fullPause = 5 * time.Second
+// When the results folder cannot be written the combiner waits for firstPause, then twice as long each time, to
+// lastPause at most.
+const (
+	firstPause = 500 * time.Millisecond
+	lastPause  = 5 * time.Second
+)
 
-// waitsSaid is the number of such pauses between two log lines about them: a minute.
+// waitsSaid is the number of the longest pauses between two log lines about them: a minute.
 const waitsSaid = 12
 
 // insist calls f as patiently does. It holds w.writing while f works, and not while it waits.
@@ -34,6 +38,7 @@ func (w *Worker) insist(ctx context.Context, log *slog.Logger, f func(ctx contex
 // waits, again each minute, and that it goes on; heartbeats say so meanwhile.
 func patiently(ctx context.Context, log *slog.Logger, pulse *worker.Pulse, f func(ctx context.Context) error) error {
 	var since time.Time // of the first failure
+	pause := firstPause
 	for tries := 0; ; tries++ {
 		err := f(ctx)
 		switch {
@@ -52,13 +57,14 @@ func patiently(ctx context.Context, log *slog.Logger, pulse *worker.Pulse, f fun
 			defer pulse.Waits(code, err.Error(), remedy(err))()
 		}
 		if tries < 2 || tries%waitsSaid == 0 {
-			log.Error("results not written, waiting", "err", err, "retry_in", fullPause.String(), "remedy", remedy(err))
+			log.Error("results not written, waiting", "err", err, "retry_in", pause.String(), "remedy", remedy(err))
 		}
 		select {
-		case <-time.After(fullPause):
+		case <-time.After(pause):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+		pause = min(2*pause, lastPause)
 	}
 }
 
