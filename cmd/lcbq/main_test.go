@@ -12,6 +12,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/lcbq/lcbq/stream/streamtest"
 	"github.com/lcbq/lcbq/stream/streamtest/patience"
 	"github.com/lcbq/lcbq/worker/engine/supervise"
 	"github.com/lcbq/lcbq/worker/sandbox"
@@ -70,6 +71,13 @@ func (s suite) Run() int {
 	for _, sig := range []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT} {
 		if signal.Ignored(sig) {
 			signal.Notify(make(chan os.Signal, 1), sig) // as good as ignored here, and the default in a process started by this one
+		}
+	}
+	// The slow tests write what a disk should hold.
+	if dir, ok := streamtest.Memory(); ok && !*slow {
+		if err := os.Setenv("TMPDIR", dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
 		}
 	}
 	var err error

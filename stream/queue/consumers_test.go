@@ -281,7 +281,7 @@ func TestConsumerWithoutFiles(t *testing.T) {
 	if err != nil || len(files) != 1 {
 		t.Fatalf("files of the consumer: %v, %v, want one folder", files, err)
 	}
-	if err := os.Rename(files[0], filepath.Join(t.TempDir(), "gone")); err != nil { // removing it would race with the server's writes
+	if err := os.Rename(files[0], filepath.Join(env.Dir, "gone")); err != nil { // removing it would race with the server's writes
 		t.Fatal(err)
 	}
 	serveRuns(t, env, queue.Run{ID: "a"}, queue.Run{ID: "b", Paused: true})

@@ -34,7 +34,7 @@ func NewCluster(tb testing.TB) *Cluster {
 	}
 	for i := range size {
 		ns := external(tb, &server.Options{
-			JetStream: true, StoreDir: tb.TempDir(), ServerName: fmt.Sprint("n", i), Routes: routes,
+			JetStream: true, StoreDir: storeDir(tb), ServerName: fmt.Sprint("n", i), Routes: routes,
 			Cluster: server.ClusterOpts{Name: "own", Host: "127.0.0.1", Port: server.RANDOM_PORT},
 		})
 		proxies[i].Target(ns.ClusterAddr().String())

@@ -55,7 +55,7 @@ type Env struct {
 // New starts a server of the test's own.
 func New(tb testing.TB) *Env {
 	tb.Helper()
-	dir := tb.TempDir()
+	dir := storeDir(tb)
 	srv, err := embed.Start(embed.Config{Dir: dir, Open: true})
 	if err != nil {
 		tb.Fatal(err)
@@ -113,7 +113,7 @@ type Guard struct {
 // NewOwn starts a NATS server of somebody's own, with JetStream, and returns its HOST:PORT.
 func NewOwn(tb testing.TB, g Guard) string {
 	tb.Helper()
-	o := &server.Options{JetStream: true, StoreDir: tb.TempDir(), Authorization: g.Token}
+	o := &server.Options{JetStream: true, StoreDir: storeDir(tb), Authorization: g.Token}
 	if g.User != "" {
 		o.Users = []*server.User{{Username: g.User, Password: g.Password}}
 	}
