@@ -77,7 +77,7 @@ func TestFullDisk(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), patience.Now(2*time.Second))
+		ctx, cancel := context.WithTimeout(t.Context(), patience.Now(500*time.Millisecond))
 		defer cancel()
 		_, err = js.Publish(ctx, subject, make([]byte, 64<<10))
 		if err == nil {
