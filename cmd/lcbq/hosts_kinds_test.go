@@ -129,7 +129,7 @@ trap "ip netns del lcbq-$$" EXIT
 		{name: "1 GB of memory", make: v1("memory", "echo 1000000000 >$g/memory.limit_in_bytes\n"), level: "A"},
 		{name: "control groups of version 2 with cpu.max", make: v2("cpu", cpuMax) + enterGroup, level: "A", many: true},
 		{name: "plain user, control groups of version 2 with cpu.max", make: v2("cpu", cpuMax) + enterGroup, plain: true, many: true},
-		{name: "control groups of version 2 with cpu.max, as a container sees its own", make: v2("cpu", cpuMax) + enterContainer, many: true},
+		{name: "control groups of version 2 with cpu.max, as a container sees its own", make: v2("cpu", cpuMax) + enterContainer, level: "A", many: true},
 		{name: "control groups of version 2, pids.max 64", make: v2("pids", "echo 64 >$g/pids.max\n") + enterGroup, level: "A", warns: "fewer programs at once"},
 		{name: "control groups of version 2, 1 GB of memory", make: v2("memory", "echo 1000000000 >$g/memory.max\n") + enterGroup, level: "A"},
 	}

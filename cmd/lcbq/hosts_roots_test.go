@@ -45,7 +45,7 @@ func hostRoot(t *testing.T, name string) (root, why string) {
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // for the plain user
 		t.Fatal(err)
 	}
-	half, err := os.MkdirTemp(dir, "half-")
+	half, err := os.MkdirTemp(dir, "half-") //nolint:usetesting // it stays, under another name
 	if err != nil {
 		t.Fatal(err)
 	}

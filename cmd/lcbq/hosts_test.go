@@ -167,7 +167,7 @@ func tryHost(t *testing.T, base string, k hostKind, want []string) (hostRow, []s
 		}
 		prepare = "R=" + root + "\n"
 	}
-	work, err := os.MkdirTemp(base, "w")
+	work, err := os.MkdirTemp(base, "w") //nolint:usetesting // T.TempDir is closed to other users
 	if err != nil {
 		t.Fatal(err)
 	}

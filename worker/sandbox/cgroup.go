@@ -153,13 +153,22 @@ type cgroupFile struct {
 	fd  int // ends with the execution
 }
 
+// joinGroup begins what stage 1 says of a group that it cannot join.
+const joinGroup = "join control group"
+
+// notJoined reports whether a slot was not opened because its group could be made and not joined.
+func notJoined(err error) bool {
+	var refused *refusal
+	return errors.As(err, &refused) && strings.Contains(refused.text, joinGroup)
+}
+
 // openCgroups opens groups to be joined.
 func openCgroups(dirs []string) ([]cgroupFile, error) {
 	files := make([]cgroupFile, len(dirs))
 	for i, dir := range dirs {
 		fd, err := unix.Open(filepath.Join(dir, "cgroup.procs"), unix.O_WRONLY|unix.O_CLOEXEC, 0)
 		if err != nil {
-			return nil, fmt.Errorf("open control group %s: %w", dir, err)
+			return nil, fmt.Errorf("%s %s: %w", joinGroup, dir, err)
 		}
 		files[i] = cgroupFile{dir, fd}
 	}

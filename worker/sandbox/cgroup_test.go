@@ -130,7 +130,7 @@ func TestJoinsGroupsLast(t *testing.T) {
 	}{
 		{"nothing else fails", h.plan.View, full, "join control group " + full + ": no space left on device"},
 		{"the view fails", []fixture{{Path: "/no-such", Dir: true}}, full, "/no-such"},
-		{"no group", h.plan.View, full + "/none", "open control group " + full + "/none: no such file or directory"},
+		{"no group", h.plan.View, full + "/none", "join control group " + full + "/none: no such file or directory"},
 	} {
 		other := *h
 		other.config.Log = slog.New(slog.DiscardHandler)

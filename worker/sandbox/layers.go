@@ -8,7 +8,7 @@ import (
 
 // describeLayers says of each layer whether it is on under stance st, and if
 // not, why; refused holds what spoke against the stronger stances.
-func (h *Host) describeLayers(st stance, k kernel, groupsErr error, refused []error) []Layer {
+func (h *Host) describeLayers(st stance, k kernel, refused []error) []Layer {
 	stronger := "not at this level"
 	if len(refused) > 0 {
 		stronger = strings.ReplaceAll(errors.Join(refused...).Error(), "\n", "; ")
@@ -35,7 +35,11 @@ func (h *Host) describeLayers(st stance, k kernel, groupsErr error, refused []er
 	add("network namespace: no network", spaces, stronger)
 	add("IPC and UTS namespaces", spaces, stronger)
 	add("PID namespace per program", spaces, stronger)
-	noGroups := text(groupsErr, "mount cgroups writable; of version 2 the parent must hand memory and pids on (cgroup.subtree_control)")
+	remedy := "mount cgroups writable; of version 2 the parent must hand memory and pids on (cgroup.subtree_control)"
+	if notJoined(k.groupsErr) {
+		remedy = "have lcbq in the host's namespace of control groups (docker run --cgroupns=host)"
+	}
+	noGroups := text(k.groupsErr, remedy)
 	if !spaces {
 		noGroups = stronger
 	}

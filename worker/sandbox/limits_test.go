@@ -169,6 +169,7 @@ func TestSeveralSlowTests(t *testing.T) {
 func TestLacking(t *testing.T) {
 	t.Parallel()
 	missing := errors.New("not here")
+	strange := t.TempDir() // groups can be made in it as in any folder
 	for _, tt := range []struct {
 		name  string
 		max   Level
@@ -184,6 +185,8 @@ func TestLacking(t *testing.T) {
 		{"no memfd", C, func(k *kernel) { k.memfdErr = missing }, C, "through a pipe"},
 		{"no states", C, func(k *kernel) { k.stateErr = missing }, C, "hidepid"},
 		{"old landlock", C, func(k *kernel) { k.landlock = 1 }, C, "ABI 1"},
+		{"no group to make", A, func(k *kernel) { k.groups, k.groupsErr = nil, missing }, A, "memory and tasks not here"},
+		{"groups that cannot be joined", A, func(k *kernel) { k.groups, k.groupsErr = &cgroups{memory: strange}, nil }, A, "join control group " + strange},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

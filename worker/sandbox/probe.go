@@ -34,14 +34,16 @@ var stances = []stance{
 	{level: C, name: "no privilege", remedy: "use a kernel with seccomp and landlock (Linux 5.13)"},
 }
 
-// A kernel is what the kernel offers to anybody, and why not.
+// A kernel is what the kernel offers here, and why not.
 type kernel struct {
 	landlock    int // ABI version
 	landlockErr error
 	seccompErr  error
 	memfdErr    error
 	stateErr    error
-	oomErr      error // why a program cannot be made the first to die when memory runs out
+	oomErr      error    // why a program cannot be made the first to die when memory runs out
+	groups      *cgroups // where groups can be made
+	groupsErr   error
 }
 
 // askKernel finds out what the kernel offers.
@@ -58,6 +60,7 @@ func askKernel() kernel {
 	}
 	_, _, k.stateErr = stateOf(os.Getpid())
 	k.oomErr = unix.Access(oomScore, unix.W_OK)
+	k.groups, k.groupsErr = findCgroups()
 	return k
 }
 
@@ -71,10 +74,9 @@ func (h *Host) settleLevel(ctx context.Context, k kernel) (*Slot, error) {
 	if h.config.Mode == Script && k.memfdErr != nil {
 		return nil, fmt.Errorf("judge as a script: a real standard input needs memfd_create (Linux 3.17): %w", k.memfdErr)
 	}
-	groups, groupsErr := findCgroups()
-	if groupsErr == nil {
-		groups.tasks = h.tasks
-		groups.sweep()
+	if k.groupsErr == nil {
+		k.groups.tasks = h.tasks
+		k.groups.sweep()
 	}
 	var refused []error
 	var slot *Slot
@@ -83,8 +85,13 @@ func (h *Host) settleLevel(ctx context.Context, k kernel) (*Slot, error) {
 		if err == nil {
 			h.groups = nil
 			if st.level == A {
-				h.groups = groups
+				h.groups = k.groups
 			}
+			slot, err = h.try(ctx, st, base, k)
+		}
+		if h.groups != nil && notJoined(err) {
+			// A container that sees its host's groups can make some there, and not leave its own.
+			h.groups, k.groups, k.groupsErr = nil, nil, err
 			slot, err = h.try(ctx, st, base, k)
 		}
 		if ctx.Err() != nil {
@@ -95,7 +102,7 @@ func (h *Host) settleLevel(ctx context.Context, k kernel) (*Slot, error) {
 			continue
 		}
 		h.level = st.level
-		h.layers = h.describeLayers(st, k, groupsErr, refused)
+		h.layers = h.describeLayers(st, k, refused)
 		break
 	}
 	switch {

@@ -263,7 +263,7 @@ func become(path string, argv, env []string, limits []resourceLimit, groups []cg
 	for _, g := range groups {
 		own := [1]byte{'0'}
 		if _, _, errno := unix.RawSyscall(unix.SYS_WRITE, uintptr(g.fd), uintptr(unsafe.Pointer(&own)), 1); errno != 0 {
-			return fmt.Errorf("join control group %s: %w", g.dir, errno)
+			return fmt.Errorf("%s %s: %w", joinGroup, g.dir, errno)
 		}
 	}
 	for i := range limits {
