@@ -86,6 +86,7 @@ func TestForgedVerdicts(t *testing.T) {
 		}
 		return err == nil, err
 	})
+	b.waitGone(t, last.Unit)
 	for i, task := range tasks[1:4] {
 		if again, err := b.Queue.Has(t.Context(), stream.Generate, task.Unit); again || err != nil {
 			t.Errorf("unit %d is generated again, though it waits to be judged: %v, %v", i+1, again, err)
