@@ -244,13 +244,22 @@ func TestThreeKilled(t *testing.T) {
 	})
 	defer func() { over(); watch.Wait() }()
 	kill := func(m *Member, phase supervise.Phase) {
-		r.until(t, fmt.Sprintf("engine %d is %v", m.Slot+1, phase), func() bool { return m.Phase() == phase && len(m.Used()) > 1 })
-		for pid := range m.Used() {
-			line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-			if err == nil && strings.Contains(string(line), "\x00--max-num-seqs\x00") {
-				_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended
+		restarts := m.Restarts()
+		r.until(t, fmt.Sprintf("engine %d is %v, and killed", m.Slot+1, phase), func() bool {
+			if m.Restarts() > restarts {
+				return true
 			}
-		}
+			if m.Phase() != phase || len(m.Used()) < 2 {
+				return false
+			}
+			for pid := range m.Used() {
+				line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)) // not the engine's own until it is executed
+				if err == nil && strings.Contains(string(line), "\x00--max-num-seqs\x00") {
+					_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended
+				}
+			}
+			return false
+		})
 	}
 	for _, m := range r.members {
 		r.until(t, "all serve", func() bool { return r.serving() == 3 })
