@@ -166,6 +166,9 @@ func (s *server) greet(p *plan) error {
 			_, err := unix.Write(s.control, message)
 			return err
 		})
+		if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
+			break // stage 1 has ended, and may have said why
+		}
 		if err != nil {
 			return s.died("send plan", err)
 		}

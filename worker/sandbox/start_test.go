@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"flag"
 	"fmt"
@@ -236,6 +237,25 @@ func TestStartIsTriedAgain(t *testing.T) {
 			t.Errorf("NewSlot = %v after %q, want ENOENT at once", err, warned)
 		}
 	})
+}
+
+// TestRefusedEarly has stage 1 refuse and end before all of the plan is sent: its reason is told, not that it is gone.
+func TestRefusedEarly(t *testing.T) {
+	t.Parallel()
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Close(pair[0]) }()
+	s := &server{control: pair[0], process: &os.Process{Pid: os.Getpid()}, reaped: make(chan struct{}), stderr: new(said)}
+	close(s.reaped)
+	_, err = unix.Write(pair[1], append(binary.LittleEndian.AppendUint32([]byte("S"), uint32(unix.ENOSYS)), "no such call"...))
+	if err := errors.Join(err, unix.Close(pair[1])); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.greet(&plan{}); !errors.Is(err, unix.ENOSYS) || !strings.Contains(err.Error(), "stage 1: no such call") {
+		t.Errorf("greet = %v, want what stage 1 said", err)
+	}
 }
 
 // TestSlowStart wants a fork server that is slow to be waited for, and one that
