@@ -20,8 +20,8 @@ const (
 	quiet = 3 * time.Second
 )
 
-// lateAnswer is how long the answer to a pull that was given up may be on its way. A message that comes when nobody
-// waits for it any more is handed out again after the ack wait only.
+// lateAnswer is how long a pull may last beyond its time, and how long the answer to one that was given up may be on its
+// way. A message that comes when nobody waits for it any more is handed out again after the ack wait only.
 const lateAnswer = 10 * time.Second
 
 // errQuiet says that the server gave no sign for quiet.
@@ -69,12 +69,11 @@ func (c Consumer) Pull(ctx context.Context, most time.Duration) (*nats.Msg, erro
 	case limited.Err() == nil && !errors.Is(err, errQuiet): // the connection is lost, and the pull with it
 		return nil, errors.Join(nats.ErrTimeout, sub.Unsubscribe())
 	}
-	last := lateAnswer
-	if ctx.Err() != nil {
-		last = lastLook
-	}
+	last, forget := context.WithTimeout(context.WithoutCancel(ctx), lateAnswer)
+	defer forget()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(lastLook, forget) })()
 	// What the server sends before it forgets the pull comes before the answer to the flush.
-	if sub.Drain() == nil && c.conn.IsConnected() && c.conn.FlushTimeout(last) == nil {
+	if sub.Drain() == nil && c.conn.IsConnected() && c.conn.FlushWithContext(last) == nil {
 		for len(answers) > 0 {
 			if late, err := handedOut(<-answers); err == nil {
 				return late, ctx.Err()

@@ -3,6 +3,7 @@ package queue_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -37,9 +38,11 @@ func TestLostPullIsGivenUp(t *testing.T) {
 	}
 	<-asked
 	ctx, stop := context.WithCancel(t.Context())
-	go func() {
+	var answers sync.WaitGroup
+	defer answers.Wait()
+	answers.Go(func() {
 		pull := <-asked
-		for range 2 { // a sign of life and a unit
+		for range 2 { // signs of life, then the unit
 			m := nats.NewMsg(pull.Reply)
 			m.Header.Set("Status", "100")
 			_ = env.Conn.PublishMsg(m)
@@ -47,7 +50,7 @@ func TestLostPullIsGivenUp(t *testing.T) {
 		_ = env.Conn.Publish(pull.Reply, []byte("unit"))
 		_ = env.Conn.Flush()
 		stop()
-	}()
+	})
 	if msg, err := c.Pull(ctx, time.Hour); msg == nil || string(msg.Data) != "unit" || err != nil && !errors.Is(err, context.Canceled) {
 		t.Errorf("a pull that is interrupted as its unit comes = %v, %v, want the unit", msg, err)
 	}

@@ -120,7 +120,7 @@ func TestRefusedQuestion(t *testing.T) {
 	long := m.Questions[1].Index
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	asked, row, want, accepted := 0, 0, 0, false // the fake's lock is held; one unit at a time is asked for
+	asked, row, want, accepted := 0, 0, 0, false // one unit at a time is asked for
 	w := newWorker(env, attached{&fake{answer: func(_ int, r engine.Request) ([]engine.Completion, error) {
 		if r.Question != long { // one that is looked up slowly comes late
 			accepted, row = true, 0
@@ -168,7 +168,7 @@ func TestRefusedInPassing(t *testing.T) {
 	t.Parallel()
 	env := streamtest.New(t)
 	m := submit(t, env, units(3))
-	tries := map[int]int{} // by sample of the second question; the fake's lock is held nowhere else
+	tries := map[int]int{} // by sample of the second question; one unit at a time is asked for
 	w := newWorker(env, attached{&fake{answer: func(_ int, r engine.Request) ([]engine.Completion, error) {
 		if r.Question != m.Questions[1].Index || r.First == 0 {
 			return texts(r.N), nil
