@@ -60,6 +60,11 @@ func (r *Runs) Run(ctx context.Context, id string) (*store.Manifest, error) {
 	return r.run(ctx, id, false)
 }
 
+// Fresh returns the manifest of a run as it is now.
+func (r *Runs) Fresh(ctx context.Context, id string) (*store.Manifest, error) {
+	return r.run(ctx, id, true)
+}
+
 func (r *Runs) run(ctx context.Context, id string, fresh bool) (*store.Manifest, error) {
 	r.mu.Lock()
 	k, ok := r.known[id]
@@ -84,7 +89,7 @@ func (r *Runs) Issued(ctx context.Context, m *store.Manifest, u stream.Unit, rec
 	if m.Issued(u, receipt) {
 		return true, nil
 	}
-	m, err := r.run(ctx, u.Run, true)
+	m, err := r.Fresh(ctx, u.Run)
 	return err == nil && m.Issued(u, receipt), err
 }
 

@@ -157,7 +157,8 @@ func (s *Store) noteAll(ctx context.Context, runs []*Manifest) error {
 
 // Note lets change complete what a run's manifest says of its judge, for stage Evaluate, or of its engines,
 // for stage Generate, until no one else's note gets in between. change may be called several times; it returns
-// false to leave all as it is. What it changes beyond its stage is not kept.
+// false to leave all as it is, which it must where a judge is noted already: that stands for good.
+// What it changes beyond its stage is not kept.
 func (s *Store) Note(ctx context.Context, stage stream.Stage, id string, change func(*Manifest) bool) (*Manifest, error) {
 	if s.engines == nil { // the server is one of an earlier version
 		return s.UpdateRun(ctx, id, change)

@@ -351,8 +351,12 @@ func (w *Worker) admit(ctx context.Context, m *store.Manifest) (*store.Manifest,
 	if !fits(m.Judge, env) {
 		return nil, unfitSettings(m, env)
 	}
-	if w.Guest != nil { // the lender has noted its own
-		return nil, unfitHost(m, env)
+	if w.Guest != nil { // the lender noted its own before it lent anything, but perhaps after m was read
+		m, err := w.Runs.Fresh(ctx, m.ID)
+		if err == nil && m.Judge.Fingerprint != mine {
+			err = unfitHost(m, env)
+		}
+		return m, err
 	}
 	environment, err := json.Marshal(env)
 	if err != nil {
