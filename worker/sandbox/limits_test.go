@@ -136,6 +136,27 @@ func TestClocksOfSeveral(t *testing.T) {
 	if err := k.answered(limits, true); !errors.Is(err, errUnclear) {
 		t.Errorf("a test of 1.1 s or less, heard late = %v, want errUnclear", err)
 	}
+	limits.grace = time.Minute
+	for _, c := range []struct {
+		name        string
+		before, now time.Duration // what was used before the last answer was heard, and after
+		goesOn      bool
+		want        error
+	}{
+		{"within its limit", 400 * time.Millisecond, 500 * time.Millisecond, false, nil},
+		{"beyond its limit", 0, 1100 * time.Millisecond, false, nil},
+		{"beyond its limit, or the test before", 200 * time.Millisecond, 900 * time.Millisecond, false, errUnclear},
+		{"beyond its limit, or the next test", 0, 1100 * time.Millisecond, true, errUnclear},
+	} {
+		k.ask()
+		k.now += c.before
+		k.heard = k.now
+		k.now += c.now
+		if err := k.answered(limits, c.goesOn); !errors.Is(err, c.want) {
+			t.Errorf("with a grace, a test %s = %v, want %v", c.name, err, c.want)
+		}
+	}
+	limits.grace = 0
 	k = clocks{now: 1100 * time.Millisecond} // as it is when we first can read it
 	k.begin()
 	if err := k.answered(limits, true); !errors.Is(err, errUnclear) {

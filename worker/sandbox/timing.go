@@ -23,8 +23,9 @@ const tick = 100 * time.Millisecond
 // machine likes. The upper bound of a test's time is what the program used since we
 // last knew that it waits for us. The lower one is what it used since we heard the
 // last answer, and none where it may have gone on to the next test.
-// Where a limit lies between the two, errUnclear has the program run again with
-// one test asked for at a time: then they are the same.
+// Where a limit lies between the two, also the one that an answer may exceed by its
+// grace, errUnclear has the program run again with one test asked for at a time: then
+// they are the same.
 type clocks struct {
 	now   time.Duration // as last read
 	asked time.Duration // when the program was last known to wait
@@ -72,10 +73,13 @@ func (k *clocks) answered(limits Limits, goesOn bool) error {
 	k.last = k.now - k.heard
 	k.most = max(k.most, k.last)
 	k.heard = k.now
+	longest := k.now - k.asked
 	switch {
 	case k.last > limits.CPU+limits.grace && !goesOn:
 		return overCPU(k.last, limits)
-	case k.now-k.asked > limits.CPU+limits.grace:
+	case longest > limits.CPU+limits.grace:
+		return errUnclear
+	case longest > limits.CPU && (goesOn || k.last <= limits.CPU): // whether it needed its grace is told of it
 		return errUnclear
 	}
 	k.restart()
