@@ -62,23 +62,38 @@ func consumersOf(t *testing.T, env *streamtest.Env, stage stream.Stage) string {
 	return text
 }
 
-// take pulls what the consumer has, and returns its subjects.
-func take(ctx context.Context, t *testing.T, env *streamtest.Env, consumer string, most int) []string {
+// take pulls the next n units of a consumer, and returns their subjects. The server has a unit before its consumers know of it.
+func take(t *testing.T, env *streamtest.Env, consumer string, n int) []string {
 	t.Helper()
-	c, err := env.JS.Consumer(ctx, stream.Generate.Stream(), consumer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	batch, err := c.FetchNoWait(most)
+	c, err := env.JS.Consumer(t.Context(), stream.Generate.Stream(), consumer)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var subjects []string
-	for msg := range batch.Messages() {
+	for range n {
+		msg := streamtest.Next(t, c)
 		subjects = append(subjects, msg.Subject())
-		if err := msg.DoubleAck(ctx); err != nil {
+		if err := msg.DoubleAck(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+	}
+	return subjects
+}
+
+// takeAll pulls all that a consumer has, which is n units.
+func takeAll(t *testing.T, env *streamtest.Env, consumer string, n int) []string {
+	t.Helper()
+	subjects := take(t, env, consumer, n)
+	c, err := env.JS.Consumer(t.Context(), stream.Generate.Stream(), consumer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch, err := c.FetchNoWait(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for msg := range batch.Messages() {
+		t.Errorf("%s gives %s too, after %v", consumer, msg.Subject(), subjects)
 	}
 	return subjects
 }
@@ -210,9 +225,7 @@ func TestSharedConsumersAreReplaced(t *testing.T) {
 		if got := consumersOf(t, env, stream.Generate); got != " generators-a generators-b" {
 			t.Errorf("consumers are%s", got)
 		}
-		if got := take(t.Context(), t, env, "generators-a", 10); len(got) != 3 {
-			t.Errorf("the run gave %v, want its 3 units, the one in flight too", got)
-		}
+		takeAll(t, env, "generators-a", 3) // the one in flight too
 		if shared, err := env.Queue.Shared(t.Context()); err != nil || shared {
 			t.Errorf("Shared after Serve = %v, %v, want false", shared, err)
 		}
@@ -246,19 +259,16 @@ func TestRunsAreServedApart(t *testing.T) {
 	env := streamtest.New(t)
 	publishUnits(t, env, "a", 5)
 	serveRuns(t, env, queue.Run{ID: "a"})
-	got := take(t.Context(), t, env, "generators-a", 2)
+	got := take(t, env, "generators-a", 2)
 	serveRuns(t, env, queue.Run{ID: "a"}, queue.Run{ID: "b"})
 	publishUnits(t, env, "b", 5)
-	got = append(got, take(t.Context(), t, env, "generators-b", 100)...)
-	if len(got) != 2+5 {
-		t.Errorf("the second run's consumer gave %v, want its 5 units though the first run's wait", got)
-	}
+	got = append(got, takeAll(t, env, "generators-b", 5)...) // though the first run's wait
 	serveRuns(t, env, queue.Run{ID: "b"})
 	serveRuns(t, env, queue.Run{ID: "a"}, queue.Run{ID: "b"})
-	got = append(got, take(t.Context(), t, env, "generators-a", 100)...)
+	got = append(got, takeAll(t, env, "generators-a", 3)...)
 	slices.Sort(got)
-	if distinct := slices.Compact(slices.Clone(got)); len(got) != 10 || len(distinct) != 10 {
-		t.Errorf("handed out %d units, %d of them distinct, want 10: %v", len(got), len(distinct), got)
+	if distinct := slices.Compact(slices.Clone(got)); len(distinct) != 10 {
+		t.Errorf("%d of 10 units are distinct: %v", len(distinct), got)
 	}
 }
 
@@ -289,9 +299,7 @@ func TestConsumerWithoutFiles(t *testing.T) {
 		t.Errorf("consumers are%s, want%s", got, want)
 	}
 	serveRuns(t, env, queue.Run{ID: "a"}, queue.Run{ID: "b"})
-	if got := take(t.Context(), t, env, "generators-b", 10); len(got) != 2 {
-		t.Errorf("the consumer gave %v, want both units, the one in flight too", got)
-	}
+	takeAll(t, env, "generators-b", 2) // the one in flight too
 }
 
 // TestPausedUnitsRest: a paused run's units are not handed out, come to no
@@ -308,9 +316,7 @@ func TestPausedUnitsRest(t *testing.T) {
 	if msg, err := rests(); !errors.Is(err, nats.ErrTimeout) {
 		t.Errorf("pull of a paused run = %v, %v, want a time-out", msg, err)
 	}
-	if got := take(t.Context(), t, env, "generators-b", 100); len(got) != 3 {
-		t.Errorf("the other run gave %v, want its 3 units", got)
-	}
+	takeAll(t, env, "generators-b", 3)
 	// A restart of the server's owner keeps the pause.
 	if err := env.Queue.Restart(t.Context(), []queue.Run{{ID: "a", Paused: true}, {ID: "b"}}); err != nil {
 		t.Fatal(err)

@@ -17,12 +17,12 @@ import (
 )
 
 // judgeBeyond judges a program that is beyond the soft limit. A busy machine may not look before a program has ended, which
-// is then judged like any other, whatever its draw: it is judged again.
+// is then judged like any other, whatever its draw, or before an endless one is beyond the whole limit: it is judged again.
 func judgeBeyond(t *testing.T, g *Grader, q *Question, program string) stream.Judgement {
 	t.Helper()
 	for wait := patience.Begin(patience.Base); ; {
 		j := judge1(t, g, q, code(program))
-		if j.Share > 0 || wait.Over() {
+		if j.Share > 0 && !(j.Stopped() && j.CPU > limits.CPU.Seconds()) || wait.Over() {
 			return j
 		}
 		g = newGrader(t, 1)

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"regexp"
@@ -20,6 +21,7 @@ import (
 	"github.com/lcbq/lcbq/stream"
 	"github.com/lcbq/lcbq/stream/queue"
 	"github.com/lcbq/lcbq/stream/store"
+	"github.com/lcbq/lcbq/stream/streamtest"
 )
 
 // scrape reads /metrics with Prometheus' own parser.
@@ -87,6 +89,10 @@ func TestMetricsOfNATS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	streamtest.WaitFor(t, "the consumer to know of the units", func(ctx context.Context) (bool, error) {
+		info, err := consumer.Info(ctx)
+		return err == nil && info.NumPending == 7, err
+	})
 	batch, err := consumer.FetchNoWait(3)
 	if err != nil {
 		t.Fatal(err)
