@@ -2,13 +2,13 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/lcbq/lcbq/worker/engine/supervise/supervisetest"
+	"github.com/lcbq/lcbq/worker/process/processtest"
 )
 
 // TestStopWhileStarting stops a generator whose vllm has not said its flags yet and an evaluator whose
@@ -25,9 +25,7 @@ func TestStopWhileStarting(t *testing.T) {
 		t.Fatalf("submit: %v\n%s", err, out)
 	}
 	python := filepath.Join(f.dir, "slow-python")
-	if err := os.WriteFile(python, []byte("#!/bin/sh\nexec sleep 1000\n"), 0o700); err != nil { //nolint:gosec // it is run
-		t.Fatal(err)
-	}
+	processtest.Write(t, python, []byte("#!/bin/sh\nexec sleep 1000\n"))
 	generate := []string{"generate", "--nats", url, "--vllm", f.args[6], "--gpus", "none", "--logs", filepath.Join(f.dir, "logs")}
 	// A start that fails is forgotten.
 	if out, err := f.lcbq(t, nil, append(generate, "--vllm", filepath.Join(f.dir, "none"))...).CombinedOutput(); err == nil {

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/lcbq/lcbq/worker/process/processtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -28,9 +30,7 @@ func equal(t *testing.T, got, want any) {
 func smi(t *testing.T, script string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "nvidia-smi")
-	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+script), 0o700); err != nil { //nolint:gosec // a program must be executable
-		t.Fatal(err)
-	}
+	processtest.Write(t, path, []byte("#!/bin/sh\n"+script))
 	return path
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/lcbq/lcbq/worker/process"
+	"github.com/lcbq/lcbq/worker/process/processtest"
 )
 
 func TestSelf(t *testing.T) {
@@ -83,9 +84,10 @@ func another(t *testing.T) string {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	path := filepath.Join(dir, "another")
-	if err := errors.Join(os.Chmod(dir, 0o755), os.WriteFile(path, text, 0o755)); err != nil { //nolint:gosec // others run it
+	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // others run it
 		t.Fatal(err)
 	}
+	processtest.Write(t, path, text)
 	return path
 }
 

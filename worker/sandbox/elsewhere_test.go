@@ -8,8 +8,6 @@ package sandbox
 
 import (
 	"encoding/json"
-	"errors"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lcbq/lcbq/worker/process/processtest"
 	"github.com/lcbq/lcbq/worker/sandbox/sandboxtest"
 )
 
@@ -44,19 +43,11 @@ func copySelf(t *testing.T) string {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	from, err := os.Open("/proc/self/exe")
+	self, err := os.ReadFile("/proc/self/exe")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = from.Close() }()
-	to, err := os.OpenFile(filepath.Join(dir, "sandbox.test"), os.O_CREATE|os.O_WRONLY, 0o755)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = io.Copy(to, from)
-	if err := errors.Join(err, to.Close()); err != nil {
-		t.Fatal(err)
-	}
+	processtest.Write(t, filepath.Join(dir, "sandbox.test"), self)
 	return dir
 }
 

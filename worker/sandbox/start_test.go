@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/lcbq/lcbq/worker/process/processtest"
 )
 
 var (
@@ -196,9 +198,7 @@ func fragile(t *testing.T, h *Host, failures int) {
 	}
 	script += "exec " + h.plan.Python + " \"$@\"\n"
 	h.plan.Python = filepath.Join(dir, "python")
-	if err := os.WriteFile(h.plan.Python, []byte(script), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	processtest.Write(t, h.plan.Python, []byte(script))
 }
 
 func TestStartIsTriedAgain(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/lcbq/lcbq/cmd/internal/completion"
+	"github.com/lcbq/lcbq/worker/process/processtest"
 )
 
 // grammar is a small one of every kind of word.
@@ -106,9 +107,7 @@ func TestScripts(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	stand := "#!/bin/sh\ncase \"$*\" in\n'completion answer -- st') printf 'status\\thow far\\nstop\\tend: now\\n' ;;\n'completion answer -- run --engine=v') printf -- '--engine=vllm\\n' ;;\n'completion answer -- report fi') printf ':files\\n' ;;\nesac\n"
-	if err := os.WriteFile(filepath.Join(dir, "lcbq"), []byte(stand), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	processtest.Write(t, filepath.Join(dir, "lcbq"), []byte(stand))
 	if err := os.WriteFile(filepath.Join(dir, "file one"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}

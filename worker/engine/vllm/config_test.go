@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/lcbq/lcbq/worker/engine/openai"
+	"github.com/lcbq/lcbq/worker/process/processtest"
 )
 
 func TestProbe(t *testing.T) {
@@ -26,9 +27,7 @@ func TestProbe(t *testing.T) {
 	}
 	script := func(text string) string {
 		path := filepath.Join(t.TempDir(), "vllm")
-		if err := os.WriteFile(path, []byte("#!/bin/sh\n"+text), 0o700); err != nil { //nolint:gosec // a program must be executable
-			t.Fatal(err)
-		}
+		processtest.Write(t, path, []byte("#!/bin/sh\n"+text))
 		return path
 	}
 	for _, tt := range []struct{ program, want string }{
