@@ -115,6 +115,11 @@ func (c *conversation) answer(want byte) ([]byte, error) {
 	if err := c.clocks.read(c.pid); err != nil {
 		return nil, err
 	}
+	if c.stretch != nil && c.clocks.now-c.clocks.asked > c.limits.CPU {
+		if _, threads, err := stateOf(c.pid); err == nil {
+			c.stretched(threads) // a busy machine may not have let us look since the limit, or at all
+		}
+	}
 	if err := c.clocks.answered(c.limits, c.asked > 0 && status == want); err != nil {
 		return nil, err
 	}

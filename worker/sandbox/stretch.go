@@ -20,7 +20,8 @@ type Strain struct {
 // A Stretch decides how far beyond its limit of processor time a test may go on a host that is slower at the
 // moment than it can be. One that does not answer is stopped slack beyond the limit, and an answer counts grace
 // beyond it. known is false where nothing can be said: then Limits.Slack holds, and no grace. It is asked each
-// time that the program is looked at, by the goroutine that called Run, and its answer holds until the next time.
+// time that the program is looked at, and when an answer may be beyond the limit, by the goroutine that called Run. Its
+// answer holds until the next time.
 type Stretch func(s Strain) (slack, grace time.Duration, known bool)
 
 // Stretch has f asked about the slot's next programs; nil has nobody asked.
