@@ -262,9 +262,7 @@ func TestOnlyUnfitRuns(t *testing.T) {
 	if err := streamtest.Receive(t, "the loop to end", ended); !errors.Is(err, worker.ErrUnfit) || !strings.Contains(err.Error(), "python 3.9") {
 		t.Errorf("Run = %v, want ErrUnfit and the reason", err)
 	}
-	if lag, err := env.Queue.Lag(t.Context(), stream.Generate); err != nil || lag.Waiting != 2 {
-		t.Errorf("GENERATE = %+v, %v, want both units waiting", lag, err)
-	}
+	env.WaitLag(t, stream.Generate, 2, 0)
 }
 
 // TestUnreadableRunCostsItself: a manifest that another program has overwritten is named

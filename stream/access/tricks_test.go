@@ -1,6 +1,7 @@
 package access_test
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -117,9 +118,10 @@ func TestReplyCommands(t *testing.T) {
 			t.Errorf("stream %s: %v", s, err)
 		}
 	}
-	if n, err := h.queue.Lag(within(t), stream.Evaluate); err != nil || n.Stored != 3 || n.Waiting != 3 {
-		t.Errorf("EVALUATE holds %+v, %v, want its 3 units waiting", n, err)
-	}
+	streamtest.WaitFor(t, "EVALUATE to have its 3 units waiting", func(ctx context.Context) (bool, error) {
+		lag, err := h.queue.Lag(ctx, stream.Evaluate)
+		return lag.Stored == 3 && lag.Waiting == 3, err
+	})
 }
 
 // TestInboxes wants nobody to hear what is said to another worker.

@@ -402,9 +402,9 @@ func TestRunLag(t *testing.T) {
 		}
 	}
 	for run, n := range map[string]uint64{"a": 3, "b": 5, "c": 0} {
-		lag, err := env.Queue.RunLag(t.Context(), stream.Evaluate, run)
-		if err != nil || lag.Waiting != n || lag.Stored != n || lag.InFlight != 0 {
-			t.Errorf("lag of %s = %+v, %v, want %d units", run, lag, err, n)
-		}
+		streamtest.WaitFor(t, fmt.Sprintf("%d units of run %s to wait", n, run), func(ctx context.Context) (bool, error) {
+			lag, err := env.Queue.RunLag(ctx, stream.Evaluate, run)
+			return lag.Waiting == n && lag.Stored == n && lag.InFlight == 0, err
+		})
 	}
 }

@@ -45,6 +45,7 @@ func TestNatscliShowsTheLag(t *testing.T) {
 	if _, err := env.Consumer(t, stream.Evaluate, "r1").Next(); err != nil { // one in flight
 		t.Fatal(err)
 	}
+	env.WaitLag(t, stream.Evaluate, 4, 1)
 	lag, err := env.Queue.Lag(t.Context(), stream.Evaluate)
 	if err != nil || lag.Waiting != 4 || lag.InFlight != 1 || lag.Stored != 5 {
 		t.Errorf("Lag = %+v, %v, want 4 waiting, 1 in flight, 5 stored", lag, err)
@@ -80,6 +81,7 @@ func TestNatscliShowsTheLagOfEachRun(t *testing.T) {
 	if _, err := env.Consumer(t, stream.Generate, "a").Next(); err != nil { // one of a's in flight
 		t.Fatal(err)
 	}
+	env.WaitLag(t, stream.Generate, 6, 1)
 	var waiting uint64
 	inFlight := 0
 	for name, paused := range map[string]bool{"generators-a": false, "generators-b": true} {

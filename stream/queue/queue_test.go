@@ -132,17 +132,11 @@ func TestRestartHandsOutAgain(t *testing.T) {
 	}
 	env.Serve(t, "r1")
 	streamtest.Next(t, env.Consumer(t, stream.Generate, "r1"))
-	lag, err := env.Queue.Lag(ctx, stream.Generate)
-	if err != nil || lag.InFlight != 1 || lag.Waiting != 0 {
-		t.Errorf("Lag with a unit handed out = %+v, %v", lag, err)
-	}
+	env.WaitLag(t, stream.Generate, 0, 1)
 	if err := env.Queue.Restart(ctx, []queue.Run{{ID: "r1"}}); err != nil {
 		t.Fatal(err)
 	}
-	lag, err = env.Queue.Lag(ctx, stream.Generate)
-	if err != nil || lag.InFlight != 0 || lag.Waiting != 1 {
-		t.Errorf("Lag after Restart = %+v, %v", lag, err)
-	}
+	env.WaitLag(t, stream.Generate, 1, 0)
 	streamtest.Next(t, env.Consumer(t, stream.Generate, "r1"))
 }
 

@@ -2,6 +2,7 @@ package streamtest
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -45,6 +46,15 @@ func (e *Env) WaitEmpty(tb testing.TB, stage stream.Stage) {
 	WaitFor(tb, stage.Stream()+" to be empty", func(ctx context.Context) (bool, error) {
 		lag, err := e.Queue.Lag(ctx, stage)
 		return lag.Stored == 0, err
+	})
+}
+
+// WaitLag waits until so many units of a stage wait and are in flight. The server has a unit before its consumers know of it.
+func (e *Env) WaitLag(tb testing.TB, stage stream.Stage, waiting uint64, inFlight int) {
+	tb.Helper()
+	WaitFor(tb, fmt.Sprintf("%d units of %s to wait and %d to be in flight", waiting, stage.Stream(), inFlight), func(ctx context.Context) (bool, error) {
+		lag, err := e.Queue.Lag(ctx, stage)
+		return lag.Waiting == waiting && lag.InFlight == inFlight, err
 	})
 }
 

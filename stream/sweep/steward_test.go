@@ -233,7 +233,8 @@ func TestStraysDie(t *testing.T) {
 		t.Errorf("dead units = %+v, want the ghost and the stranger", dead)
 	}
 	env.WaitEmpty(t, stream.Evaluate)
-	if lag, err := env.Queue.Lag(t.Context(), stream.Generate); err != nil || lag.Stored != 4 || lag.Waiting != 4 {
+	env.WaitLag(t, stream.Generate, 4, 0)
+	if lag, err := env.Queue.Lag(t.Context(), stream.Generate); err != nil || lag.Stored != 4 {
 		t.Errorf("GENERATE = %+v, %v, want the 4 units of the two runs", lag, err)
 	}
 	if err := env.Queue.Requeue(t.Context(), dead[1]); err == nil || !strings.Contains(err.Error(), "no unit of lcbq") {
