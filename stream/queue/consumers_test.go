@@ -387,24 +387,3 @@ func TestPurgeRun(t *testing.T) {
 		t.Errorf("%d dead units of the other run, %v, want 1", b, err)
 	}
 }
-
-// TestRunLag wants of each run what waits of it, and nothing of its neighbour.
-func TestRunLag(t *testing.T) {
-	t.Parallel()
-	env := streamtest.New(t)
-	serveRuns(t, env, queue.Run{ID: "a"}, queue.Run{ID: "b"})
-	for run, n := range map[string]int{"a": 3, "b": 5} {
-		for i := range n {
-			u := stream.Unit{Cell: stream.Cell{Run: run, Temperature: 100}, Index: i}
-			if _, err := env.Queue.Publish(t.Context(), stream.Evaluate, u, stream.Batch{Unit: u}); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	for run, n := range map[string]uint64{"a": 3, "b": 5, "c": 0} {
-		streamtest.WaitFor(t, fmt.Sprintf("%d units of run %s to wait", n, run), func(ctx context.Context) (bool, error) {
-			lag, err := env.Queue.RunLag(ctx, stream.Evaluate, run)
-			return lag.Waiting == n && lag.Stored == n && lag.InFlight == 0, err
-		})
-	}
-}
