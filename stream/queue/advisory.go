@@ -61,20 +61,14 @@ func (q *Queue) declareAdvisories(ctx context.Context, replicas int) error {
 	if err := q.declare(ctx, cfg); err != nil {
 		return err
 	}
-	_, err := q.js.CreateOrUpdateConsumer(ctx, AdvisoryStream, jetstream.ConsumerConfig{
+	return q.makeConsumer(ctx, AdvisoryStream, jetstream.ConsumerConfig{
 		Durable: steward, AckPolicy: jetstream.AckExplicitPolicy, AckWait: 30 * time.Second,
 	})
-	if err != nil {
-		return fmt.Errorf("declare consumer %s: %w", steward, err)
-	}
-	return nil
 }
 
 // Advisories returns up to most advisories that are there now.
 func (q *Queue) Advisories(ctx context.Context, most int) ([]*Advisory, error) {
-	c, err := link.Repeat(ctx, q.js.Conn(), func(ctx context.Context) (jetstream.Consumer, error) {
-		return q.js.Consumer(ctx, AdvisoryStream, steward)
-	})
+	c, err := q.consumer(ctx, AdvisoryStream, steward)
 	if err != nil {
 		return nil, fmt.Errorf("look up consumer %s: %w", steward, err)
 	}

@@ -140,7 +140,7 @@ func (q *Queue) serve(ctx context.Context, stage stream.Stage, runs []Run, keep 
 		if wanted[name] {
 			continue
 		}
-		if err := q.js.DeleteConsumer(ctx, stage.Stream(), name); err != nil {
+		if err := q.deleteConsumer(ctx, stage, name); err != nil {
 			return err
 		}
 	}
@@ -161,25 +161,69 @@ func (q *Queue) serveRun(ctx context.Context, stage stream.Stage, info *jetstrea
 		if paused {
 			cfg.PauseUntil = new(time.Now().Add(pausedFor))
 		}
-		_, err := q.js.CreateConsumer(ctx, stage.Stream(), cfg)
-		return err
+		return q.change(ctx, func(ctx context.Context) error {
+			_, err := q.js.CreateConsumer(ctx, stage.Stream(), cfg)
+			return err
+		})
 	}
 	if differs(info.Config, cfg) {
 		cfg.PauseUntil = info.Config.PauseUntil
-		if _, err := q.js.UpdateConsumer(ctx, stage.Stream(), cfg); err != nil {
+		err := q.change(ctx, func(ctx context.Context) error {
+			_, err := q.js.UpdateConsumer(ctx, stage.Stream(), cfg)
+			return err
+		})
+		if err != nil {
 			return q.removeBroken(ctx, stage, info.Name, err)
 		}
 	}
 	if info.Paused == paused {
 		return nil
 	}
-	var err error
-	if paused {
-		_, err = q.js.PauseConsumer(ctx, stage.Stream(), info.Name, time.Now().Add(pausedFor))
-	} else {
-		_, err = q.js.ResumeConsumer(ctx, stage.Stream(), info.Name)
-	}
+	err := q.change(ctx, func(ctx context.Context) (err error) {
+		if paused {
+			_, err = q.js.PauseConsumer(ctx, stage.Stream(), info.Name, time.Now().Add(pausedFor))
+		} else {
+			_, err = q.js.ResumeConsumer(ctx, stage.Stream(), info.Name)
+		}
+		return err
+	})
 	return q.removeBroken(ctx, stage, info.Name, err)
+}
+
+// change makes a request that changes a consumer. A cluster whose leader ends loses it: it is made again. A server alone does
+// not, and nats-server 2.15 breaks a consumer that it is asked to make twice at the same time, see removeBroken.
+func (q *Queue) change(ctx context.Context, request func(ctx context.Context) error) error {
+	if !link.Clustered(q.js.Conn()) {
+		return request(ctx)
+	}
+	_, err := link.Repeat(ctx, q.js.Conn(), func(ctx context.Context) (struct{}, error) { return struct{}{}, request(ctx) })
+	return err
+}
+
+// consumer looks a consumer of a stream up.
+func (q *Queue) consumer(ctx context.Context, name, consumer string) (jetstream.Consumer, error) {
+	return link.Repeat(ctx, q.js.Conn(), func(ctx context.Context) (jetstream.Consumer, error) { return q.js.Consumer(ctx, name, consumer) })
+}
+
+// makeConsumer makes a consumer of a stream, or gives the one that is there these settings.
+func (q *Queue) makeConsumer(ctx context.Context, name string, cfg jetstream.ConsumerConfig) error {
+	err := q.change(ctx, func(ctx context.Context) error {
+		_, err := q.js.CreateOrUpdateConsumer(ctx, name, cfg)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("declare consumer %s: %w", cfg.Durable, err)
+	}
+	return nil
+}
+
+// deleteConsumer deletes a consumer if it is there.
+func (q *Queue) deleteConsumer(ctx context.Context, stage stream.Stage, name string) error {
+	err := q.change(ctx, func(ctx context.Context) error { return q.js.DeleteConsumer(ctx, stage.Stream(), name) })
+	if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return fmt.Errorf("delete consumer %s: %w", name, err)
+	}
+	return nil
 }
 
 // differs reports whether a consumer's settings are not the wanted ones.
@@ -198,17 +242,14 @@ func (q *Queue) removeBroken(ctx context.Context, stage stream.Stage, name strin
 	if !errors.As(err, &api) || api.ErrorCode != codeMakingFailed {
 		return err
 	}
-	if gone := q.js.DeleteConsumer(ctx, stage.Stream(), name); gone != nil && !errors.Is(gone, jetstream.ErrConsumerNotFound) {
-		return errors.Join(err, gone)
-	}
-	return err
+	return errors.Join(err, q.deleteConsumer(ctx, stage, name))
 }
 
 // Shared reports whether the server still holds a consumer that an older version
 // shared between runs. Serve replaces it.
 func (q *Queue) Shared(ctx context.Context) (bool, error) {
 	for _, stage := range workStages {
-		_, err := q.js.Consumer(ctx, stage.Stream(), consumers[stage])
+		_, err := q.consumer(ctx, stage.Stream(), consumers[stage])
 		if err == nil {
 			return true, nil
 		}
@@ -304,7 +345,7 @@ func (q *Queue) Consumers(ctx context.Context, stage stream.Stage, known []Consu
 			c.Run = strings.TrimPrefix(name, consumers[stage]+"-")
 		}
 		if c.Consumer == nil {
-			c.Consumer, err = link.Repeat(ctx, q.js.Conn(), func(ctx context.Context) (jetstream.Consumer, error) { return q.js.Consumer(ctx, stage.Stream(), name) })
+			c.Consumer, err = q.consumer(ctx, stage.Stream(), name)
 			if errors.Is(err, jetstream.ErrConsumerNotFound) {
 				continue // its run has ended since the list was made
 			}

@@ -11,7 +11,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/lcbq/lcbq/stream"
-	"github.com/lcbq/lcbq/stream/link"
 )
 
 // Units are lent to guests in a work queue of their own, and what a guest says of them comes back in another one.
@@ -46,13 +45,9 @@ func (q *Queue) DeclareLending(ctx context.Context, replicas int) error {
 			return err
 		}
 	}
-	_, err := q.js.CreateOrUpdateConsumer(ctx, stream.ClaimStream, jetstream.ConsumerConfig{
+	return q.makeConsumer(ctx, stream.ClaimStream, jetstream.ConsumerConfig{
 		Durable: lender, AckPolicy: jetstream.AckExplicitPolicy, AckWait: 30 * time.Second,
 	})
-	if err != nil {
-		return fmt.Errorf("declare consumer %s: %w", lender, err)
-	}
-	return nil
 }
 
 // noLender returns ErrLending while somebody waits for claims. A lender does so all the time but for moments, and what
@@ -60,7 +55,7 @@ func (q *Queue) DeclareLending(ctx context.Context, replicas int) error {
 func (q *Queue) noLender(ctx context.Context) error {
 	const looks = 10
 	for end, quiet := time.Now().Add(claimWait+time.Second), 0; ; {
-		c, err := q.js.Consumer(ctx, stream.ClaimStream, lender)
+		c, err := q.consumer(ctx, stream.ClaimStream, lender)
 		switch {
 		case errors.Is(err, jetstream.ErrConsumerNotFound), errors.Is(err, jetstream.ErrStreamNotFound):
 			return nil
@@ -94,8 +89,8 @@ func (q *Queue) ServeLent(ctx context.Context, runs []string) error {
 		if slices.ContainsFunc(runs, func(run string) bool { return ConsumerName(stream.Lent, run) == name }) {
 			continue
 		}
-		if err := q.js.DeleteConsumer(ctx, stream.Lent.Stream(), name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
-			return fmt.Errorf("delete consumer %s: %w", name, err)
+		if err := q.deleteConsumer(ctx, stream.Lent, name); err != nil {
+			return err
 		}
 	}
 	for _, run := range runs {
@@ -104,8 +99,8 @@ func (q *Queue) ServeLent(ctx context.Context, runs []string) error {
 		if have[cfg.Durable] != nil {
 			continue
 		}
-		if _, err := q.js.CreateOrUpdateConsumer(ctx, stream.Lent.Stream(), cfg); err != nil {
-			return fmt.Errorf("make consumer %s: %w", cfg.Durable, err)
+		if err := q.makeConsumer(ctx, stream.Lent.Stream(), cfg); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -161,9 +156,7 @@ const claimsAtOnce = 64
 // Claims calls f with each claim that comes, after it has been taken from its queue, until ctx is done or the server
 // fails it. A claim that is taken and not looked at costs its unit another judging.
 func (q *Queue) Claims(ctx context.Context, f func(*Claimed)) error {
-	c, err := link.Repeat(ctx, q.js.Conn(), func(ctx context.Context) (jetstream.Consumer, error) {
-		return q.js.Consumer(ctx, stream.ClaimStream, lender)
-	})
+	c, err := q.consumer(ctx, stream.ClaimStream, lender)
 	if err != nil {
 		return fmt.Errorf("look up consumer %s: %w", lender, err)
 	}

@@ -115,10 +115,13 @@ func (q *Queue) Declare(ctx context.Context, replicas int) error {
 // declare creates a stream, or updates it. Somebody else may create it with other settings between
 // the two requests of that: then it is updated.
 func (q *Queue) declare(ctx context.Context, cfg jetstream.StreamConfig) error {
-	_, err := q.js.CreateOrUpdateStream(ctx, cfg)
-	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-		_, err = q.js.UpdateStream(ctx, cfg)
-	}
+	_, err := link.Repeat(ctx, q.js.Conn(), func(ctx context.Context) (jetstream.Stream, error) {
+		s, err := q.js.CreateOrUpdateStream(ctx, cfg)
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			s, err = q.js.UpdateStream(ctx, cfg)
+		}
+		return s, err
+	})
 	var api *jetstream.APIError
 	if errors.As(err, &api) && (api.ErrorCode == codeNoPeers || api.ErrorCode == codeNoCluster) {
 		return fmt.Errorf("declare stream %s: %w: %d copies (%w)", cfg.Name, ErrCopies, cfg.Replicas, err)
@@ -157,10 +160,7 @@ func streamConfig(name, subjects string, retention jetstream.RetentionPolicy, re
 func (q *Queue) declareCombiner(ctx context.Context) error {
 	cfg := q.consumerConfig(stream.Combine, q.AckWait)
 	cfg.Durable, cfg.FilterSubject = consumers[stream.Combine], everything(stream.Combine)
-	if _, err := q.js.CreateOrUpdateConsumer(ctx, stream.Combine.Stream(), cfg); err != nil {
-		return fmt.Errorf("declare consumer %s: %w", cfg.Durable, err)
-	}
-	return nil
+	return q.makeConsumer(ctx, stream.Combine.Stream(), cfg)
 }
 
 // metadata returns what a stage's stream tells every client.
@@ -247,8 +247,8 @@ func (q *Queue) Restart(ctx context.Context, runs []Run, keep ...string) error {
 			if slices.ContainsFunc(keep, func(id string) bool { return name == ConsumerName(stage, id) }) && stage != stream.Combine {
 				continue
 			}
-			if err := q.js.DeleteConsumer(ctx, stage.Stream(), name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
-				return fmt.Errorf("delete consumer %s: %w", name, err)
+			if err := q.deleteConsumer(ctx, stage, name); err != nil {
+				return err
 			}
 		}
 	}

@@ -283,3 +283,12 @@ func TestRunLag(t *testing.T) {
 		})
 	}
 }
+
+// TestLostDeclaration wants a stream to be declared again where the request was lost, as a cluster loses it whose leader ends.
+func TestLostDeclaration(t *testing.T) {
+	t.Parallel()
+	js := streamtest.Lossy(t, streamtest.NewOwn(t, streamtest.Guard{}), "$JS.API.STREAM.CREATE.EVALUATE")
+	if err := queue.New(js).Declare(t.Context(), 1); err != nil {
+		t.Error(err)
+	}
+}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/lcbq/lcbq/stream/link"
 )
 
 // bannedBucket is there once units have been lent.
@@ -31,8 +33,10 @@ type Ban struct {
 
 // DeclareBans creates the bucket of the bans, or opens it.
 func (s *Store) DeclareBans(ctx context.Context, replicas int) error {
-	kv, err := s.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
-		Bucket: bannedBucket, Description: "evaluators that gave false verdicts", Replicas: replicas,
+	kv, err := link.Repeat(ctx, s.conn, func(ctx context.Context) (jetstream.KeyValue, error) {
+		return s.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+			Bucket: bannedBucket, Description: "evaluators that gave false verdicts", Replicas: replicas,
+		})
 	})
 	if err != nil {
 		return fmt.Errorf("declare bucket %s: %w", bannedBucket, err)

@@ -47,10 +47,12 @@ type judgeNote struct {
 }
 
 func declareJudges(ctx context.Context, js jetstream.JetStream, replicas int) error {
-	_, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
-		Name: JudgeStream, Description: "the environment that each run is judged in", Subjects: []string{JudgeSubject("*")},
-		Storage: jetstream.FileStorage, Replicas: replicas, AllowDirect: true, Duplicates: time.Second,
-		MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, DiscardNewPerSubject: true, MaxMsgSize: mostNote,
+	_, err := link.Repeat(ctx, js.Conn(), func(ctx context.Context) (jetstream.Stream, error) {
+		return js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+			Name: JudgeStream, Description: "the environment that each run is judged in", Subjects: []string{JudgeSubject("*")},
+			Storage: jetstream.FileStorage, Replicas: replicas, AllowDirect: true, Duplicates: time.Second,
+			MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, DiscardNewPerSubject: true, MaxMsgSize: mostNote,
+		})
 	})
 	if err != nil {
 		return fmt.Errorf("declare stream %s: %w", JudgeStream, err)

@@ -87,14 +87,16 @@ func Declare(ctx context.Context, js jetstream.JetStream, replicas int) (*Store,
 		{new(jetstream.KeyValue), jetstream.KeyValueConfig{Bucket: receiptsBucket, Description: "keys of the receipts of units; no worker may read them"}},
 	} {
 		b.cfg.Replicas = replicas
-		kv, err := js.CreateOrUpdateKeyValue(ctx, b.cfg)
+		kv, err := link.Repeat(ctx, s.conn, func(ctx context.Context) (jetstream.KeyValue, error) { return js.CreateOrUpdateKeyValue(ctx, b.cfg) })
 		if err != nil {
 			return nil, fmt.Errorf("declare bucket %s: %w", b.cfg.Bucket, err)
 		}
 		*b.kv = kv
 	}
-	obj, err := js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
-		Bucket: problemsBucket, Description: "problems with their tests", Replicas: replicas,
+	obj, err := link.Repeat(ctx, s.conn, func(ctx context.Context) (jetstream.ObjectStore, error) {
+		return js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
+			Bucket: problemsBucket, Description: "problems with their tests", Replicas: replicas,
+		})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("declare object store %s: %w", problemsBucket, err)

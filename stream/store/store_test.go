@@ -335,3 +335,22 @@ func TestSharedRuns(t *testing.T) {
 	}
 	same("when one cannot be read")
 }
+
+// TestLostDeclaration wants what holds the runs to be declared again where the request was lost, as a cluster loses it whose
+// leader ends.
+func TestLostDeclaration(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"KV_lcbq_cells", "OBJ_lcbq_problems", store.JudgeStream, "KV_lcbq_banned"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			js := streamtest.Lossy(t, streamtest.NewOwn(t, streamtest.Guard{}), "$JS.API.STREAM.CREATE."+name)
+			s, err := store.Declare(t.Context(), js, 1)
+			if err == nil {
+				err = s.DeclareBans(t.Context(), 1)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
