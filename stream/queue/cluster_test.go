@@ -19,7 +19,7 @@ import (
 func TestPublishWhileTheLeaderEnds(t *testing.T) {
 	t.Parallel()
 	c := streamtest.NewCluster(t)
-	q := queue.New(streamtest.Lossy(t, c.URLs(), "$JS.API.STREAM.CREATE.EVALUATE", "$JS.API.CONSUMER.CREATE.COMBINE.combiner.combine.>"))
+	q := queue.New(streamtest.Lossy(t, c.URLs(), "$JS.API.CONSUMER.CREATE.COMBINE.combiner.combine.>"))
 	if err := q.Declare(t.Context(), 3); err != nil {
 		t.Fatal(err)
 	}
