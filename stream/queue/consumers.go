@@ -190,8 +190,8 @@ func (q *Queue) serveRun(ctx context.Context, stage stream.Stage, info *jetstrea
 	return q.removeBroken(ctx, stage, info.Name, err)
 }
 
-// change makes a request that changes a consumer. A cluster whose leader ends loses it: it is made again. A server alone does
-// not, and nats-server 2.15 breaks a consumer that it is asked to make twice at the same time, see removeBroken.
+// change makes a request that changes a consumer. A cluster whose leader ends loses it: it is made again. Of a server alone it
+// is made once, because nats-server 2.15 breaks a consumer that it is asked to make twice at the same time, see removeBroken.
 func (q *Queue) change(ctx context.Context, request func(ctx context.Context) error) error {
 	if !link.Clustered(q.js.Conn()) {
 		return request(ctx)

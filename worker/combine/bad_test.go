@@ -30,12 +30,9 @@ func (b *bench) waitDead(t *testing.T) []stream.Dead {
 	t.Helper()
 	streamtest.WaitFor(t, "a unit to be given up", func(ctx context.Context) (bool, error) {
 		dead, err := b.Queue.DeadUnits(ctx, "r1")
-		if len(dead) == 0 || err != nil {
-			return false, err
-		}
-		lag, err := b.Queue.Lag(ctx, stream.Combine)
-		return lag.Waiting == 0 && lag.InFlight == 0, err
+		return len(dead) > 0, err
 	})
+	b.WaitLag(t, stream.Combine, 0, 0)
 	return b.dead(t)
 }
 

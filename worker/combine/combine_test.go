@@ -33,10 +33,7 @@ func TestCellIsWrittenWithItsLastUnit(t *testing.T) {
 		t.Errorf("state of the cell = %+v", st)
 	}
 	readCell(t, result.CellPath(b.dir, 0, 0.7), 25)
-	streamtest.WaitFor(t, "both units of the other cell to be noted", func(ctx context.Context) (bool, error) {
-		lag, err := b.Queue.Lag(ctx, stream.Combine)
-		return lag.Waiting == 0 && lag.InFlight == 0, err
-	})
+	b.WaitLag(t, stream.Combine, 0, 0)
 	if exists(t, result.CellPath(b.dir, 0, 0.1)) || exists(t, result.SummaryPath(b.dir, 0)) {
 		t.Error("a cell without its last unit was written, or its question's summary")
 	}

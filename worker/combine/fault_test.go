@@ -21,10 +21,7 @@ func TestTwoCombiners(t *testing.T) {
 	w, v := b.worker(), b.worker()
 	stopW, stopV := b.start(t, w), b.start(t, v)
 	b.publishAll(t)
-	streamtest.WaitFor(t, "the units to be handed out", func(ctx context.Context) (bool, error) {
-		lag, err := b.Queue.Lag(ctx, stream.Combine)
-		return lag.Waiting == 0 && lag.InFlight == 0, err
-	})
+	b.WaitLag(t, stream.Combine, 0, 0)
 	// What the sweep does when its time comes.
 	for q := range 2 {
 		for _, c := range []stream.Cell{b.cell(q, 100), b.cell(q, 200)} {
